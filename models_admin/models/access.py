@@ -1,0 +1,63 @@
+"""API keys (hashed) and the audit log."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from models_admin.models.registry import Model
+
+
+class KeyScope(models.TextChoices):
+    """What a key opens."""
+
+    INFERENCE = "inference", "Inference"
+    ADMIN = "admin", "Administration and inference"
+
+
+class ApiKey(models.Model):
+    """A key as the SHA-256 of its 256-bit random secret; the secret itself is shown once and never stored.
+
+    With `all_models` off, inference is allowed on `models` only.
+    """
+
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=16, db_index=True, help_text="First characters, to recognise the key by.")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    scope = models.CharField(max_length=16, choices=KeyScope.choices, default=KeyScope.INFERENCE)
+    all_models = models.BooleanField(default=True)
+    models = models.ManyToManyField(Model, blank=True, related_name="keys")
+    may_upload_code = models.BooleanField(
+        default=False, help_text="May upload TorchScript and torch.export files, which carry code."
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class AuditEvent(models.Model):
+    """Who did what to which thing. Append-only."""
+
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+    actor = models.CharField(max_length=200, help_text="`user:name`, `key:name` or `system:part`.")
+    action = models.CharField(max_length=60, db_index=True, help_text="Dotted verb, such as `version.promote`.")
+    object_type = models.CharField(max_length=40)
+    object_id = models.CharField(max_length=200)
+    details = models.JSONField(default=dict, blank=True)
+    remote_addr = models.GenericIPAddressField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.action} {self.object_id}"

@@ -1,0 +1,68 @@
+"""What the control loop wants and why, who holds its lease, and the heartbeats of each process."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from models_admin.models.registry import Model
+
+
+class ScalingState(models.Model):
+    """The wanted number of instances of a model's default version. `fence` is the lease number of its last writer."""
+
+    model = models.OneToOneField(Model, on_delete=models.CASCADE, related_name="scaling")
+    wanted_instances = models.PositiveIntegerField(default=1)
+    fence = models.PositiveBigIntegerField(default=0)
+    low_since = models.DateTimeField(null=True, blank=True, help_text="Since when load has been low.")
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.wanted_instances}"
+
+
+class Decision(models.Model):
+    """One change of one knob, with its reason and the numbers it was taken on."""
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="decisions")
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+    knob = models.CharField(max_length=40)
+    from_value = models.CharField(max_length=60)
+    to_value = models.CharField(max_length=60)
+    reason = models.CharField(max_length=60, help_text="One of proxy.tuner's reasons, or `operator`.")
+    explanation = models.TextField(help_text="The reason in words, with numbers.")
+    expected = models.TextField(blank=True)
+    evidence = models.JSONField(default=dict, blank=True)
+    actor = models.CharField(max_length=200, default="system:autoscaler")
+    fence = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.knob} {self.from_value} → {self.to_value}"
+
+
+class ControlLease(models.Model):
+    """Who may decide now. `fence` rises with each new holder, so a stale holder's write is refused."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    holder = models.CharField(max_length=120)
+    fence = models.PositiveBigIntegerField(default=0)
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.holder}"
+
+
+class NodeStatus(models.Model):
+    """Heartbeat of one part (`web`, `celery`, `beat`) with what it reports of itself."""
+
+    name = models.CharField(max_length=60, primary_key=True)
+    at = models.DateTimeField()
+    info = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name_plural = "node statuses"
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,127 @@
+"""Models, their versions, and the steps of each version's validation."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.core.validators import RegexValidator
+from django.db import models
+
+MODEL_NAME_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$"
+validate_model_name = RegexValidator(
+    MODEL_NAME_PATTERN,
+    "Use 1 to 128 letters, digits, dots, hyphens or underscores; begin and end with a letter or digit.",
+)
+
+
+class Model(models.Model):
+    """A named thing that clients call. `revision` rises with each change and is the ETag."""
+
+    name = models.CharField(max_length=128, unique=True, validators=[validate_model_name])
+    description = models.TextField(blank=True, max_length=4_000)
+    loaded = models.BooleanField(
+        default=True, help_text="Whether instances of the default version are wanted. Off frees their memory."
+    )
+    default_version = models.ForeignKey(
+        "ModelVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    revision = models.PositiveBigIntegerField(default=1)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ArtifactFormat(models.TextChoices):
+    """File formats that a backend can run, decided from the file's content."""
+
+    TORCHSCRIPT = "torchscript", "TorchScript"
+    EXPORTED = "exported", "torch.export (.pt2)"
+    SAFETENSORS = "safetensors", "safetensors"
+    ONNX = "onnx", "ONNX"
+
+
+class VersionState(models.TextChoices):
+    """Where a version stands. Legal order: uploaded → validating → ready | failed; ready → archived → ready."""
+
+    UPLOADED = "uploaded", "Uploaded"
+    VALIDATING = "validating", "Validating"
+    READY = "ready", "Ready"
+    FAILED = "failed", "Failed"
+    ARCHIVED = "archived", "Archived"
+
+
+class ModelVersion(models.Model):
+    """An immutable artifact and how it is run.
+
+    `signature` is {"inputs": [{"name", "datatype", "shape"}], "outputs": [...]}, filled by validation;
+    `declared_signature` is what the uploader stated, or null.
+    """
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    artifact_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the artifact, hexadecimal.")
+    size_bytes = models.PositiveBigIntegerField()
+    format = models.CharField(max_length=16, choices=ArtifactFormat.choices)
+    original_filename = models.CharField(max_length=255, blank=True)
+    options = models.JSONField(
+        default=dict, blank=True, help_text="Strings for the backend: method, reset_method, architecture."
+    )
+    declared_signature = models.JSONField(null=True, blank=True)
+    signature = models.JSONField(null=True, blank=True)
+    batchable = models.BooleanField(default=True, help_text="Rows of several requests may share one execution.")
+    stateful = models.BooleanField(default=False, help_text="Keeps state between calls; reset before each request.")
+    cacheable = models.BooleanField(default=True, help_text="The same input always gives the same output.")
+    keep_loaded = models.BooleanField(default=False, help_text="Keep one instance even when not the default version.")
+    state = models.CharField(max_length=16, choices=VersionState.choices, default=VersionState.UPLOADED)
+    state_reason = models.TextField(blank=True)
+    state_changed_at = models.DateTimeField(auto_now_add=True)
+    load_time_ms = models.FloatField(null=True, blank=True)
+    sample_latency_ms = models.FloatField(null=True, blank=True)
+    memory_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    notes = models.TextField(blank=True, max_length=4_000)
+    uploaded_by = models.CharField(max_length=200, blank=True)
+    revision = models.PositiveBigIntegerField(default=1)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["model_id", "-number"]
+        constraints = [models.UniqueConstraint(fields=["model", "number"], name="unique_version_number")]
+
+    def __str__(self) -> str:
+        return f"{self.model.name}/{self.number}"
+
+
+class StepStatus(models.TextChoices):
+    """Outcome of one validation step."""
+
+    PENDING = "pending", "Pending"
+    RUNNING = "running", "Running"
+    PASSED = "passed", "Passed"
+    FAILED = "failed", "Failed"
+    SKIPPED = "skipped", "Skipped"
+
+
+class ValidationStep(models.Model):
+    """One step of a version's validation, shown live."""
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="steps")
+    position = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=40)
+    status = models.CharField(max_length=8, choices=StepStatus.choices, default=StepStatus.PENDING)
+    message = models.TextField(blank=True)
+    measurements = models.JSONField(default=dict, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["version_id", "position"]
+        constraints = [models.UniqueConstraint(fields=["version", "name"], name="unique_step_name")]
+
+    def __str__(self) -> str:
+        return f"{self.version_id}:{self.name}"

@@ -1,0 +1,87 @@
+"""Requests joined for one execution, and the outputs of that execution. Size counts rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.core.tensors import Tensor
+
+if TYPE_CHECKING:
+    from proxy.core.requests import InferenceRequest
+    from proxy.core.snapshot import VersionSnapshot
+
+
+class Batch:
+    """Requests of one version whose inputs agree in every dimension but the first.
+
+    A batch of a version that is not batchable holds exactly one request.
+    """
+
+    __slots__ = ("batch_id", "requests", "rows", "version")
+
+    def __init__(
+        self, batch_id: int, version: VersionSnapshot, requests: list[InferenceRequest], rows: int
+    ) -> None:
+        self.batch_id = batch_id
+        self.version = version
+        self.requests = requests
+        self.rows = rows
+
+
+class BatchOutputs:
+    """All outputs of one execution, owned (already copied out of shared memory).
+
+    For a batchable version each tensor's first dimension is the batch's rows, so a request's share is a
+    contiguous slice of `data`. `encoded` is a slot in which the protocol room may keep the one encoding of
+    the whole batch, so that it is made once and split by row.
+    """
+
+    __slots__ = ("batched", "encoded", "rows", "tensors")
+
+    def __init__(self, tensors: tuple[Tensor, ...], rows: int, *, batched: bool) -> None:
+        self.tensors = tensors
+        self.rows = rows
+        self.batched = batched
+        self.encoded: object = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all tensors together."""
+        return sum(len(t.data) for t in self.tensors)
+
+    def share(self, first_row: int, rows: int) -> BatchOutputs:
+        """Copy of rows `first_row .. first_row + rows`, for keeping beyond the batch (the cache)."""
+        if not self.batched or rows == self.rows:
+            return BatchOutputs(self.tensors, self.rows, batched=self.batched)
+        shares = []
+        for tensor in self.tensors:
+            row_bytes = len(tensor.data) // self.rows
+            data = bytes(tensor.data[first_row * row_bytes : (first_row + rows) * row_bytes])
+            shares.append(Tensor(tensor.name, tensor.datatype, (rows, *tensor.shape[1:]), data))
+        return BatchOutputs(tuple(shares), rows, batched=True)
+
+
+class BatchResult:
+    """A finished execution. `compute_ns` was measured by the instance, `service_ns` by the parent (send → receive)."""
+
+    __slots__ = ("compute_ns", "outputs", "service_ns")
+
+    def __init__(self, outputs: BatchOutputs, compute_ns: int, service_ns: int) -> None:
+        self.outputs = outputs
+        self.compute_ns = compute_ns
+        self.service_ns = service_ns
+
+
+class BatchFault:
+    """An execution that gave no outputs.
+
+    `lost` True: the instance process died, hung or broke the channel (safe to retry once elsewhere).
+    `lost` False: the model raised; `message` is the model's own, shortened.
+    """
+
+    __slots__ = ("lost", "message", "timed_out")
+
+    def __init__(self, message: str, *, lost: bool, timed_out: bool = False) -> None:
+        self.message = message
+        self.lost = lost
+        self.timed_out = timed_out

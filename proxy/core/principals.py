@@ -1,0 +1,19 @@
+"""Who calls, on whose account, and what they may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller: an API key or a dashboard user. `models` None means every model."""
+
+    principal_id: str
+    label: str
+    models: frozenset[str] | None = None
+    is_admin: bool = False
+
+    def may_infer(self, model: str) -> bool:
+        """True if this caller may ask `model`."""
+        return self.models is None or model in self.models

@@ -1,0 +1,105 @@
+"""What the data plane says of itself once a second: measurements, instances, versions. Read by pages and the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSecond:
+    """One model (or all together) over one second. Percentiles are None where nothing was answered.
+
+    `requests` counts 200s (cache hits included), `errors` faults and 4xx after authorisation, `rejections`
+    refusals at admission and expiries. `histogram` is {bucket index: count} (proxy.metrics.histogram).
+    """
+
+    requests: int = 0
+    errors: int = 0
+    rejections: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    inferences: int = 0
+    executions: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    mean_ms: float | None = None
+    queue_mean_ms: float | None = None
+    queue_depth: int = 0
+    in_flight: int = 0
+    instances: int = 0
+    busy_ratio: float = 0.0
+    cache_bytes: int = 0
+    histogram: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceReport:
+    """One instance process. `state` is one of proxy.instances.state.InstanceState's values."""
+
+    instance_id: str
+    model: str
+    version: int
+    pid: int | None
+    state: str
+    device: str
+    uptime_s: float
+    memory_bytes: int
+    executions: int
+    service_ewma_ms: float | None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionReport:
+    """One version that the data plane knows: `state` is one of proxy.model_manager.lifecycle.LoadState's values."""
+
+    model: str
+    version: int
+    state: str
+    is_default: bool
+    instances_ready: int
+    instances_wanted: int
+    restarts: int
+    message: str = ""
+    sandbox: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuReport:
+    """One GPU as NVML reports it; None where the driver does not say."""
+
+    index: int
+    name: str
+    utilisation_percent: int | None
+    memory_used_bytes: int | None
+    memory_total_bytes: int | None
+    temperature_c: int | None
+    power_w: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineReport:
+    """The host. `gpu_note` says why `gpus` is empty when it is."""
+
+    cpu_percent: float
+    per_core_percent: tuple[float, ...]
+    memory_used_bytes: int
+    memory_total_bytes: int
+    gpus: tuple[GpuReport, ...] = ()
+    gpu_note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SecondReport:
+    """Everything over the second that ended at `at_unix_s`. `sequence` rises by one each second."""
+
+    sequence: int
+    at_unix_s: int
+    generation: int
+    total: ModelSecond
+    models: Mapping[str, ModelSecond]
+    versions: tuple[VersionReport, ...]
+    instances: tuple[InstanceReport, ...]
+    machine: MachineReport

@@ -1,0 +1,92 @@
+"""A request on its way through the rooms, and what comes back."""
+
+from __future__ import annotations
+
+from proxy.core.batches import BatchOutputs
+from proxy.core.snapshot import VersionSnapshot
+from proxy.core.tensors import Tensor
+
+
+class InferenceRequest:
+    """One client call of `rows` inferences. Mutable only in its timestamps (`*_ns`, monotonic).
+
+    `inputs` stand in the signature's order. `outputs` None means all, else names in the client's order.
+    `attempts` counts executions begun with it.
+    """
+
+    __slots__ = (
+        "arrival_ns",
+        "attempts",
+        "deadline_ns",
+        "dispatched_ns",
+        "inputs",
+        "outputs",
+        "principal_id",
+        "priority",
+        "queued_ns",
+        "request_id",
+        "rows",
+        "version",
+    )
+
+    def __init__(
+        self,
+        version: VersionSnapshot,
+        inputs: tuple[Tensor, ...],
+        rows: int,
+        arrival_ns: int,
+        deadline_ns: int,
+        *,
+        request_id: str | None = None,
+        outputs: tuple[str, ...] | None = None,
+        priority: int = 0,
+        principal_id: str = "",
+    ) -> None:
+        self.version = version
+        self.inputs = inputs
+        self.rows = rows
+        self.arrival_ns = arrival_ns
+        self.deadline_ns = deadline_ns
+        self.request_id = request_id
+        self.outputs = outputs
+        self.priority = priority
+        self.principal_id = principal_id
+        self.attempts = 0
+        self.queued_ns = 0
+        self.dispatched_ns = 0
+
+
+class InferenceResult:
+    """Rows `first_row .. first_row + rows` of a batch's outputs. `queue_ns`/`compute_ns` are 0 for cache hits."""
+
+    __slots__ = ("cache_hit", "compute_ns", "first_row", "outputs", "queue_ns", "rows", "version")
+
+    def __init__(
+        self,
+        version: VersionSnapshot,
+        outputs: BatchOutputs,
+        first_row: int,
+        rows: int,
+        *,
+        queue_ns: int = 0,
+        compute_ns: int = 0,
+        cache_hit: bool = False,
+    ) -> None:
+        self.version = version
+        self.outputs = outputs
+        self.first_row = first_row
+        self.rows = rows
+        self.queue_ns = queue_ns
+        self.compute_ns = compute_ns
+        self.cache_hit = cache_hit
+
+
+class Answer:
+    """What goes on the wire: status, extra headers, body. Content-Length is the listener's to add."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers

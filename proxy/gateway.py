@@ -1,0 +1,74 @@
+"""The one door through which Django meets the data plane.
+
+Place: `models_admin` and `dlproxy_site` import this (and `proxy.core`), nothing deeper.
+Rules: every call is safe from any thread; before the runtime has started `current()` is None and callers say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING, Any
+
+from proxy.core.errors import NotReady, Reason
+from proxy.core.reports import SecondReport
+from proxy.core.requests import Answer
+
+if TYPE_CHECKING:
+    from proxy.core.principals import Principal
+    from proxy.runtime import Runtime
+
+_runtime: Runtime | None = None
+
+
+def attach(runtime: Runtime | None) -> None:
+    """Make `runtime` the one that this process answers with (None: stopped)."""
+    global _runtime  # noqa: PLW0603  one runtime a process, set once by the site's ASGI application
+    _runtime = runtime
+
+
+def current() -> Runtime | None:
+    """The running data plane of this process, or None (a Celery worker, a management command)."""
+    return _runtime
+
+
+def latest_report() -> SecondReport | None:
+    """The last second's measurements, or None where no data plane runs in this process."""
+    return _runtime.latest_report if _runtime else None
+
+
+def subscribe(callback: Callable[[SecondReport], Any]) -> Callable[[], None]:
+    """Call `callback(report)` on the event loop after each second; returns the function that ends it.
+
+    Raises NotReady where no data plane runs in this process.
+    """
+    return _require().subscribe(callback)
+
+
+def configuration_changed() -> None:
+    """Tell the data plane to read the wanted state now rather than at its next look. Does nothing elsewhere."""
+    if _runtime is not None:
+        _runtime.feed_soon()
+
+
+async def infer(principal: Principal, model: str, version: str | None, body: bytes) -> Answer:
+    """Answer a V2 inference body for an already authenticated caller. Errors come back as answers, too."""
+    return await _require().infer(principal, model, version, body)
+
+
+def infer_from_thread(principal: Principal, model: str, version: str | None, body: bytes) -> Answer:
+    """As `infer`, from a thread other than the event loop's (a synchronous view); blocks until the answer."""
+    runtime = _require()
+    future = asyncio.run_coroutine_threadsafe(runtime.infer(principal, model, version, body), runtime.loop)
+    try:
+        return future.result(timeout=runtime.longest_wait_s)
+    except FutureTimeoutError:
+        future.cancel()
+        raise NotReady(Reason.NOT_READY, "The data plane did not answer in time.") from None
+
+
+def _require() -> Runtime:
+    if _runtime is None:
+        raise NotReady(Reason.NOT_READY, "No data plane runs in this process; start the server with script/server.")
+    return _runtime
