@@ -1,0 +1,59 @@
+"""Where snapshots come from: a function of the control plane, called in a thread, at each tick and when poked.
+
+Rules: a failing source (database down: F13) changes nothing; the last snapshot holds and the failure is logged once
+until it works again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from proxy.core.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+LoadSnapshot = Callable[[int | None], Snapshot | None]
+
+
+class Feed:
+    """Asks `load(known_generation)` every `interval_s` seconds or sooner when `soon()` was called."""
+
+    def __init__(self, load: LoadSnapshot, apply: Callable[[Snapshot], None], interval_s: float) -> None:
+        self._load = load
+        self._apply = apply
+        self._interval_s = interval_s
+        self._wanted_now = asyncio.Event()
+        self._generation: int | None = None
+        self._failing = False
+
+    def soon(self) -> None:
+        """Look again now. Call on the event loop."""
+        self._wanted_now.set()
+
+    async def run(self) -> None:
+        """Look for ever; cancel to end."""
+        while True:
+            self._wanted_now.clear()
+            await self._look()
+            try:
+                async with asyncio.timeout(self._interval_s):
+                    await self._wanted_now.wait()
+            except TimeoutError:
+                continue
+
+    async def _look(self) -> None:
+        try:
+            snapshot = await asyncio.to_thread(self._load, self._generation)
+        except Exception:
+            if not self._failing:
+                log.exception("the wanted state cannot be read; serving goes on with the last one")
+            self._failing = True
+            return
+        if self._failing:
+            log.info("the wanted state can be read again")
+            self._failing = False
+        if snapshot is not None:
+            self._generation = snapshot.generation
+            self._apply(snapshot)

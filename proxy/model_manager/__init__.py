@@ -1,0 +1,1 @@
+"""Which versions are loaded, with how many instances, and which one answers."""

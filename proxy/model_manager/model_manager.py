@@ -1,0 +1,284 @@
+"""The model manager's shell: moves what is loaded towards the snapshot, one version at a time.
+
+Place: control hands it snapshots; it tells the scheduler (through `Lanes`) which versions answer.
+Rules: decisions are version_policy's; a version is attached to a lane exactly while READY; nothing accepted is
+lost when a version leaves: its lane drains first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Protocol
+
+from proxy.core.clock import Clock
+from proxy.core.errors import NotReady, ProxyError, Reason
+from proxy.core.policies import ExecutionPolicy, ModelPolicy
+from proxy.core.reports import InstanceReport, VersionReport
+from proxy.core.snapshot import EMPTY_SNAPSHOT, Snapshot, VersionSnapshot
+from proxy.core.units import NS_PER_S
+from proxy.instances.group import InstanceGroup
+from proxy.model_manager import version_policy
+from proxy.model_manager.artifacts import ArtifactDamaged, verify
+from proxy.model_manager.lifecycle import LoadState, may_move
+from proxy.model_manager.routing import EMPTY_ROUTES, RETRY_WHILE_LOADING_NS, RoutingTable
+
+log = logging.getLogger(__name__)
+
+# A drain longer than this is cut: what still waits gets 503. Longer loses less, and holds memory longer.
+DRAIN_LIMIT_NS = 30 * NS_PER_S
+_DRAIN_LOOK_S = 0.02
+
+
+class Lanes(Protocol):
+    """What the manager needs of the scheduler."""
+
+    def attach(self, version_key: str, group: InstanceGroup, policy: ModelPolicy) -> None:
+        """Make the version's lane, or give an existing one another group, keeping its queue."""
+
+    def update_policy(self, version_key: str, policy: ModelPolicy) -> None:
+        """Change a lane's policy live."""
+
+    def detach(self, version_key: str, error: ProxyError) -> None:
+        """End the lane; what still waits ends with `error`."""
+
+    def wake(self, version_key: str) -> None:
+        """An instance became idle or ready."""
+
+    def is_idle(self, version_key: str) -> bool:
+        """True if nothing waits and nothing runs."""
+
+
+GroupFactory = Callable[[VersionSnapshot, ExecutionPolicy, Callable[[InstanceGroup], None]], InstanceGroup]
+
+
+class _Loaded:
+    """One version in this process. `successor` is a group starting beside `group` after a change."""
+
+    __slots__ = ("execution", "group", "instances", "message", "state", "successor", "version")
+
+    def __init__(self, wanted: version_policy.Wanted) -> None:
+        self.version = wanted.version
+        self.execution = wanted.execution
+        self.instances = wanted.instances
+        self.state = LoadState.VERIFYING
+        self.message = ""
+        self.group: InstanceGroup | None = None
+        self.successor: InstanceGroup | None = None
+
+    def move(self, state: LoadState, message: str = "") -> None:
+        """Change state along the table; a move it lacks is a fault of ours."""
+        if state is not self.state and not may_move(self.state, state):
+            raise RuntimeError(f"illegal move of {self.version.key}: {self.state} to {state}")
+        self.state = state
+        self.message = message
+
+
+class ModelManager:
+    """Loads, resizes, replaces and unloads versions; keeps the routing table."""
+
+    def __init__(self, lanes: Lanes, make_group: GroupFactory, clock: Clock) -> None:
+        self.routes: RoutingTable = EMPTY_ROUTES
+        self._lanes = lanes
+        self._make_group = make_group
+        self._clock = clock
+        self._snapshot: Snapshot = EMPTY_SNAPSHOT
+        self._loaded: dict[str, _Loaded] = {}
+        self._serving: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Take a new wanted state and act on it."""
+        old = self._snapshot
+        self._snapshot = snapshot
+        for name, model in snapshot.models.items():
+            before = old.models.get(name)
+            if before is not None and before.policy != model.policy:
+                for loaded in self._of(name):
+                    if loaded.state is LoadState.READY:
+                        self._lanes.update_policy(loaded.version.key, model.policy)
+        self._reconcile()
+
+    async def stop(self) -> None:
+        """Drain and end every version (the server is going down)."""
+        self._snapshot = EMPTY_SNAPSHOT
+        self._reconcile()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def statistics(self) -> tuple[VersionReport, ...]:
+        """Each known version and how it stands."""
+        return tuple(
+            VersionReport(
+                model=one.version.model,
+                version=one.version.number,
+                state=one.state.value,
+                is_default=self._serving.get(one.version.model) == one.version.number,
+                instances_ready=len(one.group.ready_instances()) if one.group else 0,
+                instances_wanted=one.instances,
+                restarts=one.group.restarts if one.group else 0,
+                message=one.message or (one.group.message if one.group else ""),
+                sandbox=one.group.sandbox if one.group else MappingProxyType({}),
+            )
+            for one in self._loaded.values()
+        )
+
+    def instance_statistics(self) -> tuple[InstanceReport, ...]:
+        """Each instance process of every version."""
+        groups = [g for one in self._loaded.values() for g in (one.group, one.successor) if g is not None]
+        return tuple(report for group in groups for report in group.statistics())
+
+    def groups(self) -> dict[str, InstanceGroup]:
+        """The present group of each version that has one, by version key."""
+        return {key: one.group for key, one in self._loaded.items() if one.group is not None}
+
+    def _of(self, model: str) -> list[_Loaded]:
+        return [one for one in self._loaded.values() if one.version.model == model]
+
+    def _reconcile(self) -> None:
+        self._reroute()
+        actual = {
+            key: version_policy.Actual(one.version, one.execution, one.instances, one.state)
+            for key, one in self._loaded.items()
+        }
+        wanted = version_policy.wanted_versions(self._snapshot)
+        for action in version_policy.next_actions(wanted, actual, self._serving, self._snapshot):
+            self._act(action)
+        self._reroute()
+
+    def _act(self, action: version_policy.Action) -> None:
+        match action:
+            case version_policy.Load(wanted):
+                log.info("loading %s with %d instance(s)", wanted.version.key, wanted.instances)
+                one = self._loaded[wanted.version.key] = _Loaded(wanted)
+                self._spawn(self._start(one))
+            case version_policy.Resize(key, instances):
+                one = self._loaded[key]
+                one.instances = instances
+                for group in (one.group, one.successor):
+                    if group is not None:
+                        group.set_wanted(instances)
+            case version_policy.Replace(wanted):
+                one = self._loaded[wanted.version.key]
+                if one.state is LoadState.VERIFYING:
+                    return  # its start is still under way: reconciled again when that ends
+                log.info("replacing the instances of %s", wanted.version.key)
+                one.version, one.execution, one.instances = wanted.version, wanted.execution, wanted.instances
+                self._spawn(self._start(one))
+            case version_policy.Unload(key):
+                log.info("unloading %s", key)
+                one = self._loaded[key]
+                was_ready = one.state is LoadState.READY
+                one.move(LoadState.DRAINING)
+                self._spawn(self._unload(one, was_ready=was_ready))
+
+    async def _start(self, one: _Loaded) -> None:
+        """Verify the artifact, then start instances: the first group, or one beside a group that answers."""
+        version, execution = one.version, one.execution
+        try:
+            await asyncio.to_thread(verify, version.artifact_path, version.digest)
+        except ArtifactDamaged as error:
+            log.error("refusing to load %s: %s", version.key, error)
+            if one.state is not LoadState.DRAINING:
+                self._fail(one, str(error))
+            return
+        if one.state is LoadState.DRAINING or (one.version, one.execution) != (version, execution):
+            return  # no longer wanted like this; another start is under way
+        group = self._make_group(version, execution, lambda changed: self._on_change(one, changed))
+        if one.state is LoadState.READY:
+            superseded, one.successor = one.successor, group
+            if superseded is not None:
+                self._spawn(superseded.stop())
+        else:
+            superseded, one.group = one.group, group
+            if superseded is not None:
+                self._spawn(superseded.stop())
+            if one.state is LoadState.VERIFYING:
+                one.move(LoadState.LOADING)
+        group.set_wanted(one.instances)
+        self._reconcile()
+
+    def _on_change(self, one: _Loaded, group: InstanceGroup) -> None:
+        if one.state in (LoadState.DRAINING, LoadState.UNLOADED) or group not in (one.group, one.successor):
+            return
+        if group is one.successor:
+            if group.ready_instances():
+                retired, one.group, one.successor = one.group, group, None
+                self._attach(one)
+                if retired is not None:
+                    self._spawn(retired.stop())
+            elif group.failed:
+                one.successor, one.message = None, f"The change could not be applied: {group.message}"
+                self._spawn(group.stop())
+        elif group.failed:
+            self._fail(one, group.message)
+        elif group.ready_instances():
+            if one.state is not LoadState.READY:
+                one.move(LoadState.READY)
+                self._attach(one)
+                log.info("%s is ready", one.version.key)
+                self._reconcile()
+            self._lanes.wake(one.version.key)
+
+    def _attach(self, one: _Loaded) -> None:
+        model = self._snapshot.models.get(one.version.model)
+        if one.group is not None and model is not None:
+            self._lanes.attach(one.version.key, one.group, model.policy)
+
+    def _fail(self, one: _Loaded, message: str) -> None:
+        was_ready = one.state is LoadState.READY
+        one.move(LoadState.FAILED, message)
+        log.error("%s failed: %s", one.version.key, message)
+        if was_ready:
+            self._lanes.detach(one.version.key, self._gone(one))
+        self._reconcile()
+
+    async def _unload(self, one: _Loaded, *, was_ready: bool) -> None:
+        key = one.version.key
+        self._reroute()
+        if was_ready:
+            limit_ns = self._clock.now_ns() + DRAIN_LIMIT_NS
+            while not self._lanes.is_idle(key) and self._clock.now_ns() < limit_ns:
+                await asyncio.sleep(_DRAIN_LOOK_S)
+            self._lanes.detach(key, self._gone(one))
+        for group in (one.group, one.successor):
+            if group is not None:
+                await group.stop()
+        one.move(LoadState.UNLOADED)
+        if self._loaded.get(key) is one:
+            del self._loaded[key]
+        log.info("unloaded %s", key)
+        self._reconcile()
+
+    @staticmethod
+    def _gone(one: _Loaded) -> NotReady:
+        return NotReady(
+            Reason.NOT_READY,
+            f"Version {one.version.number} of '{one.version.model}' has been unloaded.",
+            RETRY_WHILE_LOADING_NS,
+        )
+
+    def _reroute(self) -> None:
+        ready: dict[str, dict[int, VersionSnapshot]] = {}
+        for one in self._loaded.values():
+            if one.state is LoadState.READY:
+                ready.setdefault(one.version.model, {})[one.version.number] = one.version
+        serving: dict[str, int] = {}
+        for name, model in self._snapshot.models.items():
+            chosen = version_policy.default_route(model, self._serving.get(name), frozenset(ready.get(name, ())))
+            if chosen is not None:
+                serving[name] = chosen
+        self._serving = serving
+        self.routes = RoutingTable(ready, serving)
+
+    def _spawn(self, work: asyncio.Future[None] | object) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("the model manager's work failed", exc_info=task.exception())

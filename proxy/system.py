@@ -1,0 +1,18 @@
+"""The machine's clock: the only place that asks for the time, handed to every shell by the runtime."""
+
+from __future__ import annotations
+
+import time
+
+
+class SystemClock:
+    """`proxy.core.clock.Clock` on the operating system's monotonic clock."""
+
+    def now_ns(self) -> int:
+        """Monotonic nanoseconds; never jumps with the wall clock (F20)."""
+        return time.monotonic_ns()
+
+
+def unix_time_s() -> float:
+    """Wall-clock seconds since the epoch: for key expiry and for stamping reports, never for deadlines."""
+    return time.time()
