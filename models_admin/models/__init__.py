@@ -1,7 +1,7 @@
 """Tables of the control plane."""
 
 from models_admin.models.access import ApiKey, AuditEvent
-from models_admin.models.control import ControlLease, Decision, NodeStatus, ScalingState
+from models_admin.models.control import ConfigurationGeneration, ControlLease, Decision, NodeStatus, ScalingState
 from models_admin.models.measurements import MachineSample, MetricSample
 from models_admin.models.policy import Policy
 from models_admin.models.registry import Model, ModelVersion, ValidationStep
@@ -9,6 +9,7 @@ from models_admin.models.registry import Model, ModelVersion, ValidationStep
 __all__ = [
     "ApiKey",
     "AuditEvent",
+    "ConfigurationGeneration",
     "ControlLease",
     "Decision",
     "MachineSample",

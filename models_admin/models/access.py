@@ -26,7 +26,6 @@ class ApiKey(models.Model):
     digest = models.CharField(max_length=64, unique=True, editable=False)
     scope = models.CharField(max_length=16, choices=KeyScope.choices, default=KeyScope.INFERENCE)
     all_models = models.BooleanField(default=True)
-    models = models.ManyToManyField(Model, blank=True, related_name="keys")
     may_upload_code = models.BooleanField(
         default=False, help_text="May upload TorchScript and torch.export files, which carry code."
     )
@@ -37,6 +36,7 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    models = models.ManyToManyField(Model, blank=True, related_name="keys")  # last: hides the module from here on
 
     class Meta:
         ordering = ["-created_at"]

@@ -66,3 +66,13 @@ class NodeStatus(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ConfigurationGeneration(models.Model):
+    """How often the wanted state has changed: one row, raised within each change that the data plane must see."""
+
+    name = models.CharField(max_length=20, primary_key=True, default="wanted")
+    number = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.number}"

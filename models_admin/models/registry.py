@@ -92,6 +92,7 @@ class ModelVersion(models.Model):
     class Meta:
         ordering = ["model_id", "-number"]
         constraints = [models.UniqueConstraint(fields=["model", "number"], name="unique_version_number")]
+        permissions = [("upload_code", "May run model code (TorchScript, torch.export)")]
 
     def __str__(self) -> str:
         return f"{self.model.name}/{self.number}"

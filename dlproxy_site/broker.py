@@ -1,0 +1,66 @@
+"""The embedded Celery broker: a folder of messages, one file each (docs/decisions/0011-embedded-broker.md).
+
+Rules: a message is whole or absent (written aside, then renamed); a message is taken by one consumer (renamed away,
+then read); a broken file is dropped with a warning; beyond MAX_MESSAGES the oldest are dropped. Losing a message is
+harmless: the database is the queue of record, and each task looks there for what is due.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES, filesystem
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGES = 1_000
+"""Messages kept while no worker runs; a worker that comes back needs only the newest, the rest have expired."""
+
+
+class Channel(filesystem.Channel):
+    """kombu's file-system channel with atomic writes, atomic takes and a bound."""
+
+    def _put(self, queue: str, payload: dict[str, Any], **_kwargs: Any) -> None:
+        folder = Path(self.data_folder_out)
+        name = f"{time.time_ns():020d}_{uuid.uuid4().hex}.{queue}.msg"
+        aside = folder / f".{name}.part"
+        aside.write_text(json.dumps(payload), encoding="utf-8")
+        aside.rename(folder / name)
+        for surplus in self._messages(queue)[:-MAX_MESSAGES]:
+            surplus.unlink(missing_ok=True)
+
+    def _get(self, queue: str) -> dict[str, Any]:
+        for path in self._messages(queue):
+            mine = path.with_name(f".{path.name}.taken")
+            try:
+                path.rename(mine)
+            except FileNotFoundError:
+                continue  # another consumer was first
+            try:
+                payload = json.loads(mine.read_text(encoding="utf-8"))
+            except ValueError:
+                log.warning("A broken broker message was dropped: %s", path.name)
+                continue
+            finally:
+                mine.unlink(missing_ok=True)
+            if isinstance(payload, dict):
+                return payload
+        raise Empty
+
+    def _messages(self, queue: str) -> list[Path]:
+        return sorted(p for p in Path(self.data_folder_in).glob(f"*.{queue}.msg") if not p.name.startswith("."))
+
+
+class Transport(filesystem.Transport):
+    """What `embedded://` resolves to."""
+
+    Channel = Channel
+
+
+TRANSPORT_ALIASES["embedded"] = "dlproxy_site.broker:Transport"

@@ -1,0 +1,139 @@
+"""Reading the process environment: typed look-ups, the secret key file, database and broker addresses.
+
+Rules: a wrong value stops the process with the variable's name and what is accepted; nothing secret has a default.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
+MIN_SECRET_CHARACTERS = 50  # Django's own floor (security.W009)
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
+
+
+def flag(name: str, *, default: bool = False) -> bool:
+    """The boolean in variable `name`."""
+    raw = os.environ.get(name)
+    if raw is None:
+        return default
+    word = raw.strip().lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise ImproperlyConfigured(f"{name}={raw!r}: use 1 or 0.")
+
+
+def whole_number(name: str, default: int, low: int, high: int) -> int:
+    """The integer in variable `name`, within `low` to `high`."""
+    raw = os.environ.get(name, "").strip()
+    if not raw:
+        return default
+    try:
+        value = int(raw)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}={raw!r}: use a whole number.") from None
+    if not low <= value <= high:
+        raise ImproperlyConfigured(f"{name}={value}: use {low} to {high}.")
+    return value
+
+
+def words(name: str) -> list[str]:
+    """The comma-separated words in variable `name`."""
+    return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]
+
+
+def secret_key(home: Path) -> str:
+    """The signing key: DLPROXY_SECRET_KEY, else the one made once in `home`/secret-key (mode 0600).
+
+    Several web nodes must share a key, hence the variable. An empty or short key is refused.
+    """
+    given = os.environ.get("DLPROXY_SECRET_KEY")
+    key = _kept_key(home / "secret-key") if given is None else given.strip()
+    if len(key) < MIN_SECRET_CHARACTERS or len(set(key)) < 5:  # noqa: PLR2004  Django's own floor
+        where = "DLPROXY_SECRET_KEY" if given is not None else "the secret-key file in DLPROXY_HOME"
+        raise ImproperlyConfigured(
+            f"The signing key in {where} is empty or too weak: use at least {MIN_SECRET_CHARACTERS} random characters."
+        )
+    return key
+
+
+def _kept_key(path: Path) -> str:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".secret-key.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(descriptor, secrets.token_urlsafe(64).encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        try:
+            os.link(fresh, path)  # never replaces a key made by another process
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return path.read_text(encoding="utf-8").strip()
+
+
+def database(home: Path, url: str) -> dict[str, Any]:
+    """Django's database settings: `url`, or SQLite in `home`.
+
+    SQLite runs in WAL mode so that pages read while the second's report is written; IMMEDIATE transactions wait for
+    the write lock at their start instead of failing in the middle with a stale snapshot.
+    """
+    if not url:
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": home / "dlproxy.sqlite3",
+            "OPTIONS": dict(SQLITE_OPTIONS),
+        }
+    settings: dict[str, Any] = dict(dj_database_url.parse(url))
+    options = settings.setdefault("OPTIONS", {})
+    if settings["ENGINE"] == "django.db.backends.sqlite3":
+        options.update(SQLITE_OPTIONS)
+    elif settings["ENGINE"] == "django.db.backends.postgresql":
+        options.setdefault("connect_timeout", 5)
+        # A slow database may hold a page, never the process: statements end after 15 s.
+        options.setdefault("options", "-c statement_timeout=15000 -c lock_timeout=10000")
+        settings["CONN_HEALTH_CHECKS"] = True
+    else:
+        raise ImproperlyConfigured("DATABASE_URL: use postgres://… or sqlite:///….")
+    return settings
+
+
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": (
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; "
+        "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-16000;"
+    ),
+}
+
+
+def broker(home: Path, redis_url: str) -> dict[str, Any]:
+    """Celery's broker: Redis, or a folder of messages in `home` (docs/decisions/0011-embedded-broker.md)."""
+    if redis_url:
+        return {"url": redis_url, "options": {"visibility_timeout": 3_600}}
+    queue, control = home / "celery" / "messages", home / "celery" / "control"
+    for folder in (queue, control):
+        folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "url": "embedded://",
+        "options": {
+            "data_folder_in": str(queue),
+            "data_folder_out": str(queue),
+            "control_folder": str(control),
+            "polling_interval": 0.5,
+        },
+    }

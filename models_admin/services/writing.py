@@ -1,0 +1,71 @@
+"""What each change shares: the row lock with its revision check, the audit event, and telling the data plane.
+
+Rules: used inside one transaction; an audit event is written exactly once a change; the generation rises in the same
+transaction, and the running data plane is told after the commit (never for a change that was rolled back).
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.db.models import F
+
+from models_admin.models import AuditEvent, ConfigurationGeneration
+from models_admin.services.actors import Actor
+from models_admin.services.errors import Invalid, NotFound, PreconditionFailed
+from proxy import gateway
+
+GENERATION_NAME = "wanted"
+Row = TypeVar("Row", bound=models.Model)
+
+
+def lock(row: Row, expected_revision: int | None = None) -> Row:
+    """The row as it stands now, locked until the transaction ends; PreconditionFailed if its revision moved on."""
+    try:
+        fresh = type(row)._base_manager.select_for_update().get(pk=row.pk)
+    except type(row).DoesNotExist:  # type: ignore[attr-defined]
+        raise NotFound(f"This {row._meta.verbose_name} was deleted meanwhile.") from None
+    if expected_revision is not None and fresh.revision != expected_revision:  # type: ignore[attr-defined]
+        raise PreconditionFailed(
+            f"Someone changed this {row._meta.verbose_name} since you read it "
+            f"(revision {expected_revision}, now {fresh.revision}). Read it again and repeat your change."  # type: ignore[attr-defined]
+        )
+    return fresh
+
+
+def check(row: models.Model) -> None:
+    """Run the row's own rules; the first broken one is raised as Invalid with its field."""
+    try:
+        row.full_clean()
+    except ValidationError as error:
+        raise first_error(error) from None
+
+
+def first_error(error: ValidationError) -> Invalid:
+    """The first broken rule of a Django ValidationError, with the field it belongs to."""
+    if hasattr(error, "error_dict"):
+        field, messages = next(iter(error.message_dict.items()))
+        named = None if field == "__all__" else field
+        return Invalid(f"{field}: {messages[0]}" if named else messages[0], field=named)
+    return Invalid(error.messages[0])
+
+
+def audit(actor: Actor, action: str, object_type: str, object_id: str, **details: Any) -> None:
+    """Write the change's one audit event."""
+    AuditEvent.objects.create(
+        actor=actor.label[:200],
+        action=action,
+        object_type=object_type,
+        object_id=object_id[:200],
+        details=details,
+        remote_addr=actor.remote_addr,
+    )
+
+
+def publish() -> None:
+    """Raise the generation now and tell the data plane of this process once the transaction has committed."""
+    if not ConfigurationGeneration.objects.filter(name=GENERATION_NAME).update(number=F("number") + 1):
+        ConfigurationGeneration.objects.create(name=GENERATION_NAME, number=1)
+    transaction.on_commit(gateway.configuration_changed)
