@@ -1,0 +1,1 @@
+"""Messages between the parent and an instance: fixed headers, never pickle; sans-I/O."""
