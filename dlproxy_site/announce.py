@@ -1,0 +1,155 @@
+"""What the server says when it is ready: the URLs, where the first secrets are, and a curl line to paste.
+
+Place: `dlproxy_site.serve` calls `Announcement.poll` about twice a second until it returns True.
+Rules: the key is never printed here: the curl line reads it from first-run.json when it is run, so the line goes on
+working for as long as that file is kept. Without the file the line has placeholders.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DEMO_MODELS = ("digits", "silero-vad")
+# After this long without the demo models the URLs are printed all the same, with what is still missing.
+PATIENCE_S = 90.0
+_PROBE_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the two listeners are, and where their data is."""
+
+    home: Path
+    host: str
+    port: int
+    inference_port: int
+
+    @property
+    def reachable_host(self) -> str:
+        """A host that a client on this machine can use (a wildcard address is none)."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
+        return f"[{host}]" if ":" in host else host
+
+    @property
+    def dashboard_url(self) -> str:
+        """The dashboard's URL."""
+        return f"http://{self.reachable_host}:{self.port}/"
+
+    @property
+    def inference_url(self) -> str:
+        """The inference port's URL."""
+        return f"http://{self.reachable_host}:{self.inference_port}"
+
+
+def status_of(host: str, port: int, path: str, api_key: str | None = None) -> int | None:
+    """HTTP status of a GET, None when nothing answers."""
+    connection = http.client.HTTPConnection(host.strip("[]"), port, timeout=_PROBE_TIMEOUT_S)
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def read_first_run(home: Path) -> dict[str, Any] | None:
+    """The first run's secrets and demo request, None when the file was deleted (as the page advises)."""
+    try:
+        with (home / "first-run.json").open() as file:
+            content = json.load(file)
+    except FileNotFoundError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def write_demo_request(home: Path, first_run: dict[str, Any]) -> Path:
+    """Write the demo request as a file of its own, so that curl can send it as it is."""
+    path = home / "demo-request.json"
+    body = first_run["demo_request"]
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(body if isinstance(body, str) else json.dumps(body))
+    temporary.replace(path)
+    return path
+
+
+def curl_line(address: Address, first_run: dict[str, Any] | None) -> str:
+    """A line to paste into a shell: the demo digit, or placeholders where first-run.json is gone."""
+    if first_run is None:
+        return (
+            f"curl -s {address.inference_url}/v2/models/MODEL/infer "
+            '-H "Authorization: Bearer KEY" -H "Content-Type: application/json" -d @REQUEST.json'
+        )
+    secrets = shlex.quote(str((address.home / "first-run.json").resolve()))
+    request = shlex.quote("@" + str(write_demo_request(address.home, first_run).resolve()))
+    key = f'$(grep -o \'"api_key": *"[^"]*\' {secrets} | grep -o "dlp_.*")'
+    return (
+        f'curl -s {address.inference_url}/v2/models/digits/infer -H "Authorization: Bearer {key}" '
+        f'-H "Content-Type: application/json" -d {request}'
+    )
+
+
+class Announcement:
+    """Waits until everything serves and then says so once, through `say(line)`."""
+
+    def __init__(self, address: Address, say: Callable[[str], None]) -> None:
+        self._address = address
+        self._say = say
+        self._began_s = time.monotonic()
+        self._last_words = ""
+
+    def poll(self) -> bool:
+        """True once the announcement was made."""
+        first_run = read_first_run(self._address.home)
+        missing = self._missing(first_run)
+        web_up = not missing or missing[0].startswith("model")
+        if missing and not (web_up and time.monotonic() - self._began_s > PATIENCE_S):
+            words = f"waiting for {', '.join(missing)}"
+            if words != self._last_words:
+                self._last_words = words
+                self._say(words)
+            return False
+        for line in self._lines(first_run, missing):
+            self._say(line)
+        return True
+
+    def _missing(self, first_run: dict[str, Any] | None) -> list[str]:
+        address, host = self._address, self._address.reachable_host
+        if status_of(host, address.inference_port, "/v2/health/live") != 200:
+            return ["the inference port"]
+        if (status_of(host, address.port, "/login/") or 500) >= 400:
+            return ["the dashboard"]
+        if first_run is None:
+            ready = status_of(host, address.inference_port, "/v2/health/ready") == 200
+            return [] if ready else ["models to be ready"]
+        key = first_run.get("api_key")
+        return [
+            f"model {name}"
+            for name in DEMO_MODELS
+            if status_of(host, address.inference_port, f"/v2/models/{name}/ready", key) not in {200, 404}
+        ]
+
+    def _lines(self, first_run: dict[str, Any] | None, missing: list[str]) -> list[str]:
+        address = self._address
+        lines = [
+            "",
+            f"  Dashboard   {address.dashboard_url}",
+            f"  Inference   {address.inference_url}/v2",
+        ]
+        if first_run is not None:
+            secrets = (address.home / "first-run.json").resolve()
+            lines.append(f"  Log in as   {first_run.get('admin_user', 'admin')}, password and API key in {secrets}")
+            lines.append("              (delete that file once you have kept them elsewhere)")
+        if missing:
+            lines.append(f"  Not ready   {', '.join(missing)}: see the dashboard for the reason")
+        label = "" if first_run is None else f" (the picture is a {first_run.get('demo_label')})"
+        lines += [f"  Try it{label}:", "", f"    {curl_line(address, first_run)}", "", "  Ctrl-C stops everything.", ""]
+        return lines

@@ -1,0 +1,170 @@
+"""The server's entry: checks what would make it fail, then supervises web, Celery worker and beat.
+
+Place: `manage.py serve` and script/server end here (`python -m dlproxy_site.serve`).
+Rules: what is wrong is said in one line, with a non-zero status, before anything is started: a port in use, another
+server on the same data directory, a Redis that does not answer, a weak signing key, a database without its tables.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from logging import Formatter, LogRecord
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from dlproxy_site.announce import Address, Announcement
+from dlproxy_site.supervisor import ChildSpec, Supervisor
+
+_LOG_BYTES = 10 * 1024 * 1024
+_LOG_FILES = 5
+_REDIS_TIMEOUT_S = 3.0
+
+
+class CannotStart(Exception):
+    """Something that the operator must mend first; the message is the one line to print."""
+
+
+def main() -> int:
+    """Serve until a stop signal; the exit status says whether that went well."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dlproxy_site.settings.default")
+    try:
+        from django.conf import settings
+
+        address = Address(
+            Path(settings.DLPROXY_HOME), settings.DLPROXY_HOST, settings.DLPROXY_PORT, settings.DLPROXY_INFERENCE_PORT
+        )
+        lock = take_home(address.home)
+        check_ports(address)
+        check_redis(settings.REDIS_URL)
+    except (CannotStart, ImproperlyConfigured) as error:
+        print(f"server: {error}", file=sys.stderr)
+        return 1
+    emit = make_emit(address.home / "logs" / "server.log", sys.stdout)
+    announcement = Announcement(address, lambda line: emit("server", line))
+    emit("server", f"starting; data in {address.home}")
+    try:
+        return Supervisor(children(settings.DLPROXY_HOME), emit, on_tick=announcement.poll).run()
+    finally:
+        lock.close()
+
+
+def children(home: Path) -> list[ChildSpec]:
+    """The processes of one node: web stops first, so that requests end while the control loop still runs."""
+    celery = [sys.executable, "-m", "celery", "--app", "dlproxy_site.celery:app", "--quiet"]
+    environment = {"PYTHONUNBUFFERED": "1"}
+    return [
+        ChildSpec(
+            "web",
+            [sys.executable, "-m", "dlproxy_site.web"],
+            environment,
+            stop_order=0,
+            required_at_start=True,
+        ),
+        ChildSpec(
+            "worker",
+            [*celery, "worker", "--loglevel", "INFO", "--without-mingle", "--without-gossip", "--pool", "threads"],
+            environment,
+            stop_order=1,
+        ),
+        ChildSpec(
+            "beat",
+            [
+                *celery,
+                "beat",
+                "--loglevel",
+                "WARNING",
+                "--pidfile",
+                "",
+                "--schedule",
+                str(home / "celery" / "beat-schedule"),
+            ],
+            environment,
+            stop_order=1,
+        ),
+    ]
+
+
+def take_home(home: Path) -> IO[str]:
+    """Hold `home` for this server alone; the returned file is the lock (released when the process ends)."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / "server.lock").open("a")
+    except OSError as error:
+        raise CannotStart(f"cannot write to DLPROXY_HOME={home}: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise CannotStart(f"another server runs on DLPROXY_HOME={home}; stop it, or choose another directory") from None
+    return lock
+
+
+def check_ports(address: Address) -> None:
+    """Raise CannotStart unless both ports can be bound."""
+    if address.port == address.inference_port:
+        raise CannotStart(f"DLPROXY_PORT and DLPROXY_INFERENCE_PORT are both {address.port}; choose two ports")
+    for variable, port in (("DLPROXY_PORT", address.port), ("DLPROXY_INFERENCE_PORT", address.inference_port)):
+        if port == 0:
+            raise CannotStart(f"{variable}=0: choose a port, so that clients can find it")
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address.host, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise CannotStart(f"port {port} is in use; set {variable} to a free one") from None
+                raise CannotStart(f"cannot listen on {address.host} port {port}: {error.strerror or error}") from None
+
+
+def check_redis(url: str) -> None:
+    """Raise CannotStart when REDIS_URL is set and nothing listens there."""
+    if not url:
+        return
+    parts = urlsplit(url)
+    if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
+        raise CannotStart("REDIS_URL: use redis://host:port/number")
+    try:
+        socket.create_connection((parts.hostname, parts.port or 6379), timeout=_REDIS_TIMEOUT_S).close()
+    except OSError as error:
+        where = f"{parts.hostname}:{parts.port or 6379}"
+        raise CannotStart(f"Redis at {where} does not answer ({error.strerror or error}); see REDIS_URL") from None
+
+
+def make_emit(path: Path, console: IO[str]) -> Callable[[str, str], None]:
+    """Return `emit(name, line)`: one line with the process name to the console and, with the time, to `path`.
+
+    The file is rotated at 10 MiB, five old ones are kept. A console that is gone (closed terminal) is given up.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8")
+    handler.setFormatter(Formatter("%(message)s"))
+    open_console = True
+
+    def emit(name: str, line: str) -> None:
+        nonlocal open_console
+        text = f"{name:<6} | {line}"
+        if open_console:
+            try:
+                print(text, file=console, flush=True)
+            except (OSError, ValueError):
+                open_console = False
+        if line.strip():
+            at = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            handler.emit(LogRecord("server", 20, "", 0, f"{at} {text}", None, None))
+
+    return emit
+
+
+if __name__ == "__main__":
+    sys.exit(main())
