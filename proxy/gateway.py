@@ -52,6 +52,17 @@ def configuration_changed() -> None:
         _runtime.feed_soon()
 
 
+def knows(authorization: bytes) -> bool:
+    """True if this `Authorization` header carries a key that is valid now. For refusing early; never a right by itself."""
+    return _runtime is not None and _runtime.knows(authorization)
+
+
+def purge_cache(model: str | None = None) -> None:
+    """Drop cached answers of `model`, or of all models. Does nothing where no data plane runs."""
+    if _runtime is not None:
+        _runtime.purge_cache(model)
+
+
 async def infer(principal: Principal, model: str, version: str | None, body: bytes) -> Answer:
     """Answer a V2 inference body for an already authenticated caller. Errors come back as answers, too."""
     return await _require().infer(principal, model, version, body)

@@ -1,0 +1,98 @@
+"""Refuses bodies before they are read: too long for their route, of unknown length, or large and anonymous.
+
+Place: ahead of Django's handler, which would spool a whole body to disk before any view asks who sent it.
+Rules: a body over `SMALL_BYTES` needs a live session or a known key (U21, U27); one over its route's cap is never read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+
+from proxy import gateway
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# Forms and JSON changes of the control plane; larger would only serve to fill a disk.
+SMALL_BYTES = 1_048_576
+# What multipart framing and the other fields of an upload may add to the file.
+UPLOAD_SLACK_BYTES = 1_048_576
+_UPLOAD = re.compile(r"^/(?:api/v1/)?models/[^/]+/(?:versions|upload)/?$")
+_INFER = re.compile(r"^/api/v1/models/[^/]+/(?:versions/[^/]+/)?infer/?$")
+
+
+def cap_bytes(path: str, max_upload_bytes: int, max_infer_bytes: int) -> int:
+    """Longest body that `path` may receive. Pure."""
+    if _UPLOAD.match(path):
+        return max_upload_bytes + UPLOAD_SLACK_BYTES
+    return max_infer_bytes if _INFER.match(path) else SMALL_BYTES
+
+
+def refusal(path: str, headers: dict[bytes, bytes], cap: int, *, known_caller: bool) -> tuple[int, str] | None:
+    """Status and words, or None if the body may be read. Pure."""
+    length = headers.get(b"content-length")
+    if length is None:
+        if b"transfer-encoding" in headers:
+            return 411, "Send the body's length in Content-Length."
+        return None
+    if not length.isdigit():
+        return 400, "Content-Length must be a whole number of bytes."
+    size_bytes = int(length)
+    if size_bytes > cap:
+        return 413, f"The body has {size_bytes} bytes; {path} takes at most {cap}."
+    if size_bytes > SMALL_BYTES and not known_caller:
+        return 401, "Log in or send an API key before sending a body of this size."
+    return None
+
+
+class BodyGuard:
+    """ASGI middleware around Django's handler."""
+
+    def __init__(self, application: Application, max_infer_bytes: int) -> None:
+        self._application = application
+        self._max_infer_bytes = max_infer_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One HTTP request: refused here, or passed on untouched."""
+        headers = dict(scope["headers"])
+        cap = cap_bytes(scope["path"], settings.DLPROXY_MAX_UPLOAD_BYTES, self._max_infer_bytes)
+        length = headers.get(b"content-length", b"0")
+        large = length.isdigit() and int(length) > SMALL_BYTES
+        refused = refusal(scope["path"], headers, cap, known_caller=not large or await _is_known(headers))
+        if refused is None:
+            await self._application(scope, receive, send)
+            return
+        status, detail = refused
+        body = json.dumps({"type": "about:blank", "title": "Body refused", "status": status, "detail": detail}).encode()
+        answer_headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": answer_headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _is_known(headers: dict[bytes, bytes]) -> bool:
+    authorization = headers.get(b"authorization")
+    if authorization is not None:
+        return gateway.knows(authorization)
+    try:
+        cookies = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1"))
+    except CookieError:
+        return False
+    cookie = cookies.get(settings.SESSION_COOKIE_NAME)
+    if cookie is None:
+        return False
+    session = import_module(settings.SESSION_ENGINE).SessionStore(cookie.value)
+    return bool(await session.aget("_auth_user_id"))

@@ -1,0 +1,116 @@
+"""Wanted against actual → actions, as tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.core.policies import ExecutionPolicy, ModelPolicy
+from proxy.core.snapshot import ModelSnapshot, Snapshot, VersionSnapshot
+from proxy.core.tensors import Signature
+from proxy.model_manager.lifecycle import TRANSITIONS, LoadState, may_move
+from proxy.model_manager.version_policy import (
+    Actual,
+    Load,
+    Replace,
+    Resize,
+    Unload,
+    Wanted,
+    default_route,
+    next_actions,
+    wanted_versions,
+)
+
+EXECUTION = ExecutionPolicy()
+
+
+def version(number: int, digest: str = "d") -> VersionSnapshot:
+    return VersionSnapshot("digits", number, digest, "/artifact", "torchscript", Signature((), ()))
+
+
+def snapshot(*numbers: int, default: int | None = None, instances: int = 1) -> Snapshot:
+    versions = {n: version(n) for n in numbers}
+    model = ModelSnapshot("digits", versions, default, instances, ModelPolicy())
+    return Snapshot(1, {"digits": model}, {})
+
+
+def actual(number: int, state: LoadState = LoadState.READY, instances: int = 1) -> tuple[str, Actual]:
+    return f"digits/{number}", Actual(version(number), EXECUTION, instances, state)
+
+
+def decide(wanted: Snapshot, have: dict[str, Actual], serving: dict[str, int]) -> list[object]:
+    return list(next_actions(wanted_versions(wanted), have, serving, wanted))
+
+
+def test_a_wanted_version_that_is_not_there_is_loaded() -> None:
+    wanted = snapshot(1, default=1, instances=2)
+    assert decide(wanted, {}, {}) == [Load(Wanted(version(1), 2, EXECUTION))]
+
+
+def test_only_the_default_version_gets_the_decided_count() -> None:
+    counts = {key: w.instances for key, w in wanted_versions(snapshot(1, 2, default=2, instances=3)).items()}
+    assert counts == {"digits/1": 1, "digits/2": 3}
+
+
+def test_a_changed_count_resizes() -> None:
+    assert decide(snapshot(1, default=1, instances=2), dict([actual(1)]), {"digits": 1}) == [Resize("digits/1", 2)]
+
+
+def test_nothing_is_done_when_actual_is_wanted() -> None:
+    assert decide(snapshot(1, default=1), dict([actual(1)]), {"digits": 1}) == []
+
+
+def test_the_old_default_stays_until_the_new_one_is_ready() -> None:
+    have = dict([actual(1), actual(2, LoadState.LOADING)])
+    assert decide(snapshot(2, default=2), have, {"digits": 1}) == []
+
+
+def test_the_old_default_leaves_once_the_new_one_is_ready() -> None:
+    have = dict([actual(1), actual(2)])
+    assert decide(snapshot(2, default=2), have, {"digits": 2}) == [Unload("digits/1")]
+
+
+def test_the_old_default_keeps_serving_when_the_new_one_failed() -> None:
+    have = dict([actual(1), actual(2, LoadState.FAILED)])
+    assert decide(snapshot(2, default=2), have, {"digits": 1}) == []
+
+
+def test_an_unwanted_model_is_unloaded_at_once() -> None:
+    wanted = Snapshot(2, {}, {})
+    assert decide(wanted, dict([actual(1)]), {"digits": 1}) == [Unload("digits/1")]
+
+
+def test_a_model_switched_off_is_unloaded_although_its_default_is_set() -> None:
+    assert decide(snapshot(default=1), dict([actual(1)]), {"digits": 1}) == [Unload("digits/1")]
+
+
+def test_a_draining_version_is_left_alone_even_when_wanted_again() -> None:
+    assert decide(snapshot(1, default=1), dict([actual(1, LoadState.DRAINING)]), {}) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        Actual(version(1, digest="other"), EXECUTION, 1, LoadState.READY),
+        Actual(version(1), replace(EXECUTION, threads=2), 1, LoadState.READY),
+    ],
+)
+def test_changed_bytes_or_limits_replace_the_instances(changed: Actual) -> None:
+    assert decide(snapshot(1, default=1), {"digits/1": changed}, {"digits": 1}) == [
+        Replace(Wanted(version(1), 1, EXECUTION))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("serving", "ready", "expected"),
+    [(None, {1}, 1), (2, {2}, 2), (2, {1, 2}, 1), (None, set(), None), (2, set(), None)],
+)
+def test_the_default_route_prefers_the_wanted_default(serving: int | None, ready: set[int], expected: int) -> None:
+    model = snapshot(1, default=1).models["digits"]
+    assert default_route(model, serving, frozenset(ready)) == expected
+
+
+def test_every_state_has_a_row_and_the_end_is_final() -> None:
+    assert set(TRANSITIONS) == set(LoadState)
+    assert not any(may_move(LoadState.UNLOADED, state) for state in LoadState)

@@ -1,0 +1,46 @@
+"""Bodies are refused by their head: too long, of unknown length, or large and anonymous."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlproxy_site.body_guard import SMALL_BYTES, UPLOAD_SLACK_BYTES, cap_bytes, refusal
+
+MAX_UPLOAD = 10 * SMALL_BYTES
+MAX_INFER = 5 * SMALL_BYTES
+
+
+@pytest.mark.parametrize(
+    ("path", "cap"),
+    [
+        ("/api/v1/models/digits/versions", MAX_UPLOAD + UPLOAD_SLACK_BYTES),
+        ("/api/v1/models/digits/versions/", MAX_UPLOAD + UPLOAD_SLACK_BYTES),
+        ("/api/v1/models/digits/infer", MAX_INFER),
+        ("/api/v1/models/digits/versions/2/infer", MAX_INFER),
+        ("/api/v1/models", SMALL_BYTES),
+        ("/login/", SMALL_BYTES),
+        ("/api/v1/models/digits/versions/2/promote", SMALL_BYTES),
+    ],
+)
+def test_each_route_has_its_cap(path: str, cap: int) -> None:
+    assert cap_bytes(path, MAX_UPLOAD, MAX_INFER) == cap
+
+
+@pytest.mark.parametrize(
+    ("headers", "known", "status"),
+    [
+        ({}, False, None),
+        ({b"content-length": b"0"}, False, None),
+        ({b"content-length": b"1048576"}, False, None),
+        ({b"content-length": b"1048577"}, False, 401),
+        ({b"content-length": b"1048577"}, True, None),
+        ({b"content-length": str(MAX_UPLOAD).encode()}, True, None),
+        ({b"content-length": str(MAX_UPLOAD + 1).encode()}, True, 413),
+        ({b"content-length": b"-1"}, True, 400),
+        ({b"content-length": b"1e3"}, True, 400),
+        ({b"transfer-encoding": b"chunked"}, True, 411),
+    ],
+)
+def test_u21_a_body_is_judged_by_its_head(headers: dict[bytes, bytes], known: bool, status: int | None) -> None:
+    refused = refusal("/x", headers, MAX_UPLOAD, known_caller=known)
+    assert (refused and refused[0]) == status
