@@ -1,4 +1,7 @@
-"""A supervisor of small children for test_supervisor.py: `python supervised.py '[["name", ["argv", …], order, required]]' GRACE_S`."""
+"""A supervisor of small children for test_supervisor.py.
+
+Arguments: a JSON list of [name, argv, stop order, required at start]; the grace in seconds; "ready" or "starting".
+"""
 
 from __future__ import annotations
 
