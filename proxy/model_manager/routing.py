@@ -26,6 +26,10 @@ class RoutingTable:
     ready: Mapping[str, Mapping[int, VersionSnapshot]]
     defaults: Mapping[str, int]
 
+    def answers(self, version: VersionSnapshot) -> bool:
+        """True while requests may be sent to `version`."""
+        return version.number in self.ready.get(version.model, {})
+
 
 EMPTY_ROUTES = RoutingTable(MappingProxyType({}), MappingProxyType({}))
 

@@ -1,0 +1,168 @@
+"""Composition root of the data plane: makes the rooms, wires them, starts and stops them on the running event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.cache.cache import ResultCache
+from proxy.control.feed import Feed, LoadSnapshot
+from proxy.core.errors import Unauthenticated
+from proxy.core.policies import ExecutionPolicy
+from proxy.core.principals import Principal
+from proxy.core.reports import SecondReport
+from proxy.core.requests import Answer
+from proxy.core.snapshot import EMPTY_SNAPSHOT, Snapshot, VersionSnapshot
+from proxy.core.units import NS_PER_S
+from proxy.endpoint.listener import InferenceServer
+from proxy.instances.group import InstanceGroup
+from proxy.metrics.machine import MachineProbe
+from proxy.metrics.metrics import Metrics
+from proxy.model_manager.model_manager import ModelManager
+from proxy.pipeline import Pipeline
+from proxy.protocol.limits import Limits
+from proxy.scheduler.scheduler import Scheduler
+from proxy.system import SystemClock, unix_time_s
+
+log = logging.getLogger(__name__)
+
+WriteReport = Callable[[SecondReport], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeConfig:
+    """Where the inference port listens and how patient the shell is. `inference_port` 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    inference_port: int = 8001
+    feed_interval_s: float = 1.0
+    drain_timeout_s: float = 20.0
+    log_dir: Path | None = None
+    limits: Limits = Limits()
+
+
+class Runtime:
+    """The running data plane of one process. All methods but the constructor run on its event loop."""
+
+    # Longer than any deadline that a policy can give, so that a thread waiting for an answer always gets it.
+    longest_wait_s = 3_700.0
+
+    def __init__(self, config: RuntimeConfig, load_snapshot: LoadSnapshot, write_report: WriteReport) -> None:
+        self.config = config
+        self.latest_report: SecondReport | None = None
+        self.inference_port: int | None = None
+        self._load_snapshot = load_snapshot
+        self._write_report = write_report
+        self._subscribers: set[Callable[[SecondReport], object]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sequence = 0
+        self._writing: asyncio.Future[None] | None = None
+        self._write_failing = False
+
+    async def start(self) -> None:
+        """Wire the rooms and begin listening. Raises OSError when the inference port is taken."""
+        self.loop = asyncio.get_running_loop()
+        self.clock = SystemClock()
+        self.metrics = Metrics()
+        self.cache = ResultCache(self.clock)
+        self.scheduler = Scheduler(self.clock, self.loop.call_later, meter=self.metrics)
+        self.manager = ModelManager(self.scheduler, self._make_group, self.clock)
+        self.machine = MachineProbe()
+        self.pipeline = Pipeline(
+            self.clock, unix_time_s, self.manager, self.cache, self.scheduler, self.metrics, self.config.limits
+        )
+        self.server = InferenceServer(self.pipeline, self.clock)
+        self.inference_port = await self.server.start(self.config.host, self.config.inference_port)
+        self.feed = Feed(self._load_snapshot, self.apply, self.config.feed_interval_s)
+        self._tasks = [self.loop.create_task(self.feed.run()), self.loop.create_task(self._report_each_second())]
+        log.info("inference port listening on %s:%d", self.config.host, self.inference_port)
+
+    async def stop(self) -> None:
+        """Take no new request, finish those accepted, end every instance."""
+        await self.server.drain(self.config.drain_timeout_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.manager.stop()
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Hand each room its part of a new wanted state."""
+        old = getattr(self.pipeline, "snapshot", EMPTY_SNAPSHOT)
+        for name in old.models.keys() - snapshot.models.keys():
+            self.cache.forget(name)
+        for name, model in snapshot.models.items():
+            before = old.models.get(name)
+            if before is None or before.policy.cache != model.policy.cache:
+                self.cache.configure(name, model.policy.cache)
+        self.pipeline.snapshot = snapshot
+        self.manager.apply(snapshot)
+
+    def subscribe(self, callback: Callable[[SecondReport], object]) -> Callable[[], None]:
+        """Call `callback` with each second's report; returns the function that ends it."""
+        self._subscribers.add(callback)
+        return lambda: self._subscribers.discard(callback)
+
+    def feed_soon(self) -> None:
+        """Read the wanted state at once. Safe from any thread."""
+        self.loop.call_soon_threadsafe(self.feed.soon)
+
+    def knows(self, authorization: bytes) -> bool:
+        """True if the header carries a valid key."""
+        try:
+            self.pipeline.authenticate(authorization)
+        except Unauthenticated:
+            return False
+        return True
+
+    def purge_cache(self, model: str | None = None) -> None:
+        """Drop cached answers of `model`, or all. Safe from any thread."""
+        self.loop.call_soon_threadsafe(self.cache.purge, model)
+
+    async def infer(self, principal: Principal, model: str, version: str | None, body: bytes) -> Answer:
+        """Answer a V2 body for an authenticated caller; a cancelled caller takes its queued work with it."""
+        return await self.pipeline.answer(principal, model, version, body)
+
+    def _make_group(
+        self, version: VersionSnapshot, execution: ExecutionPolicy, on_change: Callable[[InstanceGroup], None]
+    ) -> InstanceGroup:
+        return InstanceGroup(version, execution, loop=self.loop, clock=self.clock, on_change=on_change)
+
+    async def _report_each_second(self) -> None:
+        next_ns = self.clock.now_ns()
+        while True:
+            next_ns = max(next_ns + NS_PER_S, self.clock.now_ns())
+            await asyncio.sleep((next_ns - self.clock.now_ns()) / NS_PER_S)
+            machine = await asyncio.to_thread(self.machine.read)
+            self._sequence += 1
+            report = self.metrics.second(
+                at_unix_s=int(unix_time_s()),
+                sequence=self._sequence,
+                generation=self.pipeline.snapshot.generation,
+                lanes=self.scheduler.statistics(),
+                cache=self.cache.statistics(),
+                versions=self.manager.statistics(),
+                instances=self.manager.instance_statistics(),
+                machine=machine,
+            )
+            self.latest_report = report
+            for callback in tuple(self._subscribers):
+                callback(report)
+            self._keep(report)
+
+    def _keep(self, report: SecondReport) -> None:
+        """Write the report in a thread; a slow or dead database drops seconds, never piles them up (F13, F14)."""
+        if self._writing is not None and not self._writing.done():
+            return
+        self._writing = asyncio.ensure_future(asyncio.to_thread(self._write_report, report))
+        self._writing.add_done_callback(self._written)
+
+    def _written(self, future: asyncio.Future[None]) -> None:
+        failed = not future.cancelled() and future.exception() is not None
+        if failed and not self._write_failing:
+            log.error("measurements cannot be kept; serving goes on", exc_info=future.exception())
+        elif self._write_failing and not failed:
+            log.info("measurements are kept again")
+        self._write_failing = failed
