@@ -1,0 +1,44 @@
+"""Credential → principal → right. Pure (the time is an argument); called before the body is read.
+
+Rules: fails closed; the words never say whether a key was unknown, expired or revoked, nor whether a model
+that the key may not ask exists.
+"""
+
+from __future__ import annotations
+
+from proxy.authorization.keys import KEY_PATTERN, bearer, digest_hex
+from proxy.core.errors import NotFound, Reason, Unauthenticated
+from proxy.core.principals import Principal
+from proxy.core.snapshot import Snapshot
+
+
+def authenticate(
+    authorization: bytes | None, api_key: bytes | None, snapshot: Snapshot, now_unix_s: float
+) -> Principal:
+    """The caller. `api_key` is a bare key from elsewhere than the Authorization header. Raises Unauthenticated."""
+    if authorization is None and api_key is None:
+        raise Unauthenticated(Reason.UNAUTHENTICATED, "Send an API key as `Authorization: Bearer dlp_…`.")
+    if authorization is not None:
+        key = bearer(authorization)
+        if api_key is not None and api_key != key:
+            raise Unauthenticated(Reason.UNAUTHENTICATED, "Two different credentials were sent.")
+    else:
+        key = api_key if api_key is not None and KEY_PATTERN.fullmatch(api_key) else None
+    if key is None:
+        raise Unauthenticated(Reason.UNAUTHENTICATED, "The credential is not an API key of the form `Bearer dlp_…`.")
+    found = snapshot.keys.get(digest_hex(key))
+    if found is None or (found.expires_at_unix_s is not None and now_unix_s >= found.expires_at_unix_s):
+        raise Unauthenticated(Reason.UNAUTHENTICATED, "The API key is unknown, expired or revoked.")
+    return Principal(f"key:{found.key_id}", found.label, found.models, found.is_admin)
+
+
+def authorise(principal: Principal, model: str) -> None:
+    """Let the caller ask `model`, or raise `unknown_model`: a key restricted to models learns nothing of others."""
+    if not principal.may_infer(model):
+        raise unknown_model(model)
+
+
+def unknown_model(model: str) -> NotFound:
+    """The one error for a model that does not exist and for one that the caller may not know of."""
+    shown = model if len(model) <= 128 else model[:128] + "…"
+    return NotFound(Reason.UNKNOWN_MODEL, f'There is no model "{shown}".')

@@ -1,0 +1,19 @@
+"""What a V2 body says, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxy.core.tensors import Tensor
+
+
+@dataclass(slots=True)
+class ParsedRequest:
+    """`inputs` in the signature's order. `outputs` None means all; `timeout_us` is a wish that may only shorten."""
+
+    request_id: str | None
+    inputs: tuple[Tensor, ...]
+    rows: int
+    outputs: tuple[str, ...] | None
+    priority: int
+    timeout_us: int | None

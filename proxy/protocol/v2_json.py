@@ -1,0 +1,170 @@
+"""A V2 JSON body → a request's values. Called once for each request, on the event loop.
+
+Two ways that give the same values: the fast one decodes straight into the types that the version's signature asks for
+and packs; whatever it does not recognise goes to `careful.read`, which reads every legal form and names what is wrong.
+Rules: a float's sign of zero is kept; data that overflows its datatype is refused; inputs come out in the
+signature's order; rows are the first dimension of a batchable version's inputs, else 1.
+Source: Open Inference Protocol, REST, "Inference Request JSON Object".
+"""
+
+from __future__ import annotations
+
+import struct
+from math import prod
+from typing import Any, Union
+
+import msgspec
+
+from proxy.core.errors import Reason, TooLarge
+from proxy.core.snapshot import VersionSnapshot
+from proxy.core.tensors import DATATYPES, VARIABLE, Tensor, TensorSpec
+from proxy.protocol import careful
+from proxy.protocol.limits import DEFAULT_LIMITS, Limits
+from proxy.protocol.parameters import requested_outputs, scheduling
+from proxy.protocol.parsed import ParsedRequest
+from proxy.protocol.per_version import PerVersion
+from proxy.protocol.tensor_data import NEGATIVE_ZERO_HINT, list_type, python_type
+from proxy.protocol.words import MALFORMED
+
+MAX_PACKERS = 256  # element counts for which one input keeps its compiled packer
+
+
+def parse(
+    body: bytes | bytearray | memoryview, call_version: VersionSnapshot, limits: Limits = DEFAULT_LIMITS
+) -> ParsedRequest:
+    """The request in `body` for `call_version`. Raises InvalidRequest (names the field) or TooLarge."""
+    if isinstance(body, memoryview):
+        body = bytes(body)
+    if len(body) <= limits.fast_body_bytes:
+        parsed = _plans.get(call_version).read(body, limits)
+        if parsed is not None:
+            return parsed
+    elif len(body) > limits.max_body_bytes:
+        raise TooLarge(Reason.BODY_TOO_LARGE, f"The body exceeds {limits.max_body_bytes} bytes.")
+    return careful.read(body, call_version, limits)
+
+
+class _Input:
+    """One input's checks and packers. `fixed_elements`: elements of a row, where all sizes but the first are fixed."""
+
+    __slots__ = ("_packers", "_struct_char", "datatype", "fixed", "fixed_elements", "name", "rank", "spec")
+
+    def __init__(self, spec: TensorSpec) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.datatype = spec.datatype
+        self.rank = len(spec.shape)
+        self.fixed = spec.shape[1:]
+        free_first = self.rank > 0 and spec.shape[0] == VARIABLE and VARIABLE not in self.fixed
+        self.fixed_elements = prod(self.fixed) if free_first else 0
+        self._struct_char = DATATYPES[spec.datatype].struct_char
+        self._packers: dict[int, Any] = {}
+
+    def tensor(self, shape: tuple[int, ...], data: list[Any]) -> Tensor | None:
+        """The packed tensor, or None where shape and data do not fit the declaration."""
+        elements = len(data)
+        if not elements:
+            return None
+        if self.fixed_elements:
+            if len(shape) != self.rank or shape[1:] != self.fixed or shape[0] * self.fixed_elements != elements:
+                return None
+        elif not self.spec.accepts_shape(shape) or (shape and min(shape) < 1) or prod(shape) != elements:
+            return None
+        packer = self._packers.get(elements)
+        if packer is None:
+            if len(self._packers) >= MAX_PACKERS:
+                self._packers.clear()
+            packer = self._packers[elements] = struct.Struct(f"<{elements}{self._struct_char}").pack
+        return Tensor(self.name, self.datatype, shape, packer(*data))
+
+
+class _Plan:
+    """The compiled fast path of one version."""
+
+    __slots__ = ("_decoder", "_inputs", "_kinds", "_may_hold_negative_zero", "_version")
+
+    def __init__(self, version: VersionSnapshot) -> None:
+        specs = version.signature.inputs
+        elements = [python_type(DATATYPES[s.datatype]) if s.datatype in DATATYPES else None for s in specs]
+        self._version = version
+        self._may_hold_negative_zero = float in elements
+        self._decoder: msgspec.json.Decoder[Any] | None = None
+        self._inputs: tuple[_Input, ...] = ()
+        self._kinds: tuple[Any, ...] = ()
+        if specs and None not in elements and len({s.name for s in specs}) == len(specs):
+            self._inputs = tuple(_Input(spec) for spec in specs)
+            self._kinds = _input_kinds(specs, [e for e in elements if e is not None])
+            self._decoder = msgspec.json.Decoder(_request_kind(self._kinds))
+
+    def read(self, body: bytes | bytearray, limits: Limits) -> ParsedRequest | None:
+        """The request, or None where the careful way has to look. Raises only for parameters and outputs."""
+        if self._decoder is None:
+            return None
+        if self._may_hold_negative_zero and NEGATIVE_ZERO_HINT.search(body):
+            return None
+        try:
+            request = self._decoder.decode(body)
+        except MALFORMED:
+            return None
+        try:
+            tensors = self._tensors(request.inputs)
+        except (struct.error, OverflowError):
+            return None
+        if tensors is None:
+            return None
+        request_id = request.id
+        if request_id is not None and len(request_id.encode()) > limits.max_id_bytes:
+            return None
+        rows = 1
+        if self._version.batchable and tensors[0].shape:
+            rows = tensors[0].shape[0]
+            if any(tensor.shape[:1] != (rows,) for tensor in tensors[1:]):
+                return None
+        priority, timeout_us = scheduling(request.parameters, limits) if len(request.parameters) else (0, None)
+        outputs = requested_outputs(request.outputs, self._version, limits) if len(request.outputs) else None
+        return ParsedRequest(request_id, tensors, rows, outputs, priority, timeout_us)
+
+    def _tensors(self, given: list[Any]) -> tuple[Tensor, ...] | None:
+        if len(given) != len(self._inputs):
+            return None
+        tensors = []
+        for kind, declared, item in zip(self._kinds, self._inputs, given, strict=True):
+            if type(item) is not kind or item.datatype != declared.datatype:
+                return None
+            if len(self._inputs) == 1 and item.name != declared.name:
+                return None
+            tensor = declared.tensor(item.shape, item.data)
+            if tensor is None:
+                return None
+            tensors.append(tensor)
+        return tuple(tensors)
+
+
+def _input_kinds(specs: tuple[TensorSpec, ...], elements: list[type]) -> tuple[Any, ...]:
+    """A struct for each input. Several inputs are told apart by their name, which is the union's tag."""
+    kinds = []
+    for index, (spec, element) in enumerate(zip(specs, elements, strict=True)):
+        fields: list[tuple[str, Any]] = [
+            ("datatype", str),
+            ("shape", tuple[int, ...]),
+            ("data", list_type(element, 1)),
+        ]
+        tagged: dict[str, Any] = {"tag_field": "name", "tag": spec.name}
+        if len(specs) == 1:
+            fields, tagged = [("name", str), *fields], {}
+        kinds.append(msgspec.defstruct(f"Input{index}", fields, forbid_unknown_fields=True, **tagged))
+    return tuple(kinds)
+
+
+def _request_kind(kinds: tuple[Any, ...]) -> Any:
+    raw = msgspec.Raw
+    fields: list[Any] = [
+        ("inputs", list[Union[kinds]]),  # type: ignore[valid-type]  # noqa: UP007  built at run time
+        ("id", str | None, None),
+        ("parameters", raw, raw()),
+        ("outputs", raw, raw()),
+    ]
+    return msgspec.defstruct("Request", fields, forbid_unknown_fields=True)
+
+
+_plans: PerVersion[_Plan] = PerVersion(_Plan)
