@@ -1,0 +1,164 @@
+"""One live socket: logged-in people only, read only, always the newest state.
+
+Rules: closes with 4401 without a login (at once) or after it ended (within RECHECK_S, W3); 4429 above the caps (W8).
+What the page sends is small, rare JSON ("resync", "pause", "resume"); anything else is ignored or ends the socket (W4,
+W6), and nothing that it sends changes anything (W12). A reader that does not keep up holds one pending second, whose
+difference is then made against what it last got (W7); one that takes nothing for STALL_S is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from typing import Any
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from models_admin.live import messages, sessions
+from models_admin.live.limits import MAX_MESSAGE_BYTES, Allowance, Places
+from models_admin.live.messages import State
+from models_admin.live.publisher import GROUP, publisher
+
+log = logging.getLogger(__name__)
+
+RECHECK_S = 3.0
+STALL_S = 20.0
+
+CLOSE_UNSUPPORTED = 1003
+CLOSE_POLICY = 1008
+CLOSE_TOO_BIG = 1009
+CLOSE_FAULT = 1011
+CLOSE_STALLED = 1013
+CLOSE_LOGGED_OUT = 4401
+CLOSE_TOO_MANY = 4429
+
+places = Places()
+
+
+class LiveConsumer(AsyncWebsocketConsumer):
+    """Sends a snapshot, then a difference each second."""
+
+    recheck_s = RECHECK_S
+    stall_s = STALL_S
+
+    async def connect(self) -> None:
+        """Accept first, so that the close code reaches the page."""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._place: int | None = None
+        self._sent: State | None = None
+        self._event: dict[str, Any] | None = None
+        self._fresh = asyncio.Event()
+        self._paused = False
+        loop = asyncio.get_running_loop()
+        self._allowance = Allowance(loop.time())
+        session = self.scope.get("session")
+        self._session_key = session.session_key if session is not None else None
+        await self.accept()
+        self._identity = await database_sync_to_async(sessions.identity)(self._session_key)
+        if self._identity is None:
+            await self.close(CLOSE_LOGGED_OUT)
+            return
+        if not places.take(self._identity[0]):
+            await self.close(CLOSE_TOO_MANY)
+            return
+        self._place = self._identity[0]
+        publisher.sockets += 1
+        await self.channel_layer.group_add(GROUP, self.channel_name)
+        self._fresh.set()
+        self._tasks = [loop.create_task(self._guard(self._send_newest())), loop.create_task(self._guard(self._recheck()))]
+
+    async def disconnect(self, code: int) -> None:
+        """Leave the group and end the socket's tasks."""
+        del code
+        if self._place is not None:
+            places.leave(self._place)
+            self._place = None
+            publisher.sockets -= 1
+            await self.channel_layer.group_discard(GROUP, self.channel_name)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """A message of the page."""
+        if bytes_data is not None or text_data is None:
+            await self.close(CLOSE_UNSUPPORTED)
+            return
+        if len(text_data) > MAX_MESSAGE_BYTES:
+            await self.close(CLOSE_TOO_BIG)
+            return
+        if not self._allowance.spend(asyncio.get_running_loop().time()):
+            await self.close(CLOSE_POLICY)
+            return
+        self._obey(_kind(text_data))
+
+    async def live_second(self, event: dict[str, Any]) -> None:
+        """The group's message: remember it and return, so that the channel never fills behind a slow reader."""
+        self._event = event
+        self._fresh.set()
+
+    def _obey(self, kind: str | None) -> None:
+        if kind == "pause":
+            self._paused = True
+        elif kind in {"resume", "resync"}:
+            self._paused = False
+            self._sent = None
+            self._fresh.set()
+
+    async def _send_newest(self) -> None:
+        while True:
+            await self._fresh.wait()
+            self._fresh.clear()
+            text = None if self._paused else self._next_text()
+            if text is None:
+                continue
+            try:
+                await asyncio.wait_for(self.send(text_data=text), self.stall_s)
+            except TimeoutError:
+                await self._give_up(CLOSE_STALLED)
+                return
+
+    def _next_text(self) -> str | None:
+        newest, event, sent = publisher.newest, self._event, self._sent
+        if newest is None or (sent is not None and sent["sequence"] == newest["sequence"]):
+            return None
+        self._sent = newest
+        if sent is None:
+            return messages.encode(messages.snapshot(newest, publisher.recent()))
+        shared = event is not None and (event["previous"], event["sequence"]) == (sent["sequence"], newest["sequence"])
+        if shared and event is not None and event["text"] is not None:
+            return str(event["text"])
+        return messages.encode(messages.delta(sent, newest))
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(self.recheck_s)
+            if await database_sync_to_async(sessions.identity)(self._session_key) != self._identity:
+                await self._give_up(CLOSE_LOGGED_OUT)
+                return
+
+    async def _guard(self, work: Any) -> None:
+        """Run a task of this socket; a fault in it is logged and ends this socket only. Rights fail closed."""
+        try:
+            await work
+        except Exception:
+            log.exception("live socket ended by a fault")
+            await self._give_up(CLOSE_FAULT)
+
+    async def _give_up(self, code: int) -> None:
+        """Close without waiting for a peer that does not read."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.close(code), 2)
+
+
+def _kind(text: str) -> str | None:
+    """The message's type; None for what is not a JSON object with one."""
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    kind = message.get("type") if isinstance(message, dict) else None
+    return kind if isinstance(kind, str) else None
