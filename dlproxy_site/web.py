@@ -6,7 +6,6 @@ itself, in its lifespan, on the same event loop.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 
@@ -19,11 +18,12 @@ DRAIN_S = 8
 def main() -> int:
     """Serve until SIGTERM; the status is not 0 when the application could not start."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dlproxy_site.settings.default")
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    from django.conf import settings
+
     config = uvicorn.Config(
         "dlproxy_site.asgi:application",
-        host=os.environ.get("DLPROXY_HOST", "127.0.0.1"),
-        port=int(os.environ.get("DLPROXY_PORT", "8000")),
+        host=settings.DLPROXY_HOST,
+        port=settings.DLPROXY_PORT,
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
@@ -31,7 +31,7 @@ def main() -> int:
         proxy_headers=False,
         server_header=False,
         access_log=False,
-        log_config=None,
+        log_config=None,  # Django's logging settings serve both
         log_level="warning",
         # A dashboard sends no large frames; what a socket may send is bounded before it is parsed.
         ws_max_size=64 * 1024,
