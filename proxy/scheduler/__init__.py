@@ -1,0 +1,1 @@
+"""Decides who waits, who is refused, which requests run together, and where."""

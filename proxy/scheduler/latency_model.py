@@ -1,0 +1,55 @@
+"""Predicts how long an execution of b rows takes: S(b) = α + β·b, fitted to recent executions.
+
+Least squares on exponentially decayed sums, so that one observation costs the same at any age.
+Source: BentoML's dispatcher and Clipper fit the same line (PROTOCOLS section 8).
+"""
+
+from __future__ import annotations
+
+# Weight that an execution keeps with each later one. Larger: smoother, slower to follow; 0.95 halves in 14 executions.
+DECAY = 0.95
+# Spread of batch sizes (variance, rows²) below which a slope means nothing.
+LEAST_SPREAD = 0.25
+
+
+class LatencyModel:
+    """Line through recent (rows, service time) points. All predictions are 0 before the first observation."""
+
+    __slots__ = (
+        "_rows",
+        "_rows_squared",
+        "_rows_times_service",
+        "_service",
+        "_weight",
+        "alpha_ns",
+        "beta_ns",
+        "mean_ns",
+    )
+
+    def __init__(self) -> None:
+        self._weight = self._rows = self._service = self._rows_squared = self._rows_times_service = 0.0
+        self.alpha_ns = 0
+        self.beta_ns = 0
+        self.mean_ns = 0
+
+    def observe(self, rows: int, service_ns: int) -> None:
+        """Take in one execution and fit again."""
+        self._weight = self._weight * DECAY + 1
+        self._rows = self._rows * DECAY + rows
+        self._service = self._service * DECAY + service_ns
+        self._rows_squared = self._rows_squared * DECAY + rows * rows
+        self._rows_times_service = self._rows_times_service * DECAY + rows * service_ns
+        mean_rows = self._rows / self._weight
+        mean_ns = self._service / self._weight
+        spread = self._rows_squared / self._weight - mean_rows * mean_rows
+        beta = 0.0
+        if spread > LEAST_SPREAD:
+            beta = max((self._rows_times_service / self._weight - mean_rows * mean_ns) / spread, 0.0)
+            beta = min(beta, mean_ns / mean_rows)  # a line below zero at b = 0 is noise
+        self.mean_ns = int(mean_ns)
+        self.beta_ns = int(beta)
+        self.alpha_ns = int(mean_ns - beta * mean_rows)
+
+    def predict_ns(self, rows: int) -> int:
+        """Predicted service time of an execution of `rows`."""
+        return self.alpha_ns + self.beta_ns * rows

@@ -1,0 +1,297 @@
+"""Moves requests from submission to one answer: admit, queue, batch, place, and again if an execution fails.
+
+Place: after the cache; called by the pipeline for each request and by the groups when an instance becomes idle.
+Rules: each request is answered exactly once; an expired or cancelled one that has not begun is never executed; no task
+or future per request; one timer a lane. The next batch is sent before the last one's answers are written.
+Errors go to `on_done` as values; nothing here raises for load.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from proxy.core.batches import Batch, BatchFault, BatchResult
+from proxy.core.clock import Clock
+from proxy.core.errors import Cancelled, DeadlineExceeded, ExecutionFailed, ProxyError, Reason
+from proxy.core.policies import ModelPolicy
+from proxy.core.requests import InferenceRequest, InferenceResult
+from proxy.core.units import NS_PER_S
+from proxy.scheduler import refusals
+from proxy.scheduler.admission import admit
+from proxy.scheduler.batching import WaitUntil
+from proxy.scheduler.entries import DONE, RETRYING, RUNNING, WAITING, Entry, OnDone
+from proxy.scheduler.isolation import MAX_LOSSES, Verdict, halves, judge
+from proxy.scheduler.lane import Lane, LaneStatistics
+from proxy.scheduler.placement import place
+from proxy.scheduler.ports import GroupPort, InstancePort, MeterPort, TimerHandle
+
+logger = logging.getLogger(__name__)
+
+# Shortest timer asked for. Event loops round timers to milliseconds; a shorter one may fire early and spin.
+SHORTEST_TIMER_S = 0.001
+
+
+class Scheduler:
+    """One lane a version. Everything happens on one thread.
+
+    Args:
+        clock: time of arrival, deadlines and delays.
+        call_later: `call_later(delay_s, fn)` gives a handle with `cancel()`.
+        meter: counts executions.
+        call_soon: with it, a batch leaves at the end of the loop's turn, so that requests which arrived together run
+            together; without it, at once.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        call_later: Callable[[float, Callable[[], None]], TimerHandle],
+        *,
+        meter: MeterPort | None = None,
+        call_soon: Callable[[Callable[[], None]], Any] | None = None,
+    ) -> None:
+        self._now_ns = clock.now_ns
+        self._call_later = call_later
+        self._call_soon = call_soon
+        self._meter = meter
+        self._lanes: dict[str, Lane] = {}
+        self._entries: dict[InferenceRequest, tuple[Lane, Entry]] = {}
+        self._batches = 0
+
+    def attach(self, version_key: str, group: GroupPort, policy: ModelPolicy) -> None:
+        """Open the lane of a version. ValueError if it is open already."""
+        if version_key in self._lanes:
+            msg = f"{version_key} is attached already"
+            raise ValueError(msg)
+        lane = Lane(version_key, group, policy, self._now_ns())
+        lane.on_timer = partial(self._on_timer, lane)
+        lane.on_turn = partial(self._pump, lane)
+        self._lanes[version_key] = lane
+
+    def update_policy(self, version_key: str, policy: ModelPolicy) -> None:
+        """Follow another policy from now on; nothing that waits or runs is lost. Unknown versions are ignored."""
+        lane = self._lanes.get(version_key)
+        if lane is not None and lane.policy != policy:
+            lane.apply(policy)
+            self._pump(lane)
+
+    def detach(self, version_key: str, error: ProxyError) -> None:
+        """Close the lane: what waits ends with `error`, what runs is still answered. Unknown versions are ignored."""
+        lane = self._lanes.pop(version_key, None)
+        if lane is not None:
+            lane.closed = error
+            self._end_all(lane, lane.abandon(), error)
+
+    def submit(self, request: InferenceRequest, on_done: OnDone) -> None:
+        """Take a request on; `on_done` is called exactly once, before this returns only if the request is refused."""
+        lane = self._lanes.get(request.version.key)
+        if lane is None:
+            on_done(request, refusals.not_loaded(request.version))
+            return
+        now_ns = self._now_ns()
+        error = self._refuse(lane, request, now_ns)
+        if error is not None:
+            lane.rejected += 1
+            on_done(request, error)
+            return
+        lane.requests += 1
+        request.queued_ns = now_ns
+        entry = Entry(request, request.rows if lane.version.batchable else 1, on_done)
+        self._entries[request] = (lane, entry)
+        group = lane.queue.push(entry, lane.shape_key(request))
+        lane.deadlines.add(entry, lane.queue.depth + lane.retrying + lane.in_flight)
+        if lane.waits_for_company and group.rows >= lane.max_rows and not group.is_ripe:
+            lane.note_ripe(group)
+        if not lane.blocked:
+            if self._call_soon is None:
+                self._pump(lane)
+            elif not lane.pump_due:
+                lane.pump_due = True
+                self._call_soon(lane.on_turn)
+        if lane.timer is None or request.deadline_ns < lane.timer_at_ns:
+            self._arm(lane, request.deadline_ns, now_ns)
+
+    def cancel(self, request: InferenceRequest) -> None:
+        """The client left: out of the queue, or its result dropped. Ignored if it was answered already."""
+        found = self._entries.get(request)
+        if found is not None:
+            lane, entry = found
+            self._end(lane, entry, Cancelled(Reason.CANCELLED, "The client closed the connection."))
+
+    def wake(self, version_key: str) -> None:
+        """An instance became ready, or was lost, or the group has failed."""
+        lane = self._lanes.get(version_key)
+        if lane is None:
+            return
+        lane.blocked = False
+        lane.ready = len(lane.group.ready_instances())
+        if lane.group.failed and lane.ready == 0:
+            self._end_all(lane, lane.abandon(), refusals.no_instance(lane.version))
+            return
+        self._pump(lane)
+
+    def statistics(self) -> Mapping[str, LaneStatistics]:
+        """The numbers of every open lane, by version key."""
+        now_ns = self._now_ns()
+        return {key: lane.statistics(now_ns) for key, lane in self._lanes.items()}
+
+    def _refuse(self, lane: Lane, request: InferenceRequest, now_ns: int) -> ProxyError | None:
+        if request.deadline_ns <= now_ns:
+            return DeadlineExceeded(Reason.DEADLINE_EXCEEDED, "The deadline had passed before the request was queued.")
+        if lane.ready == 0 and lane.group.failed:
+            return refusals.no_instance(lane.version)
+        if lane.blocked or lane.queue.depth or lane.retrying:
+            wait_ns = lane.wait_ns()
+            rejection = admit(
+                lane.queue.depth + lane.retrying,
+                lane.policy.queue.max_requests,
+                wait_ns,
+                lane.own_service_ns(request.rows),
+                request.deadline_ns,
+                now_ns,
+            )
+            if rejection is not None:
+                return refusals.rejected(rejection, lane.version, lane.policy.queue)
+        return None
+
+    def _pump(self, lane: Lane) -> None:
+        """Send batches while an instance is idle and something waits."""
+        lane.pump_due = False
+        expired: list[Entry] = []
+        now_ns = self._now_ns()
+        while lane.queue.depth or lane.retries:
+            ready = lane.group.ready_instances()
+            lane.ready = len(ready)
+            idle = [instance for instance in ready if instance.idle]
+            if not idle:
+                lane.blocked = True
+                break
+            if lane.retries:
+                entries = lane.next_retry()
+            else:
+                following = lane.next_batch(now_ns, expired)
+                if isinstance(following, WaitUntil):
+                    self._arm(lane, following.at_ns, now_ns)
+                    break
+                entries = following
+            if entries:
+                self._start(lane, place(idle, lane.policy.placement, lane.records, now_ns), entries, now_ns)
+        if expired:
+            lane.expired += len(expired)
+            self._end_all(lane, expired, refusals.expired_waiting())
+
+    def _start(self, lane: Lane, instance: InstancePort, entries: list[Entry], now_ns: int) -> None:
+        requests = []
+        rows = 0
+        for entry in entries:
+            request = entry.request
+            if entry.state is RETRYING:
+                lane.retrying -= 1
+            entry.state = RUNNING
+            request.dispatched_ns = now_ns
+            request.attempts += 1
+            requests.append(request)
+            rows += entry.rows
+        lane.in_flight += len(entries)
+        lane.turn += 1
+        lane.record(instance).last_turn = lane.turn
+        self._batches += 1
+        batch = Batch(self._batches, lane.version, requests, rows)
+        lane.account(1, now_ns)
+        try:
+            instance.execute(batch, partial(self._finished, lane, instance.instance_id, entries))
+        except Exception:
+            logger.exception("execute of %s raised", instance.instance_id)
+            lane.account(-1, now_ns)
+            error = ExecutionFailed(Reason.INTERNAL, "The batch could not be handed to an instance.")
+            self._end_all(lane, entries, error)
+
+    def _finished(
+        self, lane: Lane, instance_id: str, entries: list[Entry], batch: Batch, outcome: BatchResult | BatchFault
+    ) -> None:
+        now_ns = self._now_ns()
+        lane.account(-1, now_ns)
+        lane.blocked = False
+        if isinstance(outcome, BatchFault):
+            self._recover(lane, [entry for entry in entries if entry.state is not DONE], outcome)
+            return
+        lane.note_service(instance_id, batch.rows, outcome.service_ns, now_ns)
+        if self._meter is not None:
+            self._meter.on_execution(lane.key, batch.rows, len(batch.requests), outcome.service_ns)
+        self._pump(lane)
+        self._deliver(lane, entries, batch, outcome)
+
+    def _deliver(self, lane: Lane, entries: list[Entry], batch: Batch, outcome: BatchResult) -> None:
+        first_row = 0
+        outputs, compute_ns, version = outcome.outputs, outcome.compute_ns, batch.version
+        for entry, request in zip(entries, batch.requests, strict=True):
+            rows = request.rows
+            if entry.state is RUNNING:
+                queue_ns = request.dispatched_ns - request.queued_ns
+                result = InferenceResult(version, outputs, first_row, rows, queue_ns=queue_ns, compute_ns=compute_ns)
+                self._end(lane, entry, result)
+            first_row += rows
+
+    def _recover(self, lane: Lane, live: list[Entry], fault: BatchFault) -> None:
+        """Run the innocent again, answer the others."""
+        failed: list[Entry] = []
+        error: ProxyError | None = None
+        if live:
+            verdict = judge(fault, len(live))
+            if verdict is Verdict.BISECT:
+                lane.run_again(halves(live))
+            elif verdict is Verdict.RETRY_ALONE:
+                for entry in live:
+                    entry.losses += 1
+                failed = [entry for entry in live if entry.losses >= MAX_LOSSES]
+                error = refusals.instance_lost()
+                lane.run_again([[entry] for entry in live if entry.losses < MAX_LOSSES])
+            else:
+                failed = live
+                error = refusals.faulted(verdict, fault)
+        if lane.closed is not None:
+            self._end_all(lane, lane.abandon(), lane.closed)
+        self._pump(lane)
+        if error is not None:
+            self._end_all(lane, failed, error)
+
+    def _end_all(self, lane: Lane, entries: list[Entry], error: ProxyError) -> None:
+        for entry in entries:
+            self._end(lane, entry, error)
+
+    def _end(self, lane: Lane, entry: Entry, outcome: InferenceResult | ProxyError) -> None:
+        """Answer once; whatever comes for it later is dropped."""
+        if entry.state is DONE:
+            return
+        lane.move(entry, DONE)
+        request = entry.request
+        del self._entries[request], entry.request
+        try:
+            entry.on_done(request, outcome)
+        except Exception:
+            logger.exception("the answer of a request of %s could not be delivered", lane.key)
+
+    def _on_timer(self, lane: Lane) -> None:
+        lane.timer = None
+        now_ns = self._now_ns()
+        for entry in lane.deadlines.pop_due(now_ns):
+            waiting = entry.state in (WAITING, RETRYING)
+            lane.expired += waiting
+            self._end(lane, entry, refusals.expired_waiting() if waiting else refusals.expired_running())
+        if lane.closed is None:
+            self._pump(lane)
+        next_ns = lane.deadlines.next_ns()
+        if next_ns is not None:
+            self._arm(lane, next_ns, now_ns)
+
+    def _arm(self, lane: Lane, at_ns: int, now_ns: int) -> None:
+        """Have the lane's one timer fire at `at_ns` or earlier."""
+        if lane.timer is not None:
+            if lane.timer_at_ns <= at_ns:
+                return
+            lane.timer.cancel()
+        lane.timer_at_ns = at_ns
+        lane.timer = self._call_later(max((at_ns - now_ns) / NS_PER_S, SHORTEST_TIMER_S), lane.on_timer)

@@ -1,0 +1,1 @@
+"""Doubles that we ship: each passes the suite of the real thing it stands for."""

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.scheduler.rig import Rig
+
+
+@pytest.fixture
+def rig():
+    return Rig()
