@@ -58,7 +58,7 @@ def secret_key(home: Path) -> str:
     """
     given = os.environ.get("DLPROXY_SECRET_KEY")
     key = _kept_key(home / "secret-key") if given is None else given.strip()
-    if len(key) < MIN_SECRET_CHARACTERS or len(set(key)) < 5:  # noqa: PLR2004  Django's own floor
+    if len(key) < MIN_SECRET_CHARACTERS or len(set(key)) < 5:
         where = "DLPROXY_SECRET_KEY" if given is not None else "the secret-key file in DLPROXY_HOME"
         raise ImproperlyConfigured(
             f"The signing key in {where} is empty or too weak: use at least {MIN_SECRET_CHARACTERS} random characters."

@@ -81,6 +81,7 @@ class ModelVersion(models.Model):
     state = models.CharField(max_length=16, choices=VersionState.choices, default=VersionState.UPLOADED)
     state_reason = models.TextField(blank=True)
     state_changed_at = models.DateTimeField(auto_now_add=True)
+    validation_attempts = models.PositiveSmallIntegerField(default=0, editable=False)
     load_time_ms = models.FloatField(null=True, blank=True)
     sample_latency_ms = models.FloatField(null=True, blank=True)
     memory_bytes = models.PositiveBigIntegerField(null=True, blank=True)

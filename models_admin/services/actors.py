@@ -8,7 +8,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Actor:
     """`label` is `user:ann`, `key:ci` or `system:autoscaler`. Services check rights that belong to the change itself
-    (code uploads); whether the caller may write at all is decided at the door (API permissions, staff pages)."""
+    (code uploads); whether the caller may write at all is decided at the door (API permissions, staff pages).
+    """
 
     label: str
     is_admin: bool = False

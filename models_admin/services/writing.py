@@ -43,6 +43,14 @@ def check(row: models.Model) -> None:
         raise first_error(error) from None
 
 
+def check_except_unique(row: models.Model) -> None:
+    """As `check`, for a row whose uniqueness the database decides (a race's loser gets Conflict, not Invalid)."""
+    try:
+        row.full_clean(validate_unique=False, validate_constraints=False)
+    except ValidationError as error:
+        raise first_error(error) from None
+
+
 def first_error(error: ValidationError) -> Invalid:
     """The first broken rule of a Django ValidationError, with the field it belongs to."""
     if hasattr(error, "error_dict"):

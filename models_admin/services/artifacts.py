@@ -1,0 +1,175 @@
+"""Artifacts on disk: received aside, hashed while written, flushed, inspected, then renamed to a server-made id.
+
+Rules: order is write aside → fsync file → rename → fsync folder → commit row, so that after a power loss an artifact is
+whole or absent; whatever has no row is an orphan and goes with the sweep. A client's file name never becomes a path.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db.models import Sum
+
+from models_admin.inspection import Inspection, Refused, inspect
+from models_admin.models import ModelVersion
+from models_admin.selectors.artifacts import path_for
+from models_admin.services.errors import Invalid, NoSpace, TooLarge, Unprocessable
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 1_048_576
+ORPHAN_AGE_S = 3_600
+"""Files younger than this may belong to an upload in progress, whose row is not committed yet."""
+FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArtifact:
+    """An artifact in its final place, not yet named by any row."""
+
+    artifact_id: UUID
+    path: Path
+    digest: str
+    size_bytes: int
+    inspection: Inspection
+
+
+def store(file: BinaryIO | Any, *, expected_sha256: str | None = None) -> StoredArtifact:
+    """Receive `file` (anything with read(n)), check its hash and content, and put it in its final place.
+
+    Raises TooLarge, NoSpace, Unprocessable (hash) or Invalid (content); then nothing is left behind.
+    """
+    artifact_id = uuid4()
+    folder = Path(settings.DLPROXY_ARTIFACTS_DIR)
+    aside = folder / "incoming" / f"{artifact_id.hex}.part"
+    try:
+        digest, size_bytes = _receive(file, aside)
+        if expected_sha256 is not None and expected_sha256.strip().lower() != digest:
+            raise Unprocessable(
+                f"The file arrived with SHA-256 {digest}, which is not the declared one. Send it again.",
+                field="sha256",
+                code="digest_mismatch",
+            )
+        inspection = _inspect(aside)
+        final = path_for(artifact_id, inspection.format)
+        aside.rename(final)
+        _sync_folder(folder)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        if error.errno in FULL_DISK:
+            raise _no_space() from error
+        raise
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    return StoredArtifact(artifact_id, final, digest, size_bytes, inspection)
+
+
+def discard(stored: StoredArtifact) -> None:
+    """Remove an artifact for which no row could be written."""
+    stored.path.unlink(missing_ok=True)
+
+
+def check_quota(size_bytes: int) -> None:
+    """NoSpace if all artifacts with this one would exceed DLPROXY_MAX_STORAGE_BYTES (0: only the disk is the limit).
+
+    Called inside the transaction that writes the row, after the row lock, so that two uploads cannot both fit.
+    """
+    limit = settings.DLPROXY_MAX_STORAGE_BYTES
+    if not limit:
+        return
+    used = ModelVersion.objects.aggregate(total=Sum("size_bytes"))["total"] or 0
+    if used + size_bytes > limit:
+        raise NoSpace(
+            f"All artifacts together may hold {limit} bytes; {used} are used and this one has {size_bytes}. "
+            "Delete versions that are no longer needed.",
+            field="file",
+        )
+
+
+def sweep_orphans(now_s: float | None = None) -> int:
+    """Remove files that no row names and that are older than ORPHAN_AGE_S; the number of removed files."""
+    now = time.time() if now_s is None else now_s
+    folder = Path(settings.DLPROXY_ARTIFACTS_DIR)
+    removed = 0
+    candidates = [path for path in _files(folder) if _age_s(path, now) > ORPHAN_AGE_S]
+    # Read after the listing: a row committed meanwhile belongs to a file that is in neither or in both.
+    known = {
+        path_for(artifact_id, artifact_format)
+        for artifact_id, artifact_format in ModelVersion.objects.values_list("artifact_id", "format")
+    }
+    for path in candidates:
+        if path not in known:
+            path.unlink(missing_ok=True)
+            removed += 1
+            log.info("An orphaned file was removed: %s", path.name)
+    return removed
+
+
+def _receive(file: BinaryIO | Any, aside: Path) -> tuple[str, int]:
+    digest = hashlib.sha256()
+    size_bytes = 0
+    limit = settings.DLPROXY_MAX_UPLOAD_BYTES
+    with aside.open("xb") as target:
+        for chunk in _chunks(file):
+            size_bytes += len(chunk)
+            if size_bytes > limit:
+                raise TooLarge(f"A file may have at most {limit} bytes (DLPROXY_MAX_UPLOAD_BYTES).", field="file")
+            if shutil.disk_usage(aside.parent).free < settings.DLPROXY_MIN_FREE_BYTES + len(chunk):
+                raise _no_space()
+            digest.update(chunk)
+            target.write(chunk)
+        target.flush()
+        os.fsync(target.fileno())
+    if size_bytes == 0:
+        raise Invalid("The file is empty.", field="file", code="empty")
+    return digest.hexdigest(), size_bytes
+
+
+def _chunks(file: BinaryIO | Any) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _inspect(path: Path) -> Inspection:
+    try:
+        return inspect(path)
+    except Refused as refusal:
+        raise Invalid(str(refusal), field="file", code=refusal.code) from refusal
+
+
+def _no_space() -> NoSpace:
+    return NoSpace("The disk is full: the upload was dropped and nothing else changed.", field="file")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [
+        path for place in (folder, folder / "incoming") if place.is_dir() for path in place.iterdir() if path.is_file()
+    ]
+
+
+def _age_s(path: Path, now_s: float) -> float:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0.0
+    return now_s - max(status.st_mtime, status.st_ctime)

@@ -1,0 +1,94 @@
+"""Checks of what an uploader declares beside the file: signature, options, flags. Pure; raises Invalid with the field."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from models_admin.services.errors import Invalid
+from proxy.core.tensors import DATATYPES
+
+MAX_TENSORS = 64
+MAX_DIMS = 16
+MAX_NAME_CHARACTERS = 256
+MAX_DIMENSION = 2**31 - 1
+MAX_OPTION_CHARACTERS = 16_384
+OPTION_NAMES = ("method", "reset_method", "architecture")
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+
+def check_signature(value: Any, *, batchable: bool) -> dict[str, list[dict[str, Any]]] | None:
+    """A declared signature with exactly the known keys: {"inputs": [{"name", "datatype", "shape"}], "outputs": [...]}."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or set(value) != {"inputs", "outputs"}:
+        raise Invalid(
+            'declared_signature: an object with "inputs" and "outputs" is needed.', field="declared_signature"
+        )
+    return {side: _check_side(side, value[side], batchable=batchable) for side in ("inputs", "outputs")}
+
+
+def check_options(value: Any) -> dict[str, str]:
+    """Backend options: known names, short strings; methods are identifiers."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Invalid("options: an object of strings is needed.", field="options")
+    for name, text in value.items():
+        if name not in OPTION_NAMES:
+            raise Invalid(f"options: {name!r:.60} is unknown; known are {', '.join(OPTION_NAMES)}.", field="options")
+        if not isinstance(text, str) or not 0 < len(text) <= MAX_OPTION_CHARACTERS:
+            raise Invalid(f"options.{name}: a string of at most {MAX_OPTION_CHARACTERS} characters.", field="options")
+        if name != "architecture" and not IDENTIFIER.fullmatch(text):
+            raise Invalid(f"options.{name}: the name of a method is needed.", field="options")
+    return dict(value)
+
+
+def check_flags(*, batchable: bool, stateful: bool, cacheable: bool, options: dict[str, str]) -> None:
+    """Flags that contradict each other are refused, so that state never leaks from one request to another."""
+    if stateful and batchable:
+        raise Invalid("batchable: a model that keeps state between calls cannot share executions.", field="batchable")
+    if stateful and cacheable:
+        raise Invalid("cacheable: a model that keeps state between calls cannot be cached.", field="cacheable")
+    if stateful and "reset_method" not in options:
+        raise Invalid(
+            'options: a stateful model needs "reset_method", the method that is called before each request so that no '
+            "request sees another's state.",
+            field="options",
+        )
+
+
+def _check_side(side: str, tensors: Any, *, batchable: bool) -> list[dict[str, Any]]:
+    where = f"declared_signature.{side}"
+    if not isinstance(tensors, list) or not 0 < len(tensors) <= MAX_TENSORS:
+        raise Invalid(f"{where}: a list of 1 to {MAX_TENSORS} tensors is needed.", field="declared_signature")
+    checked = [_check_tensor(f"{where}[{i}]", tensor, batchable=batchable) for i, tensor in enumerate(tensors)]
+    names = [tensor["name"] for tensor in checked]
+    if len(set(names)) != len(names):
+        raise Invalid(f"{where}: two tensors have the same name.", field="declared_signature")
+    return checked
+
+
+def _check_tensor(where: str, tensor: Any, *, batchable: bool) -> dict[str, Any]:
+    if not isinstance(tensor, dict) or set(tensor) != {"name", "datatype", "shape"}:
+        raise Invalid(f'{where}: an object with "name", "datatype" and "shape" is needed.', field="declared_signature")
+    name, datatype, shape = tensor["name"], tensor["datatype"], tensor["shape"]
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
+        raise Invalid(f"{where}.name: 1 to {MAX_NAME_CHARACTERS} printable characters.", field="declared_signature")
+    if datatype not in DATATYPES:
+        raise Invalid(f"{where}.datatype: one of {', '.join(DATATYPES)} is needed.", field="declared_signature")
+    if not isinstance(shape, list) or len(shape) > MAX_DIMS or not all(_is_dimension(size) for size in shape):
+        raise Invalid(
+            f"{where}.shape: at most {MAX_DIMS} whole numbers, each from 1, or -1 where the size varies.",
+            field="declared_signature",
+        )
+    if batchable and (not shape or shape[0] != -1):
+        raise Invalid(
+            f"{where}.shape: a batchable model's first dimension is the batch and is declared as -1.",
+            field="declared_signature",
+        )
+    return {"name": name, "datatype": datatype, "shape": list(shape)}
+
+
+def _is_dimension(size: Any) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool) and (size == -1 or 0 < size <= MAX_DIMENSION)

@@ -1,0 +1,75 @@
+"""Changes of a model as a whole: create, describe, load, unload, delete."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+
+from models_admin.models import Model, Policy, ScalingState
+from models_admin.selectors.artifacts import artifact_path
+from models_admin.services import writing
+from models_admin.services.actors import Actor
+from models_admin.services.errors import Conflict
+
+
+@transaction.atomic
+def create_model(*, actor: Actor, name: str, description: str = "") -> Model:
+    """A new model without versions, with the default policy and one wanted instance."""
+    model = Model(name=name, description=description)
+    if Model.objects.filter(name=name).exists():
+        raise Conflict(f"A model named {name} exists already.", field="name", code="name_taken")
+    writing.check(model)
+    try:
+        with transaction.atomic():
+            model.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict(f"A model named {name} exists already.", field="name", code="name_taken") from None
+    policy = Policy.objects.create(model=model)
+    ScalingState.objects.create(model=model, wanted_instances=policy.min_instances)
+    writing.audit(actor, "model.create", "model", name)
+    writing.publish()
+    return model
+
+
+@transaction.atomic
+def update_model(
+    *, actor: Actor, model: Model, expected_revision: int | None = None, description: str | None = None
+) -> Model:
+    """Change what is said of a model."""
+    row = writing.lock(model, expected_revision)
+    if description is None or description == row.description:
+        return row
+    row.description = description
+    row.revision += 1
+    writing.check(row)
+    row.save()
+    writing.audit(actor, "model.update", "model", row.name, fields=["description"])
+    return row
+
+
+@transaction.atomic
+def set_loaded(*, actor: Actor, model: Model, loaded: bool, expected_revision: int | None = None) -> Model:
+    """Load or unload: unloaded, no instance of any version is wanted and calls are answered `not_ready`."""
+    row = writing.lock(model, expected_revision)
+    if row.loaded == loaded:
+        return row
+    row.loaded = loaded
+    row.revision += 1
+    row.save(update_fields=["loaded", "revision", "updated_at"])
+    writing.audit(actor, "model.load" if loaded else "model.unload", "model", row.name)
+    writing.publish()
+    return row
+
+
+@transaction.atomic
+def delete_model(*, actor: Actor, model: Model, expected_revision: int | None = None) -> None:
+    """Delete a model that is unloaded or serves nothing, with its versions and their artifacts."""
+    row = writing.lock(model, expected_revision)
+    if row.loaded and row.default_version_id is not None:
+        raise Conflict(f"{row.name} is loaded and may be answering calls. Unload it first.", code="model_loaded")
+    paths = [artifact_path(version) for version in row.versions.all()]
+    name = row.name
+    row.delete()
+    writing.audit(actor, "model.delete", "model", name, versions=len(paths))
+    writing.publish()
+    # Files go after the commit: a crash between leaves orphans for the sweep, never a row without its artifact.
+    transaction.on_commit(lambda: [path.unlink(missing_ok=True) for path in paths])

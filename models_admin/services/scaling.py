@@ -1,0 +1,116 @@
+"""Changes of the wanted number of instances, by an operator or by the control loop, each with its Decision row."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from models_admin.models import Decision, Model, Policy, ScalingState
+from models_admin.services import leases, writing
+from models_admin.services.actors import Actor
+from models_admin.services.errors import Invalid
+
+KNOB = "instances"
+LEASE = "scaling"
+
+
+@transaction.atomic
+def set_instances(*, actor: Actor, model: Model, count: int) -> Decision | None:
+    """The operator's wanted number, within the policy's bounds. None if it is wanted already.
+
+    With `autoscale` on, the control loop goes on from this number.
+    """
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise Invalid("count: use a whole number.", field="count")
+    policy = Policy.objects.select_for_update().get(model=model)
+    if not policy.min_instances <= count <= policy.max_instances:
+        raise Invalid(
+            f"count: the policy of {model.name} allows {policy.min_instances} to {policy.max_instances} instances.",
+            field="count",
+        )
+    state = _locked_state(model, policy)
+    if state.wanted_instances == count:
+        return None
+    decision = Decision.objects.create(
+        model=model,
+        knob=KNOB,
+        from_value=str(state.wanted_instances),
+        to_value=str(count),
+        reason="operator",
+        explanation=f"{actor.label} asked for {count}.",
+        actor=actor.label,
+        fence=state.fence,
+    )
+    state.wanted_instances = count
+    state.low_since = None
+    state.decided_at = timezone.now()
+    state.save()
+    writing.audit(actor, "model.set_instances", "model", model.name, count=count)
+    writing.publish()
+    return decision
+
+
+@transaction.atomic
+def apply_decision(
+    *,
+    fence: int,
+    model: Model,
+    to_instances: int,
+    reason: str,
+    explanation: str,
+    from_instances: int | None = None,
+    expected: str = "",
+    evidence: dict[str, Any] | None = None,
+    now: datetime | None = None,
+) -> Decision | None:
+    """The control loop's decision. Conflict if `fence` is no longer the lease's: a stale holder must not write.
+
+    `from_instances` is the number that the decision was taken on: if an operator changed it meanwhile, the decision is
+    dropped (None), as it is when the number is wanted already (the same decision delivered twice).
+    """
+    leases.require(name=LEASE, fence=fence)
+    policy = Policy.objects.get(model=model)
+    state = _locked_state(model, policy)
+    if from_instances is not None and state.wanted_instances != from_instances:
+        return None
+    target = min(max(to_instances, policy.min_instances), policy.max_instances)
+    if target == state.wanted_instances:
+        return None
+    decision = Decision.objects.create(
+        model=model,
+        knob=KNOB,
+        from_value=str(state.wanted_instances),
+        to_value=str(target),
+        reason=reason,
+        explanation=explanation,
+        expected=expected,
+        evidence=evidence or {},
+        fence=fence,
+    )
+    state.wanted_instances = target
+    state.fence = fence
+    state.low_since = None
+    state.decided_at = now or timezone.now()
+    state.save()
+    writing.audit(
+        Actor("system:autoscaler"), "model.scale", "model", model.name, to=target, reason=reason, decision=decision.pk
+    )
+    writing.publish()
+    return decision
+
+
+@transaction.atomic
+def note_low_since(*, fence: int, model: Model, low_since: datetime | None) -> None:
+    """Remember since when load has been low (no change of what is wanted, so neither audited nor published)."""
+    leases.require(name=LEASE, fence=fence)
+    ScalingState.objects.filter(model=model).exclude(low_since=low_since).update(low_since=low_since, fence=fence)
+
+
+def _locked_state(model: Model, policy: Policy) -> ScalingState:
+    state, _ = ScalingState.objects.select_for_update().get_or_create(
+        model=model, defaults={"wanted_instances": policy.min_instances}
+    )
+    return state

@@ -1,0 +1,29 @@
+"""The states of a version and which may follow which: the one table that every change of state goes through."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from models_admin.models import ModelVersion
+from models_admin.models.registry import VersionState
+from models_admin.services.errors import Conflict
+
+LEGAL: dict[VersionState, frozenset[VersionState]] = {
+    VersionState.UPLOADED: frozenset({VersionState.VALIDATING, VersionState.FAILED}),
+    VersionState.VALIDATING: frozenset({VersionState.READY, VersionState.FAILED}),
+    VersionState.READY: frozenset({VersionState.ARCHIVED, VersionState.UPLOADED}),
+    VersionState.FAILED: frozenset({VersionState.UPLOADED}),
+    VersionState.ARCHIVED: frozenset({VersionState.READY}),
+}
+"""`uploaded` is also where a version returns to when it is validated anew."""
+
+
+def move(version: ModelVersion, state: VersionState, reason: str = "") -> None:
+    """Set the version's next state; Conflict if the table does not allow it. The caller saves the row."""
+    current = VersionState(version.state)
+    if state not in LEGAL[current]:
+        raise Conflict(f"{version} is {current.label.lower()}; it cannot become {state.label.lower()}.", code="state")
+    version.state = state
+    version.state_reason = reason
+    version.state_changed_at = timezone.now()
+    version.revision += 1

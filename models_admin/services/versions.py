@@ -1,0 +1,272 @@
+"""Changes of a model's versions: upload, promote, archive, restore, keep loaded, validate anew, delete."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, BinaryIO
+
+from celery import current_app
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from kombu.exceptions import OperationalError
+
+from models_admin.models import Model, ModelVersion, ValidationStep
+from models_admin.models.registry import StepStatus, VersionState
+from models_admin.selectors.artifacts import artifact_path
+from models_admin.services import artifacts, declarations, transitions, writing
+from models_admin.services.actors import Actor
+from models_admin.services.errors import Conflict, Forbidden, Invalid
+
+log = logging.getLogger(__name__)
+
+STEPS = ("sandbox", "load", "signature", "sample", "batch", "measure")
+"""Validation's steps in order; the names are those of the validator's reports."""
+MAX_FILENAME_CHARACTERS = 255
+MAX_NUMBER = 2**31 - 1
+VALIDATE_TASK = "models_admin.validate_version"
+
+
+def create_version(
+    *,
+    actor: Actor,
+    model: Model,
+    file: BinaryIO | Any,
+    sha256: str | None = None,
+    declared_signature: dict[str, Any] | None = None,
+    options: dict[str, str] | None = None,
+    batchable: bool = True,
+    stateful: bool = False,
+    cacheable: bool = True,
+    notes: str = "",
+    number: int | None = None,
+    filename: str | None = None,
+) -> ModelVersion:
+    """Store the artifact, then write the row and ring for its validation. `file` is anything with read(n)."""
+    signature = declarations.check_signature(declared_signature, batchable=batchable)
+    checked_options = declarations.check_options(options)
+    declarations.check_flags(batchable=batchable, stateful=stateful, cacheable=cacheable, options=checked_options)
+    _check_number(number)
+    if number is not None and model.versions.filter(number=number).exists():
+        raise _number_taken(model, number)
+    stored = artifacts.store(file, expected_sha256=sha256)
+    try:
+        if stored.inspection.carries_code and not actor.may_upload_code:
+            raise Forbidden(
+                f"This is a {stored.inspection.summary}, which carries code. You need the right to upload code; "
+                "safetensors and ONNX need no such right.",
+                field="file",
+                code="code_upload",
+            )
+        version = ModelVersion(
+            model=model,
+            artifact_id=stored.artifact_id,
+            digest=stored.digest,
+            size_bytes=stored.size_bytes,
+            format=stored.inspection.format,
+            original_filename=(filename or "").replace("\x00", "")[:MAX_FILENAME_CHARACTERS],
+            options=checked_options,
+            declared_signature=signature,
+            batchable=batchable,
+            stateful=stateful,
+            cacheable=cacheable,
+            notes=notes,
+            uploaded_by=actor.label[:200],
+        )
+        return _insert(actor, version, number)
+    except BaseException:
+        artifacts.discard(stored)
+        raise
+
+
+@transaction.atomic
+def _insert(actor: Actor, version: ModelVersion, number: int | None) -> ModelVersion:
+    model = writing.lock(version.model)
+    version.model = model
+    artifacts.check_quota(version.size_bytes)
+    version.number = number or (model.versions.aggregate(newest=Max("number"))["newest"] or 0) + 1
+    writing.check_except_unique(version)
+    try:
+        with transaction.atomic():
+            version.save(force_insert=True)
+    except IntegrityError:
+        raise _number_taken(model, version.number) from None
+    make_steps(version)
+    writing.audit(
+        actor,
+        "version.create",
+        "version",
+        str(version),
+        digest=version.digest,
+        size_bytes=version.size_bytes,
+        format=version.format,
+    )
+    ring_validation(version)
+    return version
+
+
+@transaction.atomic
+def promote(*, actor: Actor, version: ModelVersion, expected_revision: int | None = None) -> ModelVersion:
+    """Make a ready version the model's default. The data plane loads it before it lets the old one go."""
+    row = lock_version(version, expected_revision)
+    if row.state != VersionState.READY:
+        raise Conflict(
+            f"{row} is {row.get_state_display().lower()}; only a ready version can be promoted.", code="state"
+        )
+    model = row.model
+    if model.default_version_id == row.pk:
+        return row
+    before = model.default_version.number if model.default_version else None
+    _set_default(model, row)
+    writing.audit(actor, "version.promote", "version", str(row), before=before)
+    writing.publish()
+    return row
+
+
+@transaction.atomic
+def archive(*, actor: Actor, version: ModelVersion, expected_revision: int | None = None) -> ModelVersion:
+    """Put a ready version away; it stays on disk. The default version is in use and cannot be archived."""
+    row = lock_version(version, expected_revision)
+    _refuse_in_use(row, "archived")
+    transitions.move(row, VersionState.ARCHIVED)
+    row.save()
+    writing.audit(actor, "version.archive", "version", str(row))
+    writing.publish()
+    return row
+
+
+@transaction.atomic
+def restore(*, actor: Actor, version: ModelVersion, expected_revision: int | None = None) -> ModelVersion:
+    """Bring an archived version back to ready."""
+    row = lock_version(version, expected_revision)
+    transitions.move(row, VersionState.READY)
+    row.save()
+    writing.audit(actor, "version.restore", "version", str(row))
+    writing.publish()
+    return row
+
+
+@transaction.atomic
+def set_keep_loaded(
+    *, actor: Actor, version: ModelVersion, keep: bool, expected_revision: int | None = None
+) -> ModelVersion:
+    """Keep one instance of a ready version although it is not the default, so that it can be called by number."""
+    row = lock_version(version, expected_revision)
+    if row.keep_loaded == keep:
+        return row
+    if keep and row.state != VersionState.READY:
+        raise Conflict(f"{row} is {row.get_state_display().lower()}; only a ready version can be loaded.", code="state")
+    row.keep_loaded = keep
+    row.revision += 1
+    row.save()
+    writing.audit(actor, "version.keep_loaded" if keep else "version.let_go", "version", str(row))
+    writing.publish()
+    return row
+
+
+@transaction.atomic
+def update_version(
+    *, actor: Actor, version: ModelVersion, expected_revision: int | None = None, notes: str | None = None
+) -> ModelVersion:
+    """Change the notes; everything else of a version is immutable."""
+    row = lock_version(version, expected_revision)
+    if notes is None or notes == row.notes:
+        return row
+    row.notes = notes
+    row.revision += 1
+    writing.check_except_unique(row)
+    row.save()
+    writing.audit(actor, "version.update", "version", str(row), fields=["notes"])
+    return row
+
+
+@transaction.atomic
+def revalidate(*, actor: Actor, version: ModelVersion, expected_revision: int | None = None) -> ModelVersion:
+    """Validate a failed version, or a ready one that is not in use, anew."""
+    row = lock_version(version, expected_revision)
+    if row.state in {VersionState.UPLOADED, VersionState.VALIDATING}:
+        return row
+    _refuse_in_use(row, "validated anew")
+    transitions.move(row, VersionState.UPLOADED)
+    row.validation_attempts = 0
+    row.save()
+    make_steps(row)
+    writing.audit(actor, "version.validate", "version", str(row))
+    ring_validation(row)
+    return row
+
+
+@transaction.atomic
+def delete_version(*, actor: Actor, version: ModelVersion, expected_revision: int | None = None) -> None:
+    """Delete a version that is not in use, then its artifact."""
+    row = lock_version(version, expected_revision)
+    _refuse_in_use(row, "deleted")
+    if row.state == VersionState.VALIDATING:
+        raise Conflict(f"{row} is being validated; wait until that has ended.", code="state")
+    path, label = artifact_path(row), str(row)
+    row.delete()
+    writing.audit(actor, "version.delete", "version", label, digest=row.digest)
+    writing.publish()
+    transaction.on_commit(lambda: path.unlink(missing_ok=True))
+
+
+def make_steps(version: ModelVersion) -> None:
+    """Write the validation's steps anew, all pending."""
+    version.steps.all().delete()
+    ValidationStep.objects.bulk_create(
+        ValidationStep(version=version, position=position, name=name, status=StepStatus.PENDING)
+        for position, name in enumerate(STEPS)
+    )
+
+
+def become_default_if_none(model: Model, version: ModelVersion) -> bool:
+    """Make `version` the default of a (locked) model that has none."""
+    if model.default_version_id is not None:
+        return False
+    _set_default(model, version)
+    return True
+
+
+def ring_validation(version: ModelVersion) -> None:
+    """Tell Celery after the commit. A lost bell is made good by the sweep, so a broker that is down refuses nothing."""
+
+    def ring() -> None:
+        try:
+            current_app.send_task(VALIDATE_TASK, args=[version.pk], expires=600)
+        except (OperationalError, OSError) as error:
+            log.warning("The broker is not reachable; the sweep will find %s: %s", version, error)
+
+    transaction.on_commit(ring)
+
+
+def lock_version(version: ModelVersion, expected_revision: int | None = None) -> ModelVersion:
+    """The version as it stands now, locked: the model's row first everywhere, so that no two changes deadlock."""
+    model = writing.lock(version.model)
+    row = writing.lock(version, expected_revision)
+    row.model = model
+    return row
+
+
+def _set_default(model: Model, version: ModelVersion) -> None:
+    model.default_version = version
+    model.revision += 1
+    model.save(update_fields=["default_version", "revision", "updated_at"])
+
+
+def _refuse_in_use(version: ModelVersion, what: str) -> None:
+    if version.model.default_version_id == version.pk:
+        raise Conflict(
+            f"{version} is the default version and cannot be {what}. Promote another version first.", code="in_use"
+        )
+    if version.keep_loaded:
+        raise Conflict(f"{version} is kept loaded and cannot be {what}. Let it go first.", code="in_use")
+
+
+def _check_number(number: int | None) -> None:
+    if number is None:
+        return
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= MAX_NUMBER:
+        raise Invalid(f"number: a whole number from 1 to {MAX_NUMBER}.", field="number")
+
+
+def _number_taken(model: Model, number: int) -> Conflict:
+    return Conflict(f"{model.name} has a version {number} already.", field="number", code="number_taken")
