@@ -1,7 +1,40 @@
-"""URLs of this room."""
+"""Routes of the admin API, below /api/v1/. Names are those of the `api` namespace."""
 
 from __future__ import annotations
 
-from django.urls.resolvers import URLPattern, URLResolver
+from django.urls import path, re_path, register_converter
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from models_admin.api import caching, docs, history, infer, instances, keys, logs, lookups, models, policies, versions
+
+register_converter(lookups.ModelName, "model")
+register_converter(lookups.Number, "number")
+
+app_name = "api"
+urlpatterns = [
+    path("models", models.ModelListView.as_view(), name="models"),
+    path("models/<model:name>", models.ModelView.as_view(), name="model"),
+    path("models/<model:name>/load", models.LoadView.as_view(), name="load"),
+    path("models/<model:name>/unload", models.UnloadView.as_view(), name="unload"),
+    path("models/<model:name>/instances", models.InstanceCountView.as_view(), name="instance-count"),
+    path("models/<model:name>/policy", policies.PolicyView.as_view(), name="policy"),
+    path("models/<model:name>/cache", caching.CacheView.as_view(), name="cache"),
+    path("models/<model:name>/infer", infer.InferView.as_view(), name="infer"),
+    path("models/<model:name>/versions", versions.VersionListView.as_view(), name="versions"),
+    path("models/<model:name>/versions/<number:number>", versions.VersionView.as_view(), name="version"),
+    path("models/<model:name>/versions/<number:number>/promote", versions.PromoteView.as_view(), name="promote"),
+    path("models/<model:name>/versions/<number:number>/archive", versions.ArchiveView.as_view(), name="archive"),
+    path("models/<model:name>/versions/<number:number>/restore", versions.RestoreView.as_view(), name="restore"),
+    path("models/<model:name>/versions/<number:number>/validate", versions.ValidateView.as_view(), name="validate"),
+    path("models/<model:name>/versions/<number:number>/infer", infer.InferVersionView.as_view(), name="infer-version"),
+    path("keys", keys.KeyListView.as_view(), name="keys"),
+    path("keys/<number:key_id>", keys.KeyView.as_view(), name="key"),
+    path("instances", instances.InstanceListView.as_view(), name="instances"),
+    path("metrics/history", history.MetricHistoryView.as_view(), name="metric-history"),
+    path("machine/history", history.MachineHistoryView.as_view(), name="machine-history"),
+    path("decisions", logs.DecisionListView.as_view(), name="decisions"),
+    path("audit", logs.AuditListView.as_view(), name="audit"),
+    path("nodes", logs.NodeListView.as_view(), name="nodes"),
+    path("schema", docs.SchemaView.as_view(), name="schema"),
+    path("docs/", docs.DocsView.as_view(), name="docs"),
+    re_path(r"", docs.UnknownRouteView.as_view(), name="unknown"),
+]

@@ -1,0 +1,75 @@
+"""The API's description: the OpenAPI document, Swagger UI from our own server, and the answer to an unknown path."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from csp.constants import NONE, SELF, UNSAFE_INLINE
+from csp.decorators import csp_replace
+from django.conf import settings
+from django.shortcuts import redirect
+from django.utils.decorators import method_decorator
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+from rest_framework.request import Request
+
+from models_admin.api.authentication import KeyAuthentication, SessionWithToken
+from models_admin.api.base import ApiView
+from models_admin.api.permissions import AnyCaller, Public
+from models_admin.services.errors import NotFound
+
+# Swagger UI writes style attributes and shows inline SVG icons; scripts stay those of our own files.
+SWAGGER_CSP = {
+    "style-src": [SELF, UNSAFE_INLINE],
+    "img-src": [SELF, "data:"],
+    "script-src": [SELF],
+    "worker-src": [NONE],
+}
+
+
+@extend_schema(exclude=True)
+class SchemaView(SpectacularJSONAPIView):
+    """The OpenAPI document as JSON."""
+
+    authentication_classes = (KeyAuthentication, SessionWithToken)
+    permission_classes = (AnyCaller,)
+
+
+@method_decorator(csp_replace(SWAGGER_CSP), name="dispatch")
+class DocsView(SpectacularSwaggerSplitView):
+    """Swagger UI for people who are logged in; others are sent to the login page."""
+
+    authentication_classes = (SessionWithToken,)
+    permission_classes = (AnyCaller,)
+    url_name = "api:schema"
+
+    def permission_denied(self, request: Request, message: str | None = None, code: str | None = None) -> None:
+        """Go to the login page instead of answering with a problem document that a browser shows as text."""
+        del message, code
+        raise _LoginNeeded(request.get_full_path())
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """A redirect for strangers."""
+        if isinstance(exc, _LoginNeeded):
+            return redirect(f"{settings.LOGIN_URL}?next={quote(exc.path)}")
+        return super().handle_exception(exc)
+
+
+class _LoginNeeded(Exception):
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+@extend_schema(exclude=True)
+class UnknownRouteView(ApiView):
+    """Every path below /api/v1/ that is no route."""
+
+    authentication_classes: tuple[Any, ...] = ()
+    permission_classes = (Public,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """404 in the API's own shape, whatever the method."""
+        super(ApiView, self).initial(request, *args, **kwargs)
+        raise NotFound("There is no such route; the routes are described at /api/v1/docs/.", code="unknown_route")

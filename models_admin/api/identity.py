@@ -1,0 +1,37 @@
+"""The caller of a view as the services' Actor and as the data plane's Principal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models_admin.models import ApiKey
+from models_admin.models.access import KeyScope
+from models_admin.services.actors import Actor, user_actor
+from proxy.core.principals import Principal
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+
+def actor_of(request: Request) -> Actor:
+    """Whom the audit log names and whose rights a service checks."""
+    remote_addr = request.META.get("REMOTE_ADDR") or None
+    if not isinstance(request.auth, ApiKey):
+        return user_actor(request.user, remote_addr)
+    key = request.auth
+    return Actor(
+        label=f"key:{key.name}",
+        is_admin=key.scope == KeyScope.ADMIN,
+        may_upload_code=key.may_upload_code,
+        remote_addr=remote_addr,
+    )
+
+
+def principal_of(request: Request) -> Principal:
+    """Whom the data plane answers: a key within its models, a dashboard user on every model."""
+    if not isinstance(request.auth, ApiKey):
+        user = request.user
+        return Principal(f"user:{user.pk}", f"user:{user.get_username()}", models=None, is_admin=user.is_staff)
+    key = request.auth
+    models = None if key.all_models else frozenset(key.models.values_list("name", flat=True))
+    return Principal(f"key:{key.pk}", key.name, models=models, is_admin=key.scope == KeyScope.ADMIN)

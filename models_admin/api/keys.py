@@ -1,0 +1,187 @@
+"""/keys: API keys. The secret is shown once, in the answer that makes the key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.urls import reverse
+from django.utils import timezone
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from models_admin import selectors
+from models_admin.api.base import ApiView, ListView, deleted, validated
+from models_admin.api.fields import StrictSerializer, TrueOrFalse
+from models_admin.api.filters import StrictFilterSet, ordering
+from models_admin.api.identity import actor_of
+from models_admin.api.lookups import find_key
+from models_admin.api.openapi import problems
+from models_admin.api.permissions import ReadOrStaff
+from models_admin.models import ApiKey, Model
+from models_admin.models.access import KeyScope
+from models_admin.services import keys as services
+from models_admin.services.errors import Invalid
+
+TAGS = ["keys"]
+MAX_MODELS = 1_000
+
+
+class KeySerializer(serializers.ModelSerializer[ApiKey]):
+    """A key without its secret."""
+
+    models = serializers.SlugRelatedField(slug_field="name", many=True, read_only=True)
+    created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    state = serializers.SerializerMethodField(help_text="active, expired or revoked.")
+
+    class Meta:
+        model = ApiKey
+        fields = (
+            "id",
+            "name",
+            "prefix",
+            "scope",
+            "all_models",
+            "models",
+            "may_upload_code",
+            "state",
+            "created_by",
+            "created_at",
+            "expires_at",
+            "last_used_at",
+            "revoked_at",
+        )
+        read_only_fields = fields
+
+    def get_state(self, key: ApiKey) -> str:
+        """Whether the key opens anything now."""
+        if key.revoked_at is not None:
+            return "revoked"
+        return "expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "active"
+
+
+class NewKeySerializer(StrictSerializer):
+    """What a new key may do."""
+
+    name = serializers.CharField(max_length=100)
+    scope = serializers.ChoiceField(choices=KeyScope.choices, default=KeyScope.INFERENCE.value)
+    all_models = TrueOrFalse(required=False, help_text="Default: true unless `models` is given.")
+    models = serializers.ListField(
+        child=serializers.CharField(max_length=128), required=False, max_length=MAX_MODELS, help_text="Names."
+    )
+    may_upload_code = TrueOrFalse(default=False)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """`models` and `all_models` agree."""
+        names = attrs.get("models", [])
+        if names and attrs.get("all_models"):
+            raise serializers.ValidationError({"models": ["Leave this out, or set all_models to false."]})
+        attrs.setdefault("all_models", not names)
+        return attrs
+
+
+class KeyMadeSerializer(KeySerializer):
+    """A key just made, with its secret."""
+
+    secret = serializers.CharField(help_text="Shown now and never again.")
+
+    class Meta(KeySerializer.Meta):
+        fields = (*KeySerializer.Meta.fields, "secret")
+        read_only_fields = fields
+
+
+class KeyFilter(StrictFilterSet):
+    """Narrows the list of keys."""
+
+    scope = filters.ChoiceFilter(choices=KeyScope.choices)
+    state = filters.ChoiceFilter(
+        choices=[("active", "active"), ("expired", "expired"), ("revoked", "revoked")], method="by_state"
+    )
+    ordering = ordering("created_at", "name", "last_used_at")
+
+    class Meta:
+        model = ApiKey
+        fields: tuple[str, ...] = ()
+
+    def by_state(self, rows: QuerySet[ApiKey], name: str, value: str) -> QuerySet[ApiKey]:
+        """Keys in this state now."""
+        del name
+        if value == "revoked":
+            return rows.filter(revoked_at__isnull=False)
+        expired = Q(expires_at__lte=timezone.now())
+        return rows.filter(revoked_at__isnull=True).filter(expired if value == "expired" else ~expired)
+
+
+class KeyListView(ListView):
+    """Keys, and making one."""
+
+    permission_classes = (ReadOrStaff,)
+    serializer_class = KeySerializer
+    filterset_class = KeyFilter
+    queryset = ApiKey.objects.none()
+
+    def get_queryset(self) -> QuerySet[ApiKey]:
+        """Every key."""
+        return selectors.keys()
+
+    @extend_schema(
+        operation_id="listKeys",
+        summary="List API keys",
+        tags=TAGS,
+        responses={200: KeySerializer(many=True), **problems(400)},
+    )
+    def get(self, request: Request) -> Response:
+        """Keys, newest first, without their secrets."""
+        del request
+        return self.page_of(self.filter_queryset(self.get_queryset()))
+
+    @extend_schema(
+        operation_id="createKey",
+        summary="Make an API key",
+        tags=TAGS,
+        request=NewKeySerializer,
+        responses={201: KeyMadeSerializer, **problems(400)},
+    )
+    def post(self, request: Request) -> Response:
+        """A new key. Keep the secret: only its digest is stored."""
+        values = validated(NewKeySerializer(data=request.data))
+        values["models"] = _models(values.pop("models", []))
+        key, secret = services.create_key(actor=actor_of(request), **values)
+        key = find_key(key.pk)
+        key.secret = secret  # type: ignore[attr-defined]  # for this one answer
+        location = reverse("api:key", kwargs={"key_id": key.pk})
+        return Response(KeyMadeSerializer(key).data, status=status.HTTP_201_CREATED, headers={"Location": location})
+
+
+class KeyView(ApiView):
+    """One key."""
+
+    permission_classes = (ReadOrStaff,)
+
+    @extend_schema(
+        operation_id="getKey", summary="Read an API key", tags=TAGS, responses={200: KeySerializer, **problems(404)}
+    )
+    def get(self, request: Request, key_id: int) -> Response:
+        """The key without its secret."""
+        del request
+        return Response(KeySerializer(find_key(key_id)).data)
+
+    @extend_schema(
+        operation_id="revokeKey", summary="Revoke an API key", tags=TAGS, responses={204: None, **problems(404)}
+    )
+    def delete(self, request: Request, key_id: int) -> Response:
+        """End the key for good. The row stays for the audit log."""
+        services.revoke_key(actor=actor_of(request), key=find_key(key_id))
+        return deleted()
+
+
+def _models(names: list[str]) -> list[Model]:
+    found = {model.name: model for model in Model.objects.filter(name__in=names)}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise Invalid(f"There is no model named {missing[0]}.", field="models")
+    return list(found.values())

@@ -1,0 +1,163 @@
+"""/decisions, /audit and /nodes: what was decided and why, who did what, and which parts are heard of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from models_admin import selectors
+from models_admin.api.base import ListView
+from models_admin.api.filters import StrictFilterSet, ordering, since, until
+from models_admin.api.openapi import problems
+from models_admin.api.permissions import ReadOrStaff
+from models_admin.models import AuditEvent, Decision
+
+
+class DecisionSerializer(serializers.ModelSerializer[Decision]):
+    """One change of one knob."""
+
+    model = serializers.CharField(source="model.name")
+    evidence = serializers.DictField(help_text="The numbers that it was taken on.")
+
+    class Meta:
+        model = Decision
+        fields = (
+            "id",
+            "at",
+            "model",
+            "knob",
+            "from_value",
+            "to_value",
+            "reason",
+            "explanation",
+            "expected",
+            "evidence",
+            "actor",
+        )
+        read_only_fields = fields
+
+
+class DecisionFilter(StrictFilterSet):
+    """Narrows the list of decisions."""
+
+    model = filters.CharFilter(field_name="model__name", help_text="The model's name.")
+    knob = filters.CharFilter(help_text="Such as `instances`.")
+    reason = filters.CharFilter(help_text="The reason's word.")
+    actor = filters.CharFilter(help_text="Such as `system:autoscaler`.")
+    since = since()
+    until = until()
+    ordering = ordering("at")
+
+    class Meta:
+        model = Decision
+        fields: tuple[str, ...] = ()
+
+
+class DecisionListView(ListView):
+    """The decisions."""
+
+    permission_classes = (ReadOrStaff,)
+    serializer_class = DecisionSerializer
+    filterset_class = DecisionFilter
+    queryset = Decision.objects.none()
+
+    def get_queryset(self) -> QuerySet[Decision]:
+        """Every decision."""
+        return selectors.decisions()
+
+    @extend_schema(
+        operation_id="listDecisions",
+        summary="List decisions",
+        tags=["decisions"],
+        responses={200: DecisionSerializer(many=True), **problems(400)},
+    )
+    def get(self, request: Request) -> Response:
+        """Decisions of the control loop and of operators, newest first."""
+        del request
+        return self.page_of(self.filter_queryset(self.get_queryset()))
+
+
+class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
+    """Who did what to which thing."""
+
+    details = serializers.DictField()
+
+    class Meta:
+        model = AuditEvent
+        fields = ("id", "at", "actor", "action", "object_type", "object_id", "details", "remote_addr")
+        read_only_fields = fields
+
+
+class AuditFilter(StrictFilterSet):
+    """Narrows the audit log."""
+
+    actor = filters.CharFilter(help_text="Such as `user:ann`.")
+    action = filters.CharFilter(help_text="Such as `version.promote`.")
+    object_type = filters.CharFilter(help_text="model, version, key …")
+    object_id = filters.CharFilter(help_text="Such as `digits/2`.")
+    since = since()
+    until = until()
+    ordering = ordering("at")
+
+    class Meta:
+        model = AuditEvent
+        fields: tuple[str, ...] = ()
+
+
+class AuditListView(ListView):
+    """The audit log."""
+
+    permission_classes = (ReadOrStaff,)
+    serializer_class = AuditEventSerializer
+    filterset_class = AuditFilter
+    queryset = AuditEvent.objects.none()
+
+    def get_queryset(self) -> QuerySet[AuditEvent]:
+        """Every event."""
+        return selectors.audit_events()
+
+    @extend_schema(
+        operation_id="listAuditEvents",
+        summary="List audit events",
+        tags=["audit"],
+        responses={200: AuditEventSerializer(many=True), **problems(400)},
+    )
+    def get(self, request: Request) -> Response:
+        """Events, newest first."""
+        del request
+        return self.page_of(self.filter_queryset(self.get_queryset()))
+
+
+class NodeSerializer(serializers.Serializer[selectors.NodeView]):
+    """One part of the system."""
+
+    name = serializers.CharField(help_text="web, celery or beat.")
+    at = serializers.DateTimeField(help_text="Last heartbeat.")
+    age_s = serializers.FloatField()
+    late = serializers.BooleanField(help_text="True after 20 s of silence.")
+    info = serializers.DictField(help_text="What the part says of itself.")
+
+
+class NodeListView(ListView):
+    """The parts."""
+
+    permission_classes = (ReadOrStaff,)
+    serializer_class = NodeSerializer
+    filter_backends: tuple[Any, ...] = ()
+
+    @extend_schema(
+        operation_id="listNodes",
+        summary="List the system's parts",
+        tags=["nodes"],
+        responses={200: NodeSerializer(many=True), **problems(400)},
+    )
+    def get(self, request: Request) -> Response:
+        """Heartbeats of the web process, the Celery worker and beat."""
+        del request
+        return self.page_of(selectors.nodes())

@@ -1,0 +1,125 @@
+"""Bodies of the admin API: JSON of bounded size, upload forms streamed to disk, inference bodies left as bytes.
+
+Rules: nothing is read before the caller's rights are known; a body above its bound is a 413 without being kept.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
+from rest_framework.exceptions import ParseError, ValidationError
+from rest_framework.parsers import BaseParser, MultiPartParser
+
+from models_admin.services.errors import TooLarge
+from proxy.core.units import BYTES_PER_MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import IO
+
+    from django.http import QueryDict
+
+# The largest administrative body is a key with a long list of models.
+MAX_JSON_BYTES = BYTES_PER_MIB
+# As the inference port's own bound (proxy.protocol.limits), which the data plane applies again to what it parses.
+MAX_INFERENCE_BYTES = 64 * BYTES_PER_MIB
+
+
+class BoundedJSONParser(BaseParser):
+    """UTF-8 JSON: no NaN or Infinity, no field given twice, at most 1 MiB."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        """The value in the body, or ParseError."""
+        del media_type, parser_context
+        body = read_bounded(stream, MAX_JSON_BYTES)
+        try:
+            return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        except UnicodeDecodeError:
+            raise ParseError("The body is not UTF-8.") from None
+        except RecursionError:
+            raise ParseError("The JSON is nested too deeply.") from None
+        except ValueError as error:
+            raise ParseError(f"The body is not valid JSON: {error}") from None
+
+
+class InferenceBodyParser(BaseParser):
+    """A V2 inference body as bytes: the data plane parses it, once."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> bytes:
+        """The body as it came."""
+        del media_type, parser_context
+        return read_bounded(stream, MAX_INFERENCE_BYTES)
+
+
+class BoundedFileHandler(TemporaryFileUploadHandler):
+    """Streams a file to the artifacts' disk and stops at DLPROXY_MAX_UPLOAD_BYTES."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._received_bytes = 0
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        """Keep one chunk, or raise TooLarge."""
+        self._received_bytes += len(raw_data)
+        if self._received_bytes > settings.DLPROXY_MAX_UPLOAD_BYTES:
+            raise TooLarge(f"The file is larger than {settings.DLPROXY_MAX_UPLOAD_BYTES} bytes.", field="file")
+        super().receive_data_chunk(raw_data, start)
+
+
+class UploadParser(MultiPartParser):
+    """A multipart form whose files go to disk in chunks."""
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
+        """Fields and files."""
+        request = parser_context["request"]
+        request.upload_handlers = [BoundedFileHandler(request._request)]
+        return super().parse(stream, media_type, parser_context)
+
+
+def form_values(form: QueryDict, files: Mapping[str, Any]) -> dict[str, Any]:
+    """A form as one value a name (files included); ValidationError for a name that is given twice."""
+    values: dict[str, Any] = {}
+    repeated = {}
+    for name, given in [*form.lists(), *((name, files.getlist(name)) for name in files)]:  # type: ignore[attr-defined]
+        if len(given) != 1 or name in values:
+            repeated[name] = ["Give this field once."]
+        values[name] = given[0] if given else ""
+    if repeated:
+        for given in files.values():
+            if isinstance(given, UploadedFile):
+                given.close()
+        raise ValidationError(repeated)
+    return values
+
+
+def read_bounded(stream: IO[bytes], limit_bytes: int) -> bytes:
+    """The whole body, or TooLarge if it exceeds `limit_bytes`."""
+    body = stream.read(limit_bytes + 1)
+    if len(body) > limit_bytes:
+        raise TooLarge(f"The body is larger than the {limit_bytes} bytes that this route takes.")
+    return body
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not a JSON number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {twice!r} is given twice")
+    return members

@@ -1,0 +1,133 @@
+"""Samples as columns on a regular grid: which step a range is shown at, and how samples share a point.
+
+Place: the history routes; the columns go into uPlot as they are. Pure.
+Rules: at most MAX_POINTS points; a point without a sample is null, never zero; counts add up, levels are averaged,
+queue depth keeps its peak, and percentiles of several samples come from their merged histograms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.metrics.histogram import quantile
+
+from proxy.core.units import ns_to_ms
+
+# A chart is at most about as many pixels wide; a larger number only makes answers larger.
+MAX_POINTS = 2_000
+STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 86_400)
+COUNTS = ("requests", "errors", "rejections", "cache_hits", "cache_misses", "inferences", "executions")
+PEAKS = ("queue_depth", "in_flight", "instances")
+WEIGHTED = ("mean_ms", "queue_mean_ms")
+PERCENTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
+METRIC_COLUMNS = (*COUNTS, *PERCENTILES, *WEIGHTED, *PEAKS, "busy_ratio")
+GPU_LEVELS = ("utilisation_percent", "memory_used_bytes", "memory_total_bytes", "temperature_c", "power_w")
+
+Row = Mapping[str, Any]
+Column = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """`points` moments from `start_s` (Unix seconds), `step_s` apart; each stands for the step that begins there."""
+
+    start_s: int
+    step_s: int
+    points: int
+
+    @property
+    def moments(self) -> list[int]:
+        """The grid's x values."""
+        return [self.start_s + i * self.step_s for i in range(self.points)]
+
+    @property
+    def end_s(self) -> int:
+        """First second after the grid."""
+        return self.start_s + self.points * self.step_s
+
+
+def grid_for(start_s: int, end_s: int, source_s: int, step_s: int | None = None) -> Grid | None:
+    """The finest grid over start ≤ t < end, no finer than the samples (`source_s`); None if `step_s` is too fine."""
+    steps = [s for s in STEPS_S if s >= source_s] if step_s is None else [step_s]
+    for step in steps:
+        first = start_s // step * step
+        points = -(-(end_s - first) // step)
+        if points <= MAX_POINTS:
+            return Grid(first, step, max(points, 1))
+    return None
+
+
+def metric_columns(rows: Iterable[Row], grid: Grid) -> dict[str, Column]:
+    """Every metric as a column. A row has `at_s`, the metrics, and `histogram` where rows share points."""
+    return _columns(rows, grid, METRIC_COLUMNS, merge_metrics)
+
+
+def merge_metrics(rows: Sequence[Row]) -> dict[str, Any]:
+    """One point of several samples."""
+    if len(rows) == 1:
+        return {name: rows[0][name] for name in METRIC_COLUMNS}
+    merged: dict[str, Any] = {name: sum(row[name] for row in rows) for name in COUNTS}
+    merged |= {name: max(row[name] for row in rows) for name in PEAKS}
+    merged["busy_ratio"] = sum(row["busy_ratio"] for row in rows) / len(rows)
+    for name in WEIGHTED:
+        known = [row for row in rows if row[name] is not None and row["requests"]]
+        weight = sum(row["requests"] for row in known)
+        merged[name] = sum(row[name] * row["requests"] for row in known) / weight if weight else None
+    counts: dict[int, int] = {}
+    for row in rows:
+        for index, count in row["histogram"].items():
+            counts[int(index)] = counts.get(int(index), 0) + count
+    for name, ratio in PERCENTILES.items():
+        value_ns = quantile(counts, ratio)
+        merged[name] = None if value_ns is None else ns_to_ms(value_ns)
+    return merged
+
+
+def machine_columns(rows: Iterable[Row], grid: Grid) -> dict[str, Any]:
+    """CPU and memory as columns, and `gpus`: one object of columns for each GPU that was seen."""
+    kept = list(rows)
+    columns: dict[str, Any] = _columns(
+        kept, grid, ("cpu_percent", "memory_used_bytes", "memory_total_bytes"), _merge_levels
+    )
+    names = {gpu["index"]: gpu["name"] for row in kept for gpu in row["gpus"]}
+    columns["gpus"] = [
+        {
+            "index": index,
+            "name": name,
+            **_columns(_of_gpu(kept, index), grid, GPU_LEVELS, _merge_levels),
+        }
+        for index, name in sorted(names.items())
+    ]
+    return columns
+
+
+def _of_gpu(rows: Iterable[Row], index: int) -> list[Row]:
+    return [{**gpu, "at_s": row["at_s"]} for row in rows for gpu in row["gpus"] if gpu["index"] == index]
+
+
+def _merge_levels(rows: Sequence[Row]) -> dict[str, Any]:
+    merged = {}
+    for name in rows[0]:
+        known = [row[name] for row in rows if isinstance(row[name], int | float)]
+        if known:
+            mean = sum(known) / len(known)
+            merged[name] = round(mean) if all(isinstance(value, int) for value in known) else mean
+    return merged
+
+
+def _columns(
+    rows: Iterable[Row], grid: Grid, names: Sequence[str], merge: Callable[[Sequence[Row]], Mapping[str, Any]]
+) -> dict[str, Column]:
+    columns: dict[str, Column] = {name: [None] * grid.points for name in names}
+    shared: dict[int, list[Row]] = {}
+    for row in rows:
+        point = (row["at_s"] - grid.start_s) // grid.step_s
+        if 0 <= point < grid.points:
+            shared.setdefault(point, []).append(row)
+    for point, group in shared.items():
+        merged = merge(group)
+        for name in names:
+            columns[name][point] = merged.get(name)
+    return columns

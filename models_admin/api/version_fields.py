@@ -1,0 +1,87 @@
+"""How a version and its validation are shown."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from models_admin.api.fields import OptionsSerializer, SignatureSerializer
+from models_admin.api.live import LiveVersionField
+from models_admin.models import ModelVersion, ValidationStep
+
+
+@extend_schema_field(SignatureSerializer(allow_null=True))
+class SignatureField(serializers.JSONField):
+    """A signature as it is stored."""
+
+
+@extend_schema_field(OptionsSerializer)
+class OptionsField(serializers.JSONField):
+    """Options as they are stored."""
+
+
+class StepSerializer(serializers.ModelSerializer[ValidationStep]):
+    """One step of a validation."""
+
+    measurements = serializers.DictField(help_text="Numbers that the step found, by name with unit.")
+
+    class Meta:
+        model = ValidationStep
+        fields = ("name", "status", "message", "measurements", "started_at", "finished_at")
+        read_only_fields = fields
+
+
+class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
+    """A version in a list."""
+
+    model = serializers.CharField(source="model.name")
+    is_default = serializers.SerializerMethodField()
+    options = OptionsField()
+    declared_signature = SignatureField(allow_null=True)
+    signature = SignatureField(allow_null=True)
+    live = LiveVersionField()
+
+    class Meta:
+        model = ModelVersion
+        fields = (
+            "model",
+            "number",
+            "is_default",
+            "state",
+            "state_reason",
+            "state_changed_at",
+            "format",
+            "size_bytes",
+            "digest",
+            "original_filename",
+            "options",
+            "declared_signature",
+            "signature",
+            "batchable",
+            "stateful",
+            "cacheable",
+            "keep_loaded",
+            "load_time_ms",
+            "sample_latency_ms",
+            "memory_bytes",
+            "notes",
+            "uploaded_by",
+            "live",
+            "revision",
+            "created_at",
+        )
+        read_only_fields = fields
+
+    def get_is_default(self, version: ModelVersion) -> bool:
+        """Whether calls that name no version go here."""
+        return version.model.default_version_id == version.pk
+
+
+class VersionDetailSerializer(VersionSerializer):
+    """A version with its validation steps."""
+
+    steps = StepSerializer(many=True)
+
+    class Meta(VersionSerializer.Meta):
+        fields = (*VersionSerializer.Meta.fields, "steps")
+        read_only_fields = fields
