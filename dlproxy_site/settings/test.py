@@ -39,3 +39,6 @@ ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
 # A file, not memory: tests with threads open several connections.
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["TEST"] = {"NAME": str(_home / "test.sqlite3")}
+# whitenoise warns of a missing folder, and warnings are errors; tests need no built assets.
+STATIC_ROOT = _home / "static_built"
+STATIC_ROOT.mkdir()

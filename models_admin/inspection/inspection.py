@@ -65,6 +65,6 @@ def _refuse_pickle(start: bytes) -> None:
     """Pickles of protocol 2 and later begin with 0x80 and the protocol; older ones are of no known format anyway."""
     if len(start) > 1 and start[0] == 0x80 and 2 <= start[1] <= 5:
         raise Refused(
-            f"This is a pickle. Opening it would run whatever its author put in, so it is never opened. {HOW_TO_EXPORT}",
+            f"This is a pickle. Opening it would run whatever its author put in, so it stays shut. {HOW_TO_EXPORT}",
             "pickle",
         )

@@ -17,7 +17,7 @@ LIBRARY_SUFFIXES = (".so", ".dll", ".dylib", ".cubin", ".hsaco", ".ptx", ".cpp")
 SIGNATURE_ENTRY = "extra/dlproxy.json"
 HOW_TO_EXPORT = (
     "Export the model where it was trained: torch.export.save(torch.export.export(model, example_inputs), 'model.pt2') "
-    "or torch.jit.script(model).save('model.pt'); or send the weights alone as safetensors with a declared architecture."
+    "or torch.jit.script(model).save('model.pt'); or send the weights alone as safetensors and declare an architecture."
 )
 
 
@@ -39,14 +39,12 @@ def _decide(file: BinaryIO, members: list[Member]) -> Inspection:
             return Inspection("torchscript", "TorchScript archive", SIGNATURE_ENTRY in inside)
         if "data.pkl" in inside:
             raise Refused(
-                "This is a pickled checkpoint (torch.save). Opening it would run whatever its author put in, and it holds "
-                f"no model, only its weights or a reference to your Python code. {HOW_TO_EXPORT}",
+                "This is a pickled checkpoint (torch.save). Opening it would run whatever its author put in, and it "
+                f"holds no model, only its weights or a reference to your Python code. {HOW_TO_EXPORT}",
                 "pickle",
             )
     names = {member.name for member in members}
-    if "serialized_exported_program.json" in names or any(
-        n.endswith("serialized_exported_program.json") for n in names
-    ):
+    if any(name.endswith("serialized_exported_program.json") for name in names):
         raise Refused(
             "This torch.export file was written by an old torch. Export it again with torch 2.8 or newer.", "old_export"
         )

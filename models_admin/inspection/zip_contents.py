@@ -31,35 +31,40 @@ def read_small(file: BinaryIO, member: Member, max_bytes: int) -> bytes:
 
 
 def _plain_chunks(file: BinaryIO, member: Member) -> Iterator[bytes]:
-    """The member's uncompressed bytes in pieces of at most CHUNK_BYTES, never more than its declared size and one."""
+    """The member's uncompressed bytes in pieces of at most CHUNK_BYTES."""
+    raw_chunks = _raw_chunks(file, member)
+    return _inflated(raw_chunks, member) if member.method == DEFLATED else raw_chunks
+
+
+def _raw_chunks(file: BinaryIO, member: Member) -> Iterator[bytes]:
     file.seek(member.data_offset)
     left = member.compressed_bytes
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS) if member.method == DEFLATED else None
-    produced = 0
     while left:
         raw = file.read(min(CHUNK_BYTES, left))
         if not raw:
             raise _damaged(member)
         left -= len(raw)
-        if inflater is None:
-            yield raw
-            continue
+        yield raw
+
+
+def _inflated(raw_chunks: Iterator[bytes], member: Member) -> Iterator[bytes]:
+    """Inflate piece by piece; ends as soon as more than the declared size comes out."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    produced = 0
+    for chunk in raw_chunks:
+        raw = chunk
         while raw:
             try:
                 plain = inflater.decompress(raw, CHUNK_BYTES)
             except zlib.error:
                 raise _damaged(member) from None
             produced += len(plain)
-            if produced > member.size_bytes:
+            if produced > member.size_bytes or inflater.unused_data:
                 raise _damaged(member)
             raw = inflater.unconsumed_tail
-            if plain:
-                yield plain
-            elif not raw:
-                break
-    if inflater is not None:
-        if not inflater.eof or inflater.unused_data:
-            raise _damaged(member)
+            yield plain
+    if not inflater.eof:
+        raise _damaged(member)
 
 
 def _damaged(member: Member) -> Refused:

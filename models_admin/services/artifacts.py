@@ -55,12 +55,7 @@ def store(file: BinaryIO | Any, *, expected_sha256: str | None = None) -> Stored
     aside = folder / "incoming" / f"{artifact_id.hex}.part"
     try:
         digest, size_bytes = _receive(file, aside)
-        if expected_sha256 is not None and expected_sha256.strip().lower() != digest:
-            raise Unprocessable(
-                f"The file arrived with SHA-256 {digest}, which is not the declared one. Send it again.",
-                field="sha256",
-                code="digest_mismatch",
-            )
+        _compare(digest, expected_sha256)
         inspection = _inspect(aside)
         final = path_for(artifact_id, inspection.format)
         aside.rename(final)
@@ -135,6 +130,15 @@ def _receive(file: BinaryIO | Any, aside: Path) -> tuple[str, int]:
     if size_bytes == 0:
         raise Invalid("The file is empty.", field="file", code="empty")
     return digest.hexdigest(), size_bytes
+
+
+def _compare(digest: str, expected_sha256: str | None) -> None:
+    if expected_sha256 is not None and expected_sha256.strip().lower() != digest:
+        raise Unprocessable(
+            f"The file arrived with SHA-256 {digest}, which is not the declared one. Send it again.",
+            field="sha256",
+            code="digest_mismatch",
+        )
 
 
 def _chunks(file: BinaryIO | Any) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Checks of what an uploader declares beside the file: signature, options, flags. Pure; raises Invalid with the field."""
+"""Checks of what an uploader declares beside the file: signature, options, flags. Pure; raises Invalid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
 def check_signature(value: Any, *, batchable: bool) -> dict[str, list[dict[str, Any]]] | None:
-    """A declared signature with exactly the known keys: {"inputs": [{"name", "datatype", "shape"}], "outputs": [...]}."""
+    """A declared signature, {"inputs": [{"name", "datatype", "shape"}], "outputs": [...]}, with no other keys."""
     if value is None:
         return None
     if not isinstance(value, dict) or set(value) != {"inputs", "outputs"}:

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from kombu.exceptions import OperationalError
 
+from models_admin.inspection import Inspection
 from models_admin.models import Model, ModelVersion, ValidationStep
 from models_admin.models.registry import StepStatus, VersionState
 from models_admin.selectors.artifacts import artifact_path
@@ -50,13 +51,7 @@ def create_version(
         raise _number_taken(model, number)
     stored = artifacts.store(file, expected_sha256=sha256)
     try:
-        if stored.inspection.carries_code and not actor.may_upload_code:
-            raise Forbidden(
-                f"This is a {stored.inspection.summary}, which carries code. You need the right to upload code; "
-                "safetensors and ONNX need no such right.",
-                field="file",
-                code="code_upload",
-            )
+        _check_right(actor, stored.inspection)
         version = ModelVersion(
             model=model,
             artifact_id=stored.artifact_id,
@@ -259,6 +254,16 @@ def _refuse_in_use(version: ModelVersion, what: str) -> None:
         )
     if version.keep_loaded:
         raise Conflict(f"{version} is kept loaded and cannot be {what}. Let it go first.", code="in_use")
+
+
+def _check_right(actor: Actor, inspection: Inspection) -> None:
+    if inspection.carries_code and not actor.may_upload_code:
+        raise Forbidden(
+            f"This is a {inspection.summary}, which carries code. You need the right to upload code; safetensors and "
+            "ONNX need no such right.",
+            field="file",
+            code="code_upload",
+        )
 
 
 def _check_number(number: int | None) -> None:

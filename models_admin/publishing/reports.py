@@ -1,0 +1,98 @@
+"""The data plane's second → rows: measurements of each model with something to say, of the host, and the heartbeat.
+
+Rules: one transaction a second; the row of all models together is always written, so that a second without a model's
+row means that the model was idle, and a second without any row means that nothing was measured.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from django.db import close_old_connections, transaction
+from django.utils import timezone
+
+from models_admin.models import MachineSample, MetricSample, NodeStatus
+from models_admin.models.measurements import SECOND_S
+from proxy.core.reports import ModelSecond, SecondReport
+
+ALL_MODELS = ""
+WEB_NODE = "web"
+
+
+def write_report(report: SecondReport) -> None:
+    """Write one second. Writing the same second again changes nothing. Blocking; call it in a thread."""
+    close_old_connections()
+    try:
+        at = datetime.fromtimestamp(report.at_unix_s, UTC)
+        samples = [_sample(ALL_MODELS, at, report.total)]
+        samples += [_sample(name, at, second) for name, second in report.models.items() if says_something(second)]
+        with transaction.atomic():
+            MetricSample.objects.bulk_create(samples, ignore_conflicts=True)
+            MachineSample.objects.bulk_create([_machine(at, report)], ignore_conflicts=True)
+            NodeStatus.objects.update_or_create(name=WEB_NODE, defaults={"at": timezone.now(), "info": _info(report)})
+    finally:
+        close_old_connections()
+
+
+def says_something(second: ModelSecond) -> bool:
+    """False for a model that neither answered, ran nor held anything in this second."""
+    return bool(
+        second.requests
+        or second.errors
+        or second.rejections
+        or second.executions
+        or second.queue_depth
+        or second.in_flight
+        or second.busy_ratio
+    )
+
+
+def _sample(name: str, at: datetime, second: ModelSecond) -> MetricSample:
+    return MetricSample(
+        model_name=name,
+        resolution_s=SECOND_S,
+        at=at,
+        requests=second.requests,
+        errors=second.errors,
+        rejections=second.rejections,
+        cache_hits=second.cache_hits,
+        cache_misses=second.cache_misses,
+        inferences=second.inferences,
+        executions=second.executions,
+        p50_ms=second.p50_ms,
+        p95_ms=second.p95_ms,
+        p99_ms=second.p99_ms,
+        mean_ms=second.mean_ms,
+        queue_mean_ms=second.queue_mean_ms,
+        queue_depth=second.queue_depth,
+        in_flight=second.in_flight,
+        instances=second.instances,
+        busy_ratio=second.busy_ratio,
+        histogram={str(index): count for index, count in second.histogram.items()},
+    )
+
+
+def _machine(at: datetime, report: SecondReport) -> MachineSample:
+    machine = report.machine
+    return MachineSample(
+        resolution_s=SECOND_S,
+        at=at,
+        cpu_percent=machine.cpu_percent,
+        per_core_percent=list(machine.per_core_percent),
+        memory_used_bytes=machine.memory_used_bytes,
+        memory_total_bytes=machine.memory_total_bytes,
+        gpus=[asdict(gpu) for gpu in machine.gpus],
+    )
+
+
+def _info(report: SecondReport) -> dict[str, object]:
+    return {
+        "pid": os.getpid(),
+        "sequence": report.sequence,
+        "generation": report.generation,
+        "instances": len(report.instances),
+        "versions": {f"{version.model}/{version.version}": version.state for version in report.versions},
+        "gpu_note": report.machine.gpu_note,
+    }

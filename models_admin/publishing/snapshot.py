@@ -1,0 +1,169 @@
+"""Rows → the wanted state of everything, as the data plane reads it.
+
+Rules: a snapshot is whole (the generation is the same before and after reading); a row that cannot be understood leaves
+out its version, never the rest; only ready versions are published; revoked keys are not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from django.db import close_old_connections
+from django.db.models import Prefetch, Q
+
+from models_admin.models import ApiKey, ConfigurationGeneration, Model, ModelVersion, Policy
+from models_admin.models.access import KeyScope
+from models_admin.models.registry import VersionState
+from models_admin.selectors.artifacts import artifact_path
+from proxy.core.policies import (
+    BatchingPolicy,
+    CachePolicy,
+    ExecutionPolicy,
+    ModelPolicy,
+    Placement,
+    QueuePolicy,
+    ScalingPolicy,
+)
+from proxy.core.snapshot import KeySnapshot, ModelSnapshot, Snapshot, VersionSnapshot
+from proxy.core.tensors import Signature, TensorSpec
+from proxy.core.units import BYTES_PER_MIB, NS_PER_S, ms_to_ns
+
+log = logging.getLogger(__name__)
+
+WHOLE_READ_TRIES = 5
+"""Changes come seldom; five in a row during a read of a few milliseconds means that something else is wrong."""
+
+
+def load_snapshot(known_generation: int | None) -> Snapshot | None:
+    """The wanted state now; None if its generation is `known_generation`. Blocking; call it in a thread."""
+    close_old_connections()
+    try:
+        generation = current_generation()
+        for _ in range(WHOLE_READ_TRIES):
+            if generation == known_generation:
+                return None
+            snapshot = Snapshot(generation, _models(), _keys())
+            after = current_generation()
+            if after == generation:
+                return snapshot
+            generation = after
+        log.warning("The wanted state changed during each of %d reads; the next look reads again.", WHOLE_READ_TRIES)
+        return None
+    finally:
+        close_old_connections()
+
+
+def current_generation() -> int:
+    """How often the wanted state has changed."""
+    row = ConfigurationGeneration.objects.first()
+    return row.number if row else 0
+
+
+def policy_snapshot(policy: Policy) -> ModelPolicy:
+    """An operator's policy in the data plane's units."""
+    return ModelPolicy(
+        placement=Placement(policy.placement),
+        batching=BatchingPolicy(max_rows=policy.max_batch_rows, max_delay_ns=ms_to_ns(policy.max_queue_delay_ms)),
+        queue=QueuePolicy(
+            max_requests=policy.max_queue_requests,
+            default_timeout_ns=ms_to_ns(policy.default_timeout_ms),
+            max_timeout_ns=ms_to_ns(policy.max_timeout_ms),
+        ),
+        scaling=ScalingPolicy(
+            enabled=policy.autoscale,
+            min_instances=policy.min_instances,
+            max_instances=policy.max_instances,
+            target_utilisation_ratio=policy.target_utilisation_percent / 100,
+            scale_down_delay_ns=policy.scale_down_delay_s * NS_PER_S,
+        ),
+        cache=CachePolicy(
+            enabled=policy.cache_enabled,
+            max_bytes=policy.cache_max_mib * BYTES_PER_MIB,
+            ttl_ns=policy.cache_ttl_s * NS_PER_S,
+        ),
+        execution=ExecutionPolicy(
+            timeout_ns=ms_to_ns(policy.execution_timeout_ms),
+            load_timeout_ns=policy.load_timeout_s * NS_PER_S,
+            threads=policy.threads_per_instance,
+            memory_limit_bytes=policy.memory_limit_mib * BYTES_PER_MIB,
+        ),
+    )
+
+
+def _models() -> Mapping[str, ModelSnapshot]:
+    wanted = ModelVersion.objects.filter(state=VersionState.READY).filter(
+        Q(keep_loaded=True) | Q(pk__in=Model.objects.exclude(default_version=None).values("default_version"))
+    )
+    rows = Model.objects.select_related("policy", "scaling").prefetch_related(
+        Prefetch("versions", queryset=wanted, to_attr="wanted_versions")
+    )
+    return MappingProxyType({row.name: _model(row) for row in rows})
+
+
+def _model(row: Model) -> ModelSnapshot:
+    versions: dict[int, VersionSnapshot] = {}
+    default_number = None
+    for version in row.wanted_versions if row.loaded else ():
+        snapshot = _version(row, version)
+        if snapshot is not None:
+            versions[version.number] = snapshot
+            if version.pk == row.default_version_id:
+                default_number = version.number
+    scaling = getattr(row, "scaling", None)
+    return ModelSnapshot(
+        name=row.name,
+        versions=MappingProxyType(versions),
+        default_version=default_number,
+        wanted_instances=scaling.wanted_instances if scaling and versions else 0,
+        policy=policy_snapshot(row.policy),
+    )
+
+
+def _version(model: Model, row: ModelVersion) -> VersionSnapshot | None:
+    try:
+        signature = signature_value(row.signature)
+    except (KeyError, TypeError, ValueError):
+        log.exception("%s/%d has a signature that cannot be read; it is not published.", model.name, row.number)
+        return None
+    return VersionSnapshot(
+        model=model.name,
+        number=row.number,
+        digest=row.digest,
+        artifact_path=str(artifact_path(row)),
+        format=row.format,
+        signature=signature,
+        batchable=row.batchable,
+        stateful=row.stateful,
+        cacheable=row.cacheable,
+        options=MappingProxyType(dict(row.options)),
+    )
+
+
+def signature_value(value: Any) -> Signature:
+    """A signature as it is kept in JSON, as a value. Raises KeyError, TypeError or ValueError."""
+    return Signature(inputs=_tensors(value["inputs"]), outputs=_tensors(value["outputs"]))
+
+
+def _tensors(values: Any) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(value["name"], value["datatype"], tuple(int(size) for size in value["shape"])) for value in values
+    )
+
+
+def _keys() -> Mapping[str, KeySnapshot]:
+    rows = ApiKey.objects.filter(revoked_at=None).prefetch_related("models")
+    return MappingProxyType({row.digest: _key(row) for row in rows})
+
+
+def _key(row: ApiKey) -> KeySnapshot:
+    return KeySnapshot(
+        key_id=str(row.pk),
+        label=f"key:{row.name}",
+        digest_hex=row.digest,
+        models=None if row.all_models else frozenset(model.name for model in row.models.all()),
+        is_admin=row.scope == KeyScope.ADMIN,
+        expires_at_unix_s=row.expires_at.timestamp() if row.expires_at else None,
+    )
