@@ -53,7 +53,7 @@ def configuration_changed() -> None:
 
 
 def knows(authorization: bytes) -> bool:
-    """True if this `Authorization` header carries a key that is valid now. For refusing early; never a right by itself."""
+    """True if this `Authorization` header carries a key that is valid now: to refuse early, never a right by itself."""
     return _runtime is not None and _runtime.knows(authorization)
 
 

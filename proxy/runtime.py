@@ -23,7 +23,7 @@ from proxy.metrics.machine import MachineProbe
 from proxy.metrics.metrics import Metrics
 from proxy.model_manager.model_manager import ModelManager
 from proxy.pipeline import Pipeline
-from proxy.protocol.limits import Limits
+from proxy.protocol.limits import DEFAULT_LIMITS, Limits
 from proxy.scheduler.scheduler import Scheduler
 from proxy.system import SystemClock, unix_time_s
 
@@ -41,7 +41,7 @@ class RuntimeConfig:
     feed_interval_s: float = 1.0
     drain_timeout_s: float = 20.0
     log_dir: Path | None = None
-    limits: Limits = Limits()
+    limits: Limits = DEFAULT_LIMITS
 
 
 class Runtime:
@@ -147,7 +147,7 @@ class Runtime:
                 instances=self.manager.instance_statistics(),
                 machine=machine,
             )
-            self.latest_report = report
+            self.latest_report = self.pipeline.latest_report = report
             for callback in tuple(self._subscribers):
                 callback(report)
             self._keep(report)

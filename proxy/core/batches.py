@@ -19,9 +19,7 @@ class Batch:
 
     __slots__ = ("batch_id", "requests", "rows", "version")
 
-    def __init__(
-        self, batch_id: int, version: VersionSnapshot, requests: list[InferenceRequest], rows: int
-    ) -> None:
+    def __init__(self, batch_id: int, version: VersionSnapshot, requests: list[InferenceRequest], rows: int) -> None:
         self.batch_id = batch_id
         self.version = version
         self.requests = requests

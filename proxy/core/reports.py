@@ -1,4 +1,4 @@
-"""What the data plane says of itself once a second: measurements, instances, versions. Read by pages and the database."""
+"""What the data plane says of itself once a second: measurements, instances, versions."""
 
 from __future__ import annotations
 

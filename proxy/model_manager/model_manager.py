@@ -130,6 +130,10 @@ class ModelManager:
         groups = [g for one in self._loaded.values() for g in (one.group, one.successor) if g is not None]
         return tuple(report for group in groups for report in group.statistics())
 
+    def is_settled(self) -> bool:
+        """True if nothing is on its way up: every wanted version answers or has failed."""
+        return all(one.state not in (LoadState.VERIFYING, LoadState.LOADING) for one in self._loaded.values())
+
     def groups(self) -> dict[str, InstanceGroup]:
         """The present group of each version that has one, by version key."""
         return {key: one.group for key, one in self._loaded.items() if one.group is not None}
@@ -180,7 +184,6 @@ class ModelManager:
         try:
             await asyncio.to_thread(verify, version.artifact_path, version.digest)
         except ArtifactDamaged as error:
-            log.error("refusing to load %s: %s", version.key, error)
             if one.state is not LoadState.DRAINING:
                 self._fail(one, str(error))
             return

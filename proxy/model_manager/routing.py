@@ -56,12 +56,8 @@ def choose_version(
     if found is not None:
         return found
     if number in known.versions:
-        raise NotReady(
-            Reason.NOT_READY, f"Version {number} of '{model}' is not ready yet.", RETRY_WHILE_LOADING_NS
-        )
-    raise NotFound(
-        Reason.UNKNOWN_VERSION, f"Model '{model}' has no loaded version '{shown(version)}'."
-    )
+        raise NotReady(Reason.NOT_READY, f"Version {number} of '{model}' is not ready yet.", RETRY_WHILE_LOADING_NS)
+    raise NotFound(Reason.UNKNOWN_VERSION, f"Model '{model}' has no loaded version '{shown(version)}'.")
 
 
 def shown(text: str) -> str:

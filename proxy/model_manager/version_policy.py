@@ -79,7 +79,7 @@ def wanted_versions(snapshot: Snapshot) -> dict[str, Wanted]:
 def next_actions(
     wanted: Mapping[str, Wanted], actual: Mapping[str, Actual], serving: Mapping[str, int], snapshot: Snapshot
 ) -> list[Action]:
-    """Actions that move `actual` towards `wanted`. `serving` is the version number that answers by default, by model."""
+    """Actions that move `actual` towards `wanted`. `serving`: the version that answers by default, by model."""
     actions: list[Action] = []
     for key, want in wanted.items():
         have = actual.get(key)
@@ -111,10 +111,8 @@ def _still_needed(
     return successor is None or successor.state is not LoadState.READY
 
 
-def default_route(
-    model: ModelSnapshot, serving: int | None, ready: frozenset[int]
-) -> int | None:
-    """Version that answers a request that names none: the wanted default once ready, else the one that served before."""
+def default_route(model: ModelSnapshot, serving: int | None, ready: frozenset[int]) -> int | None:
+    """Who answers a request that names no version: the wanted default once ready, else the one before it."""
     if model.default_version in ready:
         return model.default_version
     if serving in ready and model.default_version is not None:

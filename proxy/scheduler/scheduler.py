@@ -62,10 +62,13 @@ class Scheduler:
         self._batches = 0
 
     def attach(self, version_key: str, group: GroupPort, policy: ModelPolicy) -> None:
-        """Open the lane of a version. ValueError if it is open already."""
-        if version_key in self._lanes:
-            msg = f"{version_key} is attached already"
-            raise ValueError(msg)
+        """Open the lane of a version, or give its open lane other instances: what waits goes to those."""
+        open_lane = self._lanes.get(version_key)
+        if open_lane is not None:
+            open_lane.group, open_lane.version = group, group.version
+            open_lane.apply(policy)
+            self.wake(version_key)
+            return
         lane = Lane(version_key, group, policy, self._now_ns())
         lane.on_timer = partial(self._on_timer, lane)
         lane.on_turn = partial(self._pump, lane)
@@ -132,6 +135,11 @@ class Scheduler:
             self._end_all(lane, lane.abandon(), refusals.no_instance(lane.version))
             return
         self._pump(lane)
+
+    def is_idle(self, version_key: str) -> bool:
+        """True if nothing of the version waits or runs (or it has no lane)."""
+        lane = self._lanes.get(version_key)
+        return lane is None or (lane.depth == 0 and lane.in_flight == 0 and lane.running == 0)
 
     def statistics(self) -> Mapping[str, LaneStatistics]:
         """The numbers of every open lane, by version key."""

@@ -15,7 +15,7 @@ from proxy.core.errors import (
 )
 from proxy.core.policies import Placement
 from proxy.core.units import NS_PER_MS, NS_PER_S
-from proxy.testing.instances import fake_version
+from proxy.testing.instances import FakeGroup, fake_version
 from tests.unit.scheduler.rig import Rig, policy
 
 
@@ -315,9 +315,16 @@ def test_after_detaching_a_running_request_still_meets_its_deadline_and_its_loss
     assert rig.answers[lost] is error
 
 
-def test_attaching_twice_is_a_mistake(rig):
-    with pytest.raises(ValueError, match="attached already"):
-        rig.scheduler.attach("echo/1", rig.group, policy())
+def test_attaching_again_gives_what_waits_to_the_new_instances(rig):
+    running, waiting = rig.submit(), rig.submit()
+    assert not rig.scheduler.is_idle("echo/1")
+    other = FakeGroup(rig.version, rig.clock, 1)
+    rig.scheduler.attach("echo/1", other, policy())
+    other.all_instances()[0].finish()
+    assert rig.is_right(waiting)
+    rig.instances[0].finish()
+    assert rig.is_right(running)
+    assert rig.scheduler.is_idle("echo/1")
 
 
 def test_requests_wait_while_instances_start_and_end_when_starting_is_given_up():

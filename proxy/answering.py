@@ -1,0 +1,134 @@
+"""Second half of the line: cache → admit/queue → … → answer, so that each call is answered exactly once.
+
+Place: the pipeline hands a parsed request over; this asks the cache, lets identical requests share one execution,
+submits to the scheduler and writes the answer. Nothing here creates a task or a future.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from proxy.cache.cache import ResultCache
+from proxy.cache.coalescing import InFlight
+from proxy.core.clock import Clock
+from proxy.core.errors import Cancelled, ExecutionFailed, ProxyError, Reason
+from proxy.core.requests import Answer, InferenceRequest, InferenceResult
+from proxy.metrics.metrics import Metrics
+from proxy.protocol import v2_errors, v2_response
+from proxy.scheduler.scheduler import Scheduler
+
+log = logging.getLogger(__name__)
+
+Respond = Callable[[Answer], None]
+Cancel = Callable[[], None]
+MISS_HEADERS = ((b"content-type", b"application/json"),)
+HIT_HEADERS = (*MISS_HEADERS, (b"x-dlproxy-cache", b"hit"))
+
+
+class _Call:
+    """A parsed request on its way, and whom to answer. `key` is its cache key, None where nothing may be shared."""
+
+    __slots__ = ("answered", "key", "request", "respond")
+
+    def __init__(self, request: InferenceRequest, respond: Respond) -> None:
+        self.request = request
+        self.respond = respond
+        self.key: bytes | None = None
+        self.answered = False
+
+
+class Answering:
+    """Cache, single flight, scheduler and the writing of answers."""
+
+    def __init__(self, clock: Clock, cache: ResultCache, scheduler: Scheduler, metrics: Metrics) -> None:
+        self._clock = clock
+        self._cache = cache
+        self._in_flight: InFlight[_Call] = InFlight()
+        self._scheduler = scheduler
+        self._metrics = metrics
+
+    def begin(self, request: InferenceRequest, respond: Respond) -> Cancel | None:
+        """Answer from the cache at once, or when an execution ends. The returned function takes the request back."""
+        this = _Call(request, respond)
+        version = request.version
+        if version.cacheable and self._cache.is_enabled(version.model):
+            this.key = self._cache.key(request)
+            hit = self._cache.get(version.model, this.key, request.arrival_ns)
+            if hit is not None:
+                self._answer(this, InferenceResult(version, hit, 0, request.rows, cache_hit=True))
+                return None
+        self._join_or_submit(this)
+        return lambda: self._leave(this)
+
+    def refuse(self, error: ProxyError, model: str, arrival_ns: int) -> Answer:
+        """An error as the answer that its client sees, counted under `model` ("" where there is none)."""
+        waited_ns = self._clock.now_ns() - arrival_ns
+        self._metrics.on_answer(model, error.status, error.reason, waited_ns, 0, 0, None)
+        return v2_errors.encode(error)
+
+    def _join_or_submit(self, this: _Call) -> None:
+        """Wait for an identical request's execution, or execute. One with an earlier deadline executes by itself."""
+        if this.key is not None:
+            leader = self._in_flight.leader(this.key)
+            if leader is not None and leader.request.deadline_ns > this.request.deadline_ns:
+                this.key = None
+            elif not self._in_flight.join(this.key, this):
+                return
+        self._scheduler.submit(this.request, lambda _, outcome: self._done(this, outcome))
+
+    def _done(self, this: _Call, outcome: InferenceResult | ProxyError) -> None:
+        """The scheduler is through with `this`: answer it and all who waited for the same, or hand the lead over."""
+        if this.key is None:
+            self._answer(this, outcome)
+            return
+        if isinstance(outcome, InferenceResult):
+            share = outcome.outputs.share(outcome.first_row, outcome.rows)
+            self._cache.put(this.request.version.model, this.key, share, self._clock.now_ns())
+        for waiter in self._in_flight.settle(this.key, this):
+            if waiter is this or isinstance(outcome, InferenceResult) or outcome.reason is Reason.MODEL_ERROR:
+                self._answer(waiter, outcome)
+            else:
+                self._join_or_submit(waiter)  # the leader's misfortune is not the follower's
+
+    def _leave(self, this: _Call) -> None:
+        """The client has left: nothing is written to it, and what only it waited for is not executed."""
+        if this.answered:
+            return
+        this.answered = True
+        self._metrics.on_answer(
+            this.request.version.model,
+            Cancelled.status,
+            Reason.CANCELLED,
+            self._clock.now_ns() - this.request.arrival_ns,
+            0,
+            0,
+            None,
+        )
+        last = this if this.key is None else self._in_flight.leave(this.key, this)
+        if last is not None:
+            self._scheduler.cancel(last.request)
+
+    def _answer(self, this: _Call, outcome: InferenceResult | ProxyError) -> None:
+        if this.answered:
+            return
+        this.answered = True
+        request = this.request
+        model = request.version.model
+        if isinstance(outcome, ProxyError):
+            this.respond(self.refuse(outcome, model, request.arrival_ns))
+            return
+        try:
+            body = v2_response.encode(outcome, request)
+        except ProxyError as error:
+            this.respond(self.refuse(error, model, request.arrival_ns))
+            return
+        except Exception:
+            log.exception("an answer of %s could not be encoded", request.version.key)
+            fault = ExecutionFailed(Reason.INTERNAL, "The answer could not be written; the server's log says why.")
+            this.respond(self.refuse(fault, model, request.arrival_ns))
+            return
+        latency_ns = self._clock.now_ns() - request.arrival_ns
+        cached = outcome.cache_hit if this.key is not None else None
+        self._metrics.on_answer(model, 200, None, latency_ns, outcome.queue_ns, outcome.compute_ns, cached)
+        this.respond(Answer(200, body, HIT_HEADERS if outcome.cache_hit else MISS_HEADERS))
