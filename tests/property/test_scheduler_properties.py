@@ -61,7 +61,7 @@ class Checked(Rig):
             assert len({request.inputs[0].shape[1:] for request in batch.requests}) == 1
             assert batch.rows <= 8 or len(batch.requests) == 1
 
-    def step(self, action):  # noqa: C901  one branch an action
+    def step(self, action):
         name, *arguments = action
         busy = [instance for instance in self.instances if instance.current]
         if name == "submit":
@@ -165,7 +165,7 @@ operations = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(operations)
-def test_the_queue_agrees_with_a_plain_list(steps):
+def test_the_queue_agrees_with_a_plain_list(steps):  # noqa: C901  one branch an action
     queue = RequestQueue()
     model: list[tuple[Entry, int]] = []
     for name, *arguments in steps:

@@ -1,0 +1,1 @@
+"""Decides which answers are remembered, and lets identical requests in flight share one execution."""

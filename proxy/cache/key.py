@@ -1,0 +1,51 @@
+"""Says when two requests must have the same answer: one digest over everything that the answer depends on. Pure.
+
+    key = BLAKE2b-192(version prefix, then per input: name, datatype, shape, bytes, then the sorted requested outputs)
+
+Rules: every part is preceded by its length, so no two different lists of parts encode alike (C1). The version prefix
+holds the artifact's digest and how it is run, never only its number (C2). Id, priority and timeout are not in it.
+Why not xxh3: it is four times faster, but a client that chooses its inputs could make two of them meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+from struct import pack
+
+from proxy.core.snapshot import VersionSnapshot
+from proxy.core.tensors import Tensor
+
+# Bytes of a key. A collision by choice costs about 2^(4·n) tries; 24 leaves 2^96. Larger: nothing but memory.
+KEY_BYTES = 24
+_ALL_OUTPUTS = b"\x00"
+
+
+def version_prefix(version: VersionSnapshot) -> bytes:
+    """What the answer owes to the version: artifact, format, options, and whether state or rows matter."""
+    options = (part for item in sorted(version.options.items()) for part in item)
+    flags = f"{version.batchable:d}{version.stateful:d}"
+    return _lengths_and_parts("dlproxy-1", version.model, version.digest, version.format, flags, *options)
+
+
+def request_key(prefix: bytes, inputs: Iterable[Tensor], outputs: tuple[str, ...] | None) -> bytes:
+    """The key of a request to the version that `prefix` stands for. `outputs` None means all of them."""
+    digest = blake2b(prefix, digest_size=KEY_BYTES)
+    for tensor in inputs:
+        data = tensor.data
+        digest.update(_tensor_head(tensor.name, tensor.datatype, tensor.shape, len(data)))
+        digest.update(data)
+    digest.update(_ALL_OUTPUTS if outputs is None else b"\x01" + _lengths_and_parts(*sorted(set(outputs))))
+    return digest.digest()
+
+
+@lru_cache(maxsize=1_024)
+def _tensor_head(name: str, datatype: str, shape: tuple[int, ...], data_bytes: int) -> bytes:
+    return _lengths_and_parts(name, datatype, pack(f"<{len(shape)}q", *shape)) + pack("<Q", data_bytes)
+
+
+def _lengths_and_parts(*parts: str | bytes) -> bytes:
+    """The number of parts, then each part after its length."""
+    encoded = [part.encode() if isinstance(part, str) else part for part in parts]
+    return pack("<I", len(encoded)) + b"".join(pack("<Q", len(part)) + part for part in encoded)
