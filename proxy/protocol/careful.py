@@ -2,8 +2,9 @@
 
 Place: `v2_json.parse` comes here when its fast path does not apply (nested data, parameters on tensors, inputs
 in another order, long bodies, anything wrong).
-Rules: structure, names, datatypes and shapes are checked before data is decoded; nothing is allocated by a number that the client wrote. A dimension of 0 is refused: no request has 0 rows, and an
-empty tensor would make the rows of a batch undefined.
+Rules: structure, names, datatypes and shapes are checked before data is decoded; nothing is allocated by a number
+that the client wrote. A dimension of 0 is refused: no request has 0 rows, and an empty tensor would make the rows
+of a batch undefined.
 """
 
 from __future__ import annotations
@@ -75,9 +76,8 @@ def _decode(body: bytes | bytearray) -> RequestText:
         raise refusal(error, "", Reason.INVALID_REQUEST) from None
 
 
-Found = list[
-    tuple[int, InputText, TensorSpec]
-]  # (index in the body, what was given, what is declared), signature order
+# (index in the body, what was given, what is declared), in the signature's order
+Found = list[tuple[int, InputText, TensorSpec]]
 
 
 def _match(given: list[InputText], version: VersionSnapshot, limits: Limits) -> Found:

@@ -1,0 +1,36 @@
+"""Answer → bytes of an HTTP/1.1 response, ready for one write. Sans-I/O."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from proxy.core.requests import Answer
+
+JSON = (b"content-type", b"application/json")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
+_MAX_HEADS = 256  # rendered heads kept; they differ by status and extra headers only
+_heads: dict[tuple[int, tuple[tuple[bytes, bytes], ...]], bytes] = {}
+
+
+def with_content_type(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    """`headers`, with the JSON content type where they name none."""
+    return headers if any(name == b"content-type" for name, _ in headers) else (JSON, *headers)
+
+
+def encode(answer: Answer, connection: bytes, date: bytes, *, with_body: bool) -> bytes:
+    """The whole response. `connection` is a rendered Connection header or empty; `date` a rendered Date header."""
+    key = (answer.status, answer.headers)
+    head = _heads.get(key)
+    if head is None:
+        if len(_heads) >= _MAX_HEADS:
+            _heads.clear()
+        head = _heads[key] = _render(answer)
+    body = answer.body
+    return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (head, date, connection, len(body), body if with_body else b"")
+
+
+def _render(answer: Answer) -> bytes:
+    lines = [b"HTTP/1.1 %d %b" % (answer.status, _PHRASES.get(answer.status, b"Unknown"))]
+    lines += [b"%b: %b" % pair for pair in with_content_type(answer.headers)]
+    return b"\r\n".join(lines) + b"\r\n"

@@ -1,0 +1,42 @@
+"""One request of a connection and its answer; and what a connection can be waiting for."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from proxy.core.requests import Answer
+from proxy.endpoint.heads import WireHead
+from proxy.endpoint.routes import Cancel, PendingBody
+
+if TYPE_CHECKING:
+    from proxy.endpoint.connection import Connection
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    HEAD = auto()
+    BODY = auto()
+    CHUNKS = auto()
+    RUNNING = auto()  # the answer
+    DISCARD = auto()  # the rest of a refused request's body
+    LINGER = auto()  # the client to read the last answer and leave
+    CLOSED = auto()
+
+
+class Exchange:
+    """A request whose head was accepted. An answer for an exchange that is over is dropped, whoever sends it."""
+
+    __slots__ = ("_connection", "cancel", "pending", "wire")
+
+    def __init__(self, connection: Connection, wire: WireHead, pending: PendingBody) -> None:
+        self._connection = connection
+        self.wire = wire
+        self.pending = pending
+        self.cancel: Cancel | None = None
+
+    def respond(self, answer: Answer) -> None:
+        """Called exactly once by the pipeline, maybe before `complete` returns."""
+        if self._connection.exchange is self:
+            self._connection.answered(answer)
