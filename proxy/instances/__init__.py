@@ -1,0 +1,1 @@
+"""Instances: worker processes that run one version, one execution at a time, behind shared memory and fixed frames."""

@@ -1,0 +1,201 @@
+"""The instances of one version: as many as wanted, replaced when lost, given up when starting is pointless.
+
+Place: made by the model manager, read by the scheduler's lane. Rules: `on_change` comes after the batch of a lost
+instance has been answered; a group in quarantine starts nothing until `set_wanted` or `restart`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from proxy.core.clock import Clock
+from proxy.core.policies import ExecutionPolicy
+from proxy.core.reports import InstanceReport
+from proxy.core.snapshot import VersionSnapshot
+from proxy.core.units import NS_PER_MS, NS_PER_S
+from proxy.instances import restart as restarts
+from proxy.instances.instance import Event, Instance
+from proxy.instances.restart import RestartRecord
+from proxy.instances.state import LIVE, InstanceState
+from proxy.instances.supervisor import Kill, KillReason, verdict
+
+logger = logging.getLogger(__name__)
+
+STARTS_AT_ONCE = 2
+"""Instances that may load at the same time in one group: importing the libraries takes a core for seconds each."""
+SLOWEST_TICK_NS = 250 * NS_PER_MS
+FASTEST_TICK_NS = 10 * NS_PER_MS
+MEMORY_LOOK_EVERY_NS = NS_PER_S
+_BEING_STARTED = (InstanceState.STARTING, InstanceState.LOADING)
+
+
+class InstanceGroup:
+    """See the module. Everything runs on the event loop's thread."""
+
+    def __init__(
+        self,
+        version: VersionSnapshot,
+        policy: ExecutionPolicy,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        on_change: Callable[[InstanceGroup], None],
+    ) -> None:
+        self.version = version
+        self.policy = policy
+        self.wanted = 0
+        self.restarts = 0
+        self.message = ""
+        self.sandbox: Mapping[str, str] = {}
+        self._loop = loop
+        self._clock = clock
+        self._on_change = on_change
+        self._instances: list[Instance] = []
+        self._record = RestartRecord()
+        self._replacements_due = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._memory_looked_ns = 0
+        self._empty = asyncio.Event()
+
+    @property
+    def failed(self) -> bool:
+        """True while in quarantine; `message` says why."""
+        return self._record.is_quarantined
+
+    def ready_instances(self) -> Sequence[Instance]:
+        """Those that may take a batch when idle."""
+        return [instance for instance in self._instances if instance.state is InstanceState.READY]
+
+    def all_instances(self) -> Sequence[Instance]:
+        """All whose process has not ended, in the order of their start."""
+        return tuple(self._instances)
+
+    def statistics(self) -> tuple[InstanceReport, ...]:
+        """One report an instance."""
+        return tuple(instance.report() for instance in self._instances)
+
+    def set_wanted(self, count: int) -> None:
+        """Start or drain until `count` instances live; ends a quarantine."""
+        self.wanted = count
+        if self.failed:
+            self._record = RestartRecord()
+        self._reconcile()
+
+    def restart(self) -> None:
+        """Forget past failures and try again at once."""
+        self._record = RestartRecord()
+        self._reconcile()
+
+    def update_policy(self, policy: ExecutionPolicy) -> None:
+        """Use other limits: time limits at once, threads and memory for instances started from now on."""
+        self.policy = policy
+
+    async def stop(self) -> None:
+        """Drain every instance within the limit of one execution, then end what is left. Returns when all is given back."""
+        self.wanted = 0
+        self._replacements_due = 0
+        self._reconcile()
+        while self._instances:
+            self._empty.clear()
+            await self._empty.wait()  # the watchdog bounds executions and stops, so this ends
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _reconcile(self) -> None:
+        live = [instance for instance in self._instances if instance.state in LIVE]
+        surplus = len(live) - self.wanted
+        if surplus > 0:
+            for instance in sorted(live, key=_cost_of_loss)[:surplus]:
+                instance.drain()
+        elif surplus < 0 and not self.failed and self._clock.now_ns() >= self._record.not_before_ns:
+            starting = sum(instance.state in _BEING_STARTED for instance in live)
+            for _ in range(min(-surplus, STARTS_AT_ONCE - starting)):
+                if not self._start_one():
+                    break
+        self._keep_ticking()
+
+    def _start_one(self) -> bool:
+        instance = Instance(
+            self.version, self.policy, loop=self._loop, clock=self._clock, on_event=self._on_instance_event
+        )
+        if self._replacements_due:
+            self._replacements_due -= 1
+            self.restarts += 1
+        try:
+            instance.start()
+        except (OSError, ValueError) as error:
+            self._on_failed_start(f"A process could not be started: {error}")
+            return False
+        self._instances.append(instance)
+        self._empty.clear()
+        return True
+
+    def _on_instance_event(self, instance: Instance, event: Event) -> None:
+        if event is Event.FIRST_EXECUTION:
+            self._record = restarts.after_first_execution(self._record)
+            return
+        if event is Event.READY:
+            self._record = restarts.after_ready(self._record)
+            self.sandbox = instance.sandbox
+            self.message = ""
+        elif event is Event.LOST:
+            self._on_lost(instance)
+        else:
+            self._instances.remove(instance)
+            if not self._instances:
+                self._empty.set()
+        self._reconcile()
+        self._on_change(self)
+
+    def _on_lost(self, instance: Instance) -> None:
+        last_words = instance.log_tail(20)
+        logger.warning("instance %s was lost: %s\n%s", instance.instance_id, instance.message, last_words)
+        if instance.was_ready:
+            self.message = instance.message
+            self._replacements_due += 1
+            self._record = restarts.after_loss(self._record, instance.executions, self._clock.now_ns())
+        else:
+            self._on_failed_start(instance.message)
+
+    def _on_failed_start(self, words: str) -> None:
+        self._record = restarts.after_failed_start(self._record, self._clock.now_ns())
+        self._replacements_due += 1
+        self.message = words
+        if self.failed:
+            count = self._record.failed_starts
+            self.message = f"Given up after {count} failed starts in a row. The last one: {words}"
+            logger.error("group %s: %s", self.version.key, self.message)
+
+    def _keep_ticking(self) -> None:
+        if self._timer is None and (self._instances or (self.wanted and not self.failed)):
+            tick_ns = min(max(self.policy.timeout_ns // 10, FASTEST_TICK_NS), SLOWEST_TICK_NS)
+            self._timer = self._loop.call_later(tick_ns / NS_PER_S, self._tick)
+
+    def _tick(self) -> None:
+        """Watch every instance; start what is due."""
+        self._timer = None
+        now_ns = self._clock.now_ns()
+        with_memory = now_ns - self._memory_looked_ns >= MEMORY_LOOK_EVERY_NS
+        if with_memory:
+            self._memory_looked_ns = now_ns
+        for instance in tuple(self._instances):
+            kill = verdict(instance.view(with_memory=with_memory), self.policy, now_ns)
+            if kill is not None:
+                instance.kill(kill)
+            else:
+                instance.ping_if_silent(now_ns)
+        self._reconcile()
+
+    def kill_all(self) -> None:
+        """End every process at once; their batches are answered with faults."""
+        self.wanted = 0
+        for instance in tuple(self._instances):
+            instance.kill(Kill(KillReason.STOP_TIMEOUT, "The server is being stopped."))
+
+
+def _cost_of_loss(instance: Instance) -> tuple[bool, bool, int]:
+    """Order in which surplus instances are drained: not ready ones, then idle ones, then the least used."""
+    return (instance.state is InstanceState.READY, instance.outstanding > 0, instance.executions)

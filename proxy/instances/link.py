@@ -1,0 +1,198 @@
+"""Everything of one instance that the kernel holds: process, channel, two areas, the pipe with its output.
+
+Rules: `on_message` and `on_garbage` come from the loop; `on_exit` is called exactly once, after every message that the
+process sent has been handed over and all descriptors and memory are given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from proxy.frames.codec import MalformedFrame
+from proxy.frames.messages import Area, Message, Region
+from proxy.instances import process as processes
+from proxy.instances.channel import Channel, ChannelClosed
+from proxy.instances.layout import GarbageAnswer
+from proxy.instances.log import LogTail
+from proxy.instances.shared_memory import SMALLEST_AREA_BYTES, SharedArea
+
+LOG_PAUSE_S = 0.1
+"""Pause between two reads of an instance's output; at 64 KiB each, a chatty model costs the loop at most 640 KiB/s.
+What it prints faster than that it drops itself."""
+_LOG_READ_BYTES = 65_536
+
+
+class Link:
+    """See the module. Everything runs on the event loop's thread."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_message: Callable[[Message], None],
+        on_garbage: Callable[[str], None],
+        on_exit: Callable[[str], None],
+    ) -> None:
+        self.log = LogTail()
+        self._loop = loop
+        self._on_message = on_message
+        self._on_garbage = on_garbage
+        self._on_exit = on_exit
+        self._kill_reason = ""
+        self._process: processes.WorkerProcess | None = None
+        self._channel: Channel | None = None
+        self._channel_is_open = False
+        self._areas: dict[Area, SharedArea] = {}
+        self._log_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while there is a process."""
+        return self._process.pid if self._process else None
+
+    def area(self, which: Area) -> SharedArea:
+        """One of the two areas, while the process lives."""
+        return self._areas[which]
+
+    def start(self, threads: int) -> None:
+        """Start the process. Raises OSError (nothing is left behind)."""
+        request, request_fd = SharedArea.create(SMALLEST_AREA_BYTES)
+        self._areas[Area.REQUEST] = request
+        try:
+            response, response_fd = SharedArea.create(SMALLEST_AREA_BYTES)
+            self._areas[Area.RESPONSE] = response
+            try:
+                self._process, self._channel = processes.start(request_fd, response_fd, threads)
+            finally:
+                os.close(response_fd)
+        except OSError:
+            self._close_areas()
+            raise
+        finally:
+            os.close(request_fd)
+        self._channel_is_open = True
+        self._loop.add_reader(self._channel.fileno(), self._readable)
+        self._loop.add_reader(self._process.pidfd, self._exited)
+        self._loop.add_reader(self._process.log_fd, self._log_readable)
+
+    def send(self, message: Message) -> None:
+        """Send one message. If it cannot be sent the process is killed, and `on_exit` follows."""
+        if self._channel is None:
+            return
+        try:
+            self._channel.send(message)
+        except ChannelClosed as error:
+            self.kill(f"its channel was lost ({error})")
+
+    def replace_area(self, which: Area, least_bytes: int) -> None:
+        """Give the process a larger area. Raises OSError (no memory, or the process is gone) and ValueError (too large)."""
+        if self._channel is None:
+            raise OSError("the instance is gone")
+        fresh, descriptor = SharedArea.create(least_bytes)
+        try:
+            self._channel.send_descriptor(Region(which, fresh.size_bytes), descriptor)
+        except ChannelClosed as error:
+            fresh.close()
+            raise OSError(str(error)) from error
+        finally:
+            os.close(descriptor)
+        self._areas[which].close()
+        self._areas[which] = fresh
+
+    def kill(self, reason: str) -> None:
+        """End the process at once; `on_exit` follows with `reason`."""
+        if self._process is not None:
+            self._kill_reason = self._kill_reason or reason
+            self._process.kill()
+
+    def _readable(self) -> None:
+        """Take one message; the loop comes back if there are more."""
+        if not self._channel_is_open:
+            return
+        try:
+            self._take_message()
+        except ChannelClosed:
+            self._stop_listening()
+            # Its end is closed, so it is ending; the status, which says more, comes with the exit. If it only closed
+            # the channel and lives on, it must not.
+            if self._process and self._process.exit_status() is None:
+                self._process.kill()
+
+    def _take_message(self) -> bool:
+        if self._channel is None:
+            return False
+        try:
+            message = self._channel.receive()
+            if message is not None:
+                self._on_message(message)
+        except (MalformedFrame, GarbageAnswer) as error:
+            self._stop_listening()
+            self._on_garbage(str(error))
+            return False
+        return message is not None
+
+    def _stop_listening(self) -> None:
+        if self._channel_is_open and self._channel is not None:
+            self._channel_is_open = False
+            self._loop.remove_reader(self._channel.fileno())
+
+    def _exited(self) -> None:
+        if self._process is None:
+            return
+        status = self._process.exit_status()
+        if status is None:
+            return
+        try:
+            while self._channel_is_open and self._take_message():
+                pass
+        except ChannelClosed:
+            pass  # all it ever sent has been read
+        words = self._kill_reason or processes.describe_exit(status)
+        self._release()
+        self._on_exit(words)
+
+    def _log_readable(self) -> None:
+        if self._process is None:
+            return
+        self._loop.remove_reader(self._process.log_fd)
+        if self._read_log():
+            self._log_timer = self._loop.call_later(LOG_PAUSE_S, self._watch_log)
+
+    def _watch_log(self) -> None:
+        self._log_timer = None
+        if self._process is not None:
+            self._loop.add_reader(self._process.log_fd, self._log_readable)
+
+    def _read_log(self) -> bool:
+        """Read what is there; False at the end."""
+        if self._process is None:
+            return False
+        try:
+            data = os.read(self._process.log_fd, _LOG_READ_BYTES)
+        except BlockingIOError:
+            return True
+        self.log.append(data)
+        return bool(data)
+
+    def _release(self) -> None:
+        """Give back every descriptor and mapping."""
+        process, channel = self._process, self._channel
+        if process is None or channel is None:
+            return
+        self._read_log()
+        if self._log_timer is not None:
+            self._log_timer.cancel()
+        self._stop_listening()
+        self._loop.remove_reader(process.log_fd)
+        self._loop.remove_reader(process.pidfd)
+        channel.close()
+        os.close(process.log_fd)
+        os.close(process.pidfd)
+        self._process = self._channel = None
+        self._close_areas()
+
+    def _close_areas(self) -> None:
+        for area in self._areas.values():
+            area.close()
+        self._areas = {}

@@ -1,0 +1,76 @@
+"""Whether an instance must be killed: it loads too long, executes too long, does not answer, or uses too much memory.
+
+Pure; the group asks it at each tick. Decided from what the parent sees, never from what the instance says of itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proxy.core.policies import ExecutionPolicy
+from proxy.core.units import BYTES_PER_MIB, NS_PER_S
+from proxy.instances.state import InstanceState
+
+PING_EVERY_NS = 5 * NS_PER_S
+PING_ANSWER_NS = 20 * NS_PER_S
+"""An idle instance only has to wake up to answer; 20 s allow for a machine that swaps. It is idle, so nobody waits."""
+STOP_GRACE_NS = 5 * NS_PER_S
+MEMORY_SLACK_RATIO = 1.1
+"""The kernel refuses allocations at the limit; the watch catches what that limit does not count (shared mappings)."""
+
+
+class KillReason(StrEnum):
+    """Why the watchdog ended an instance; shown on the page."""
+
+    LOAD_TIMEOUT = "load_timeout"
+    EXECUTION_TIMEOUT = "execution_timeout"
+    NO_ANSWER = "no_answer"
+    STOP_TIMEOUT = "stop_timeout"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceView:
+    """What the parent knows. `*_since_ns` are 0 while that is not so; `resident_bytes` 0 where it was not read."""
+
+    state: InstanceState
+    state_since_ns: int
+    started_ns: int
+    executing_since_ns: int
+    ping_since_ns: int
+    resident_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End it now; `message` has the numbers."""
+
+    reason: KillReason
+    message: str
+
+
+def verdict(view: InstanceView, policy: ExecutionPolicy, now_ns: int) -> Kill | None:
+    """Return why the instance must be killed, or None. Pure."""
+    if view.executing_since_ns:
+        if now_ns - view.executing_since_ns >= policy.timeout_ns:
+            limit = _seconds(policy.timeout_ns)
+            return Kill(KillReason.EXECUTION_TIMEOUT, f"An execution took longer than its limit of {limit}.")
+    elif view.state in (InstanceState.STARTING, InstanceState.LOADING):
+        if now_ns - view.started_ns >= policy.load_timeout_ns:
+            limit = _seconds(policy.load_timeout_ns)
+            return Kill(KillReason.LOAD_TIMEOUT, f"Loading took longer than its limit of {limit}.")
+    elif view.state is InstanceState.DRAINING:
+        if now_ns - view.state_since_ns >= STOP_GRACE_NS:
+            return Kill(KillReason.STOP_TIMEOUT, "It did not end when told to.")
+    elif view.ping_since_ns and now_ns - view.ping_since_ns >= PING_ANSWER_NS:
+        return Kill(KillReason.NO_ANSWER, f"It was idle and did not answer for {_seconds(PING_ANSWER_NS)}.")
+    limit_bytes = policy.memory_limit_bytes
+    if limit_bytes and view.resident_bytes > limit_bytes * MEMORY_SLACK_RATIO:
+        used, allowed = view.resident_bytes // BYTES_PER_MIB, limit_bytes // BYTES_PER_MIB
+        return Kill(KillReason.MEMORY, f"It used {used} MiB of memory; its limit is {allowed} MiB.")
+    return None
+
+
+def _seconds(value_ns: int) -> str:
+    return f"{value_ns / NS_PER_S:g} s"

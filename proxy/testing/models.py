@@ -1,0 +1,162 @@
+"""Small artifacts for tests: one that behaves, and ones that misbehave in each way that an instance must survive.
+
+Each function writes a file and returns the version that serves it. torch is imported when one is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proxy.core.snapshot import VersionSnapshot
+from proxy.core.tensors import Signature, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+ROW = Signature((TensorSpec("x", "FP32", (-1, 4)),), (TensorSpec("y", "FP32", (-1, 4)),))
+
+_tags = itertools.count()
+
+_FORWARDS = {
+    "affine": """
+        return x * 2.0 + 1.0
+    """,
+    "identity": """
+        return x
+    """,
+    "raises_on_negative": """
+        if bool((x < 0).any()):
+            raise ValueError("negative numbers are not served here")
+        return x * 2.0 + 1.0
+    """,
+    "spins": """
+        total = 0
+        for i in range(int(x[0, 0].item())):
+            total = (total * 31 + i) % 1000003
+        return x + float(total) * 0.0
+    """,
+    "wrong_shape": """
+        return torch.cat([x, x], 1) if float(x[0, 0]) > 0.0 else x
+    """,
+    "wrong_rows": """
+        return torch.cat([x, x], 0) if float(x[0, 0]) > 0.0 else x
+    """,
+    "wrong_type": """
+        return x.to(torch.float64) if float(x[0, 0]) > 0.0 else x
+    """,
+    "takes_memory": """
+        mib = int(x[0, 0].item())
+        block = torch.ones([mib * 262144 + 1])
+        return x + block[0] * 0.0
+    """,
+    "segfaults_on_positive": """
+        if float(x[0, 0]) > 0.0:
+            index = torch.full([1, 1], 1 << 50, dtype=torch.int64)
+            broken = torch.ops.aten._sparse_coo_tensor_unsafe(index, torch.ones([1]), [4])
+            return x + broken.to_dense()
+        return x
+    """,
+    "segfaults": """
+        index = torch.full([1, 1], 1 << 50, dtype=torch.int64)
+        broken = torch.ops.aten._sparse_coo_tensor_unsafe(index, torch.ones([1]), [4])
+        return x + broken.to_dense()
+    """,
+}
+
+
+def script(directory: Path, name: str, *, number: int = 1, **changes: Any) -> VersionSnapshot:
+    """Write the TorchScript model `name` (a key of the table above); `changes` go to the VersionSnapshot."""
+    return save_script(directory, name, from_source(_FORWARDS[name]), number=number, **changes)
+
+
+def widening(directory: Path) -> VersionSnapshot:
+    """A model whose output has as many columns as its input's first number says: outputs of any size."""
+    module = from_source("""
+        return torch.ones([x.size(0), int(x[0, 0].item())])
+    """)
+    signature = Signature(ROW.inputs, (TensorSpec("y", "FP32", (-1, -1)),))
+    return save_script(directory, "widening", module, signature=signature)
+
+
+def counting(directory: Path, **changes: Any) -> VersionSnapshot:
+    """A stateful model: answers with the number of calls since `reset`."""
+    import torch
+
+    module = _empty_module(count=torch.zeros(1))
+    module.define("def forward(self, x: Tensor) -> Tensor:\n    self.count += 1.0\n    return x * 0.0 + self.count\n")
+    module.define("def reset(self) -> None:\n    self.count.zero_()\n")
+    options = {"reset_method": "reset"}
+    return save_script(directory, "counting", module, stateful=True, batchable=False, options=options, **changes)
+
+
+def from_source(body: str) -> torch.jit.ScriptModule:
+    """Return a module whose `forward(x)` has the given TorchScript body, indented by eight."""
+    import torch  # noqa: F401  the source is resolved in this frame
+
+    module = _empty_module()
+    lines = [line[4:] for line in body.strip("\n").splitlines()]
+    module.define("def forward(self, x: Tensor) -> Tensor:\n" + "\n".join(lines) + "\n")
+    return module
+
+
+def save_script(
+    directory: Path,
+    name: str,
+    module: torch.jit.ScriptModule,
+    *,
+    number: int = 1,
+    signature: Signature = ROW,
+    batchable: bool = True,
+    stateful: bool = False,
+    options: Mapping[str, str] | None = None,
+) -> VersionSnapshot:
+    """Save a scripted module and return the version that serves it."""
+    import torch
+
+    path = directory / f"{name}-{number}.pt"
+    torch.jit.save(module, str(path))
+    return version(
+        path, name, "torchscript", signature, number=number, batchable=batchable, stateful=stateful, options=options
+    )
+
+
+def version(
+    path: Path,
+    name: str,
+    artifact_format: str,
+    signature: Signature,
+    *,
+    number: int = 1,
+    batchable: bool = True,
+    stateful: bool = False,
+    options: Mapping[str, str] | None = None,
+) -> VersionSnapshot:
+    """Return the version of an artifact that lies at `path`."""
+    return VersionSnapshot(
+        model=name,
+        number=number,
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        artifact_path=str(path),
+        format=artifact_format,
+        signature=signature,
+        batchable=batchable,
+        stateful=stateful,
+        cacheable=not stateful,
+        options=dict(options or {}),
+    )
+
+
+def _empty_module(**buffers: torch.Tensor) -> torch.jit.ScriptModule:
+    """Return a module of a type of its own: types that look alike are shared, and methods belong to the type."""
+    import torch
+
+    module = torch.nn.Module()
+    module.tag = next(_tags)  # type: ignore[assignment]  a constant, to set the type apart
+    for name, value in buffers.items():
+        module.register_buffer(name, value)
+    module.__dict__["__constants__"] = ["tag"]
+    return torch.jit.script(module)

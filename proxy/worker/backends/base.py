@@ -1,0 +1,48 @@
+"""What every backend offers, and the two ways in which it says no."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from proxy.core.tensors import Signature
+from proxy.frames.config import InstanceConfig
+
+Array = npt.NDArray[Any]
+
+
+class UnusableArtifact(Exception):
+    """The artifact cannot be served as it is; the words tell an ML engineer why. Do not retry."""
+
+
+class BadOutput(Exception):
+    """The model returned something that its signature does not allow."""
+
+
+class Backend(ABC):
+    """One loaded artifact. `signature` is what the artifact says of itself, None where it says nothing."""
+
+    signature: Signature | None = None
+    device: str = "cpu"
+
+    @classmethod
+    def set_up(cls, config: InstanceConfig) -> None:
+        """Import and configure libraries; runs before the sandbox is locked and must not touch the artifact."""
+
+    @classmethod
+    @abstractmethod
+    def open(cls, config: InstanceConfig) -> Backend:
+        """Load the artifact. Raises UnusableArtifact."""
+
+    @abstractmethod
+    def run(self, inputs: Sequence[Array]) -> Sequence[Array]:
+        """Execute once; inputs and outputs stand in the signature's order. Whatever it raises is the model's error."""
+
+
+def shortened(error: BaseException, limit: int = 2_000) -> str:
+    """Return the part of a library's message that helps: its last lines, without our own stack."""
+    text = str(error).strip() or type(error).__name__
+    return text if len(text) <= limit else "..." + text[-limit:]

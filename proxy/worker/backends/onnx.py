@@ -1,0 +1,79 @@
+"""ONNX models, run by onnxruntime (an optional extra)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from proxy.core.tensors import VARIABLE, Signature, TensorSpec
+from proxy.frames.config import InstanceConfig
+from proxy.worker.backends.base import Array, Backend, UnusableArtifact, shortened
+
+_DATATYPES = {
+    "tensor(bool)": "BOOL",
+    "tensor(uint8)": "UINT8",
+    "tensor(uint16)": "UINT16",
+    "tensor(uint32)": "UINT32",
+    "tensor(uint64)": "UINT64",
+    "tensor(int8)": "INT8",
+    "tensor(int16)": "INT16",
+    "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64",
+    "tensor(float16)": "FP16",
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+}
+
+
+class OnnxBackend(Backend):
+    """One onnxruntime session, on CUDA where onnxruntime has it, else on the CPU."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.device = "cuda:0" if "CUDAExecutionProvider" in session.get_providers() else "cpu"
+        self.signature = Signature(
+            tuple(_spec(item, "input") for item in session.get_inputs()),
+            tuple(_spec(item, "output") for item in session.get_outputs()),
+        )
+        self._inputs = [spec.name for spec in self.signature.inputs]
+        self._outputs = [spec.name for spec in self.signature.outputs]
+
+    @classmethod
+    def set_up(cls, config: InstanceConfig) -> None:
+        try:
+            import onnxruntime  # noqa: F401
+        except ImportError as error:
+            raise UnusableArtifact(
+                "ONNX needs the optional package onnxruntime; install it (requirements-onnx.txt) and validate again."
+            ) from error
+
+    @classmethod
+    def open(cls, config: InstanceConfig) -> OnnxBackend:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = config.threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+        providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+        try:
+            return cls(onnxruntime.InferenceSession(config.artifact_path, options, providers=providers))
+        except UnusableArtifact:
+            raise
+        except Exception as error:
+            raise UnusableArtifact(f"onnxruntime could not open the model: {shortened(error)}") from error
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        outputs: list[Array] = self._session.run(self._outputs, dict(zip(self._inputs, inputs, strict=True)))
+        return outputs
+
+
+BACKEND = OnnxBackend
+
+
+def _spec(item: Any, side: str) -> TensorSpec:
+    if item.type not in _DATATYPES:
+        raise UnusableArtifact(f"The model's {side} {item.name!r} is {item.type}, which the protocol cannot carry.")
+    shape = tuple(size if isinstance(size, int) and size > 0 else VARIABLE for size in item.shape)
+    return TensorSpec(item.name, _DATATYPES[item.type], shape)

@@ -1,0 +1,115 @@
+"""TorchScript archives (`torch.jit.save`). They carry no shapes: those come from `dlproxy.json` inside, or are declared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from proxy.core.tensors import Signature
+from proxy.frames.config import InstanceConfig, InvalidConfig, signature_from_dict
+from proxy.worker import device as devices
+from proxy.worker.backends.base import Array, Backend, UnusableArtifact, shortened
+from proxy.worker.backends.torch_common import set_up_torch, to_arrays, to_tensors
+
+SIGNATURE_MEMBER = "dlproxy.json"
+_SCALARS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool, "number": float}
+
+
+class TorchScriptBackend(Backend):
+    """Calls `forward`, or the method that the options name; resets before each execution where told to."""
+
+    def __init__(self, module: torch.jit.ScriptModule, config: InstanceConfig, embedded: str) -> None:
+        self._device = devices.choose()
+        self.device = str(self._device)
+        self.signature = _embedded_signature(embedded) or config.signature
+        self._declared = config.signature or self.signature
+        self._method = _method(module, config.options.get("method") or "forward")
+        self._reset = _reset_method(module, config)
+        self._converters = _converters(self._method.schema, self._declared)
+        self._has_scalars = any(self._converters)
+
+    @classmethod
+    def set_up(cls, config: InstanceConfig) -> None:
+        set_up_torch(config)
+        if devices.choose().type == "cpu":
+            # The profiling executor compiles anew for each new batch size (hundreds of ms); on the CPU the simple
+            # executor is as fast and its times do not depend on which sizes came before.
+            torch._C._jit_set_profiling_executor(False)
+            torch._C._jit_set_profiling_mode(False)
+
+    @classmethod
+    def open(cls, config: InstanceConfig) -> TorchScriptBackend:
+        extra: dict[str, Any] = {SIGNATURE_MEMBER: ""}
+        try:
+            module = torch.jit.load(config.artifact_path, map_location=devices.choose(), _extra_files=extra)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise UnusableArtifact(f"torch.jit.load could not open the archive: {shortened(error)}") from error
+        module.eval()
+        embedded = extra[SIGNATURE_MEMBER]
+        return cls(module, config, embedded.decode("utf-8", "replace") if isinstance(embedded, bytes) else embedded)
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        with torch.inference_mode():
+            arguments: list[Any] = to_tensors(inputs, self._device)
+            if self._has_scalars:
+                arguments = [
+                    convert(argument.item()) if convert else argument
+                    for convert, argument in zip(self._converters, arguments, strict=True)
+                ]
+            if self._reset is not None:
+                self._reset()
+            return to_arrays(self._method(*arguments), self._declared)
+
+
+BACKEND = TorchScriptBackend
+
+
+def _embedded_signature(text: str) -> Signature | None:
+    if not text:
+        return None
+    try:
+        return signature_from_dict(json.loads(text))
+    except (ValueError, InvalidConfig) as error:
+        raise UnusableArtifact(f"The archive's {SIGNATURE_MEMBER} is not a valid signature: {error}") from error
+
+
+def _method(module: torch.jit.ScriptModule, name: str) -> Any:
+    methods = module._c._method_names()
+    if name not in methods:
+        raise UnusableArtifact(f"The archive has no method {name!r}; it has {', '.join(sorted(methods))}.")
+    return getattr(module, name)
+
+
+def _reset_method(module: torch.jit.ScriptModule, config: InstanceConfig) -> Any:
+    name = config.options.get("reset_method")
+    if not name:
+        return None
+    reset = _method(module, name)
+    if len(reset.schema.arguments) > 1:
+        raise UnusableArtifact(f"The reset method {name!r} takes arguments; it must take none.")
+    return reset
+
+
+def _converters(schema: Any, signature: Signature | None) -> list[Callable[[Any], Any] | None]:
+    """Return one entry an input: how a one-element tensor becomes the scalar that the method wants, or None."""
+    arguments = [argument for argument in schema.arguments if argument.name != "self"]
+    if signature is None:
+        return [_converter(argument) for argument in arguments if not argument.has_default_value()]
+    required = sum(not argument.has_default_value() for argument in arguments)
+    if not required <= len(signature.inputs) <= len(arguments):
+        raise UnusableArtifact(
+            f"The signature has {len(signature.inputs)} inputs, but the method {schema.name!r} takes {len(arguments)}."
+        )
+    return [_converter(argument) for argument in arguments[: len(signature.inputs)]]
+
+
+def _converter(argument: Any) -> Callable[[Any], Any] | None:
+    kind = str(argument.type).removeprefix("Optional[").removesuffix("]")
+    if kind == "Tensor":
+        return None
+    if kind in _SCALARS:
+        return _SCALARS[kind]
+    raise UnusableArtifact(f"The argument {argument.name!r} is a {kind}; only tensors and single numbers can be sent.")

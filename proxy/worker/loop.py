@@ -1,0 +1,126 @@
+"""The worker's loop: read one message, do it, answer; blocked in the kernel between, one execution at a time."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import time
+from collections.abc import Sequence
+
+from proxy.core.tensors import Signature
+from proxy.frames.codec import MAX_FRAME_BYTES, decode, encode
+from proxy.frames.messages import (
+    Area,
+    Entry,
+    Error,
+    ErrorCode,
+    Execute,
+    Message,
+    Need,
+    Ping,
+    Pong,
+    Region,
+    Result,
+    Stop,
+)
+from proxy.worker.backends.base import Array, Backend, BadOutput, shortened
+from proxy.worker.collate import check_outputs, place_outputs, read_inputs, write_outputs
+
+_DESCRIPTORS = socket.CMSG_SPACE(4)
+
+
+class ParentGone(Exception):
+    """The channel is closed: nobody waits for answers any more."""
+
+
+class Link:
+    """The worker's end of the channel and its two shared areas."""
+
+    def __init__(self, channel: socket.socket, request_fd: int, response_fd: int) -> None:
+        self._channel = channel
+        self.areas = {Area.REQUEST: _mapped(request_fd), Area.RESPONSE: _mapped(response_fd)}
+
+    def receive(self) -> Message:
+        """Wait for the next message; a Region is put in place before it is returned. Raises ParentGone."""
+        packet, ancillary, _, _ = self._channel.recvmsg(MAX_FRAME_BYTES, _DESCRIPTORS)
+        if not packet:
+            raise ParentGone
+        message = decode(packet)
+        if isinstance(message, Region):
+            _, _, descriptor = ancillary[0]
+            self.areas[message.area] = _mapped(int.from_bytes(descriptor[:4], "little"))
+        return message
+
+    def send(self, message: Message) -> None:
+        """Send one message. Raises OSError if the parent is gone."""
+        self._channel.sendall(encode(message))
+
+
+class Server:
+    """Answers executions with one backend until told to stop."""
+
+    def __init__(
+        self, link: Link, backend: Backend, signature: Signature, *, batchable: bool, max_response_bytes: int
+    ) -> None:
+        self._link = link
+        self._backend = backend
+        self._signature = signature
+        self._batchable = batchable
+        self._max_response_bytes = max_response_bytes
+
+    def serve(self) -> None:
+        """Run until Stop. Raises ParentGone."""
+        link = self._link
+        while True:
+            message = link.receive()
+            if isinstance(message, Execute):
+                self._execute(message)
+            elif isinstance(message, Ping):
+                link.send(Pong(message.sequence))
+            elif isinstance(message, Stop):
+                return
+
+    def _execute(self, message: Execute) -> None:
+        try:
+            inputs = read_inputs(self._link.areas[Area.REQUEST], message.entries)
+            started_ns = time.perf_counter_ns()
+            outputs = self._backend.run(inputs)
+            compute_ns = time.perf_counter_ns() - started_ns
+            check_outputs(outputs, self._signature, message.rows if self._batchable else None)
+            entries = self._deliver(message.sequence, outputs)
+        except BadOutput as error:
+            self._link.send(Error(message.sequence, ErrorCode.BAD_OUTPUT, str(error)))
+        except (ParentGone, OSError):
+            raise
+        except Exception as error:
+            self._link.send(Error(message.sequence, ErrorCode.MODEL_RAISED, shortened(error)))
+            _exit_if_device_is_lost(error)
+        else:
+            self._link.send(Result(message.sequence, compute_ns, entries))
+
+    def _deliver(self, sequence: int, outputs: Sequence[Array]) -> tuple[Entry, ...]:
+        """Copy outputs into the response area, asking for a larger one where they do not fit."""
+        entries, size_bytes = place_outputs(outputs)
+        if size_bytes > self._max_response_bytes:
+            raise BadOutput(f"The outputs take {size_bytes} bytes; at most {self._max_response_bytes} are allowed.")
+        if size_bytes > len(self._link.areas[Area.RESPONSE]):
+            self._link.send(Need(sequence, size_bytes))
+            answer = self._link.receive()
+            if not isinstance(answer, Region):
+                raise ParentGone
+        write_outputs(self._link.areas[Area.RESPONSE], outputs, entries)
+        return entries
+
+
+def _mapped(descriptor: int) -> mmap.mmap:
+    area = mmap.mmap(descriptor, 0)
+    os.close(descriptor)
+    return area
+
+
+def _exit_if_device_is_lost(error: Exception) -> None:
+    """A CUDA context that has faulted answers every later call with the same error: end, so that it is replaced."""
+    text = str(error)
+    if "CUDA error" in text and "out of memory" not in text:
+        raise SystemExit(f"the CUDA context is unusable: {shortened(error, 300)}")

@@ -1,0 +1,124 @@
+"""From an open channel to a ready instance: configuration, libraries, sandbox, artifact, warm-up, loop."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from proxy.core.tensors import Signature
+from proxy.frames.config import InstanceConfig, InvalidConfig
+from proxy.frames.messages import Error, ErrorCode, Load, Loading, Ready
+from proxy.worker import sandbox as sandboxes
+from proxy.worker.backends import prepare
+from proxy.worker.backends.base import Backend, UnusableArtifact, shortened
+from proxy.worker.loop import Link, Server
+from proxy.worker.warmup import parse_sample_option, warm_up
+
+EXIT_LOAD_FAILED = 3
+_DIGEST_CHARACTERS = 64
+
+
+def run(link: Link, parent_pid: int, scratch: str) -> int:
+    """Load what the first message says and serve it until told to stop. Returns the exit status."""
+    message = link.receive()
+    if not isinstance(message, Load):
+        return EXIT_LOAD_FAILED
+    try:
+        config = InstanceConfig.from_json(message.config_json)
+        server, ready = _load(link, config, parent_pid, scratch)
+    except (UnusableArtifact, InvalidConfig, sandboxes.LimitTooLow) as error:
+        link.send(Error(0, ErrorCode.LOAD_FAILED, str(error)))
+        return EXIT_LOAD_FAILED
+    except Exception as error:
+        link.send(Error(0, ErrorCode.LOAD_FAILED, f"{type(error).__name__}: {shortened(error)}"))
+        return EXIT_LOAD_FAILED
+    link.send(ready)
+    server.serve()
+    return 0
+
+
+def _load(link: Link, config: InstanceConfig, parent_pid: int, scratch: str) -> tuple[Server, Ready]:
+    backend_class, sandbox = confine(config, parent_pid, scratch)
+    link.send(Loading())
+    started_ns = time.perf_counter_ns()
+    backend, signature = open_checked(backend_class, config)
+    warm_up(backend, signature, parse_sample_option(config.options.get("sample")), _log)
+    gc.collect()
+    gc.freeze()
+    server = Server(link, backend, signature, batchable=config.batchable, max_response_bytes=config.max_response_bytes)
+    details = {"device": backend.device, "sandbox": sandbox.measures}
+    ready = Ready(time.perf_counter_ns() - started_ns, _resident_bytes(), json.dumps(details).encode())
+    return server, ready
+
+
+def confine(config: InstanceConfig, parent_pid: int, scratch: str) -> tuple[type[Backend], sandboxes.Sandbox]:
+    """Import the format's libraries and lock the process down; the artifact has not been touched when this returns."""
+    if not Path(config.artifact_path).is_file():
+        raise UnusableArtifact("The artifact is missing from the server's store.")
+    sandbox = sandboxes.Sandbox(scratch)
+    sandbox.begin(parent_pid, config.artifact_path)
+    backend_class = prepare(config)
+    sandbox.close(config.artifact_path, config.memory_limit_bytes, cuda=_uses_cuda())
+    return backend_class, sandbox
+
+
+def open_checked(backend_class: type[Backend], config: InstanceConfig) -> tuple[Backend, Signature]:
+    """Open the artifact and hold it against the configured signature. Raises UnusableArtifact."""
+    if len(config.digest) == _DIGEST_CHARACTERS:
+        _check_digest(config)
+    backend = backend_class.open(config)
+    signature = config.signature or backend.signature
+    if signature is None:
+        raise UnusableArtifact("Neither the artifact nor its configuration says what goes in and out.")
+    if backend.signature is not None and config.signature is not None:
+        check_agreement(backend.signature, config.signature)
+    return backend, signature
+
+
+def check_agreement(own: Signature, configured: Signature) -> None:
+    """Raise UnusableArtifact unless the artifact's own signature and the configured one can both be true."""
+    for side in ("inputs", "outputs"):
+        ours, theirs = getattr(own, side), getattr(configured, side)
+        if len(ours) != len(theirs):
+            raise UnusableArtifact(f"The artifact has {len(ours)} {side}; the signature declares {len(theirs)}.")
+        for actual, declared in zip(ours, theirs, strict=True):
+            compatible = len(actual.shape) == len(declared.shape) and all(
+                -1 in (a, b) or a == b for a, b in zip(actual.shape, declared.shape, strict=True)
+            )
+            if actual.datatype != declared.datatype or not compatible:
+                raise UnusableArtifact(
+                    f"The artifact's {side[:-1]} {actual.name!r} is {actual.datatype} {list(actual.shape)}; "
+                    f"the signature declares {declared.name!r} as {declared.datatype} {list(declared.shape)}."
+                )
+
+
+def without_digest(config: InstanceConfig) -> InstanceConfig:
+    """Return `config` for an artifact whose digest the caller has just checked."""
+    return replace(config, digest="")
+
+
+def _check_digest(config: InstanceConfig) -> None:
+    with Path(config.artifact_path).open("rb") as artifact:
+        digest = hashlib.file_digest(artifact, "sha256").hexdigest()
+    if digest != config.digest:
+        raise UnusableArtifact(
+            "The stored artifact is damaged: its SHA-256 differs from the one recorded at upload. Upload it again."
+        )
+
+
+def _uses_cuda() -> bool:
+    torch = sys.modules.get("torch")
+    return bool(torch is not None and torch.cuda.is_available())
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4_096
+
+
+def _log(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

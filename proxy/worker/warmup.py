@@ -1,0 +1,93 @@
+"""Sample inputs that satisfy a signature, and the executions that an instance makes before it calls itself ready."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from proxy.core.tensors import DATATYPES, VARIABLE, Signature, TensorSpec
+from proxy.worker.backends.base import Array, Backend, UnusableArtifact
+
+VARIABLE_SIZES = (1, 2, 8, 16, 32, 64, 128, 224, 256, 512, 1_024, 4_096)
+"""Tried in turn for dimensions that the signature leaves open, until the model accepts one."""
+WARM_RUNS = 3
+"""Executions before ready: the first ones allocate, compile and page in; three are enough for a steady time on the CPU."""
+MAX_SAMPLE_ELEMENTS = 16_777_216
+
+
+def parse_sample_option(text: str | None) -> Mapping[str, Mapping[str, Any]]:
+    """Read the option `sample`: `{"input": {"shape": [1, 512], "fill": 16000}}`, both optional. Raises UnusableArtifact."""
+    if not text:
+        return {}
+    try:
+        value = json.loads(text)
+        for hint in value.values():
+            unknown = set(hint) - {"shape", "fill"}
+            if unknown or not all(type(size) is int and size >= 0 for size in hint.get("shape", [])):
+                raise ValueError(f"only shape (sizes) and fill (a number) are known, not {hint}")
+            if not isinstance(hint.get("fill", 0), (int, float)):
+                raise TypeError("fill must be a number")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UnusableArtifact(f"The option sample is not usable: {error}") from error
+    return dict(value)
+
+
+def samples(signature: Signature, hints: Mapping[str, Mapping[str, Any]], rows: int) -> Iterator[list[Array]]:
+    """Yield sets of inputs of `rows` rows, one for each guess of the sizes that the signature leaves open."""
+    is_open = any(VARIABLE in spec.shape[1:] for spec in signature.inputs if "shape" not in hints.get(spec.name, {}))
+    for size in VARIABLE_SIZES if is_open else (1,):
+        shapes = [_shape(spec, hints.get(spec.name, {}), rows, size) for spec in signature.inputs]
+        if sum(int(np.prod(shape)) for shape in shapes) > MAX_SAMPLE_ELEMENTS:
+            return
+        yield [
+            _values(spec, shape, hints.get(spec.name, {})) for spec, shape in zip(signature.inputs, shapes, strict=True)
+        ]
+
+
+def find_sample(
+    backend: Backend, signature: Signature, hints: Mapping[str, Mapping[str, Any]], rows: int
+) -> tuple[list[Array], Sequence[Array]]:
+    """Return the first sample that the model accepts and its outputs. Raises the model's error for the last one."""
+    failure: Exception | None = None
+    for inputs in samples(signature, hints, rows):
+        try:
+            return inputs, backend.run(inputs)
+        except Exception as error:
+            failure = error
+    raise failure or UnusableArtifact("A sample of the declared shapes is too large to try; declare the option sample.")
+
+
+def warm_up(
+    backend: Backend, signature: Signature, hints: Mapping[str, Mapping[str, Any]], log: Callable[[str], None]
+) -> None:
+    """Execute until times are steady. A model that refuses every guess is served cold, and the log says so."""
+    try:
+        inputs, _ = find_sample(backend, signature, hints, rows=1)
+    except Exception as error:
+        log(f"no warm-up: the model refused every sample: {error}")
+        return
+    for _ in range(WARM_RUNS - 1):
+        backend.run(inputs)
+
+
+def _shape(spec: TensorSpec, hint: Mapping[str, Any], rows: int, size: int) -> tuple[int, ...]:
+    if "shape" in hint:
+        wanted = tuple(hint["shape"])
+        if not spec.accepts_shape(wanted):
+            raise UnusableArtifact(f"The option sample gives {spec.name!r} a shape that its signature does not allow.")
+        return (rows, *wanted[1:]) if spec.shape[:1] == (VARIABLE,) else wanted
+    first = tuple(rows if value == VARIABLE else value for value in spec.shape[:1])
+    return first + tuple(size if value == VARIABLE else value for value in spec.shape[1:])
+
+
+def _values(spec: TensorSpec, shape: tuple[int, ...], hint: Mapping[str, Any]) -> Array:
+    dtype = np.dtype(DATATYPES[spec.datatype].numpy)
+    if "fill" in hint:
+        return np.full(shape, hint["fill"], dtype)
+    if dtype.kind == "f":
+        # Different rows, so that a model that mixes rows shows it; seeded, so that two runs agree.
+        return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    return np.zeros(shape, dtype)
