@@ -1,0 +1,1 @@
+"""Counts what happened and says it: per second for pages and tables, in total for Prometheus."""
