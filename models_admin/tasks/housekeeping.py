@@ -1,0 +1,51 @@
+"""Tasks that keep house: heartbeats, roll-up, retention and the sweep of orphaned files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import Any
+
+from celery import shared_task
+from celery.signals import before_task_publish
+from django.db import DatabaseError, close_old_connections
+from django.utils import timezone
+
+from models_admin.services import artifacts, measurements, nodes
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_TASK = "models_admin.heartbeat"
+
+
+@shared_task(name=HEARTBEAT_TASK)
+def heartbeat() -> None:
+    """The worker lives: it ran this."""
+    nodes.heartbeat(name="celery", info={"pid": os.getpid(), "host": socket.gethostname()}, at=timezone.now())
+
+
+@before_task_publish.connect(sender=HEARTBEAT_TASK)
+def note_beat(**_signal: Any) -> None:
+    """Beat lives: it sends this. Runs in beat's process, so that a dead worker does not make beat look dead."""
+    try:
+        close_old_connections()
+        nodes.heartbeat(name="beat", info={"pid": os.getpid(), "host": socket.gethostname()}, at=timezone.now())
+    except DatabaseError as error:
+        log.warning("beat could not note its heartbeat: %s", error)  # sending the tasks matters more
+    finally:
+        close_old_connections()
+
+
+@shared_task(name="models_admin.roll_up")
+def roll_up() -> None:
+    """Roll ended minutes up."""
+    measurements.roll_up(now=timezone.now())
+
+
+@shared_task(name="models_admin.sweep")
+def sweep() -> None:
+    """Drop old measurements and files that belong to no version."""
+    removed = measurements.drop_old(now=timezone.now())
+    orphans = artifacts.sweep_orphans()
+    log.info("sweep: %d old rows and %d orphaned files removed", removed, orphans)
