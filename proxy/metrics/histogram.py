@@ -3,7 +3,7 @@
     index(v) = (e << 5) + (v >> e) - 192    with e = bit_length(v) - 6
 
 A bucket is at most 1/32 of its lower bound wide, so a quantile read at its middle is off by at most 1.6 %. Values are
-held to 1 µs … 73 min; 1 024 buckets in all. Counts are {index: count}, so that windows, minutes and hours merge exactly.
+held to 1 µs … 73 min; 1 024 buckets in all. Counts are {index: count}, so that windows, minutes, hours merge exactly.
 Source: HdrHistogram's log-linear layout (hdrhistogram.org), DDSketch's case for relative error (VLDB 2019).
 Why not percentiles per second: averages of percentiles are not percentiles.
 """

@@ -1,0 +1,96 @@
+"""Every metric that the exposition can carry: name, kind, help, labels. Documents and tests read this table.
+
+Rules: base units in the names (`_seconds`, `_bytes`, `_ratio`), `_total` on counters; labels come from the registry
+and from enums only, never from what a client sent.
+Source: prometheus.io/docs/practices/naming; Triton's metrics.md for the `nv_` names, which keep its units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """A metric's type line."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricName:
+    """One row of the table."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+_M = ("model",)
+_V = ("model", "version")
+_G = ("gpu",)
+
+
+def _counter(name: str, text: str, labels: tuple[str, ...] = _M) -> MetricName:
+    return MetricName(name, Kind.COUNTER, text, labels)
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...] = _M) -> MetricName:
+    return MetricName(name, Kind.GAUGE, text, labels)
+
+
+REQUESTS = _counter(
+    "dlproxy_requests_total",
+    "Requests by outcome: ok, or the reason why not. Model is empty where no registered one was named.",
+    ("model", "outcome"),
+)
+REQUEST_DURATION = MetricName(
+    "dlproxy_request_duration_seconds", Kind.HISTOGRAM, "Arrival to answer of requests answered with 200.", _M
+)
+QUEUE_SECONDS = _counter("dlproxy_queue_seconds_total", "Time that answered requests spent waiting, summed.")
+COMPUTE_SECONDS = _counter("dlproxy_compute_seconds_total", "Time that answered requests' executions took, summed.")
+INFERENCES = _counter("dlproxy_inferences_total", "Rows executed.", _V)
+EXECUTIONS = _counter("dlproxy_executions_total", "Executions that gave outputs.", _V)
+EXECUTION_SECONDS = _counter("dlproxy_execution_seconds_total", "Time of executions, sent to received, summed.", _V)
+BATCH_ROWS = MetricName("dlproxy_batch_rows", Kind.HISTOGRAM, "Rows of each execution.", _V)
+CACHE_LOOKUPS = _counter("dlproxy_cache_lookups_total", "Cache look-ups by result: hit or miss.", ("model", "result"))
+CACHE_BYTES = _gauge("dlproxy_cache_bytes", "Memory held by cached answers.")
+QUEUE_DEPTH = _gauge("dlproxy_queue_depth", "Requests waiting now.")
+IN_FLIGHT = _gauge("dlproxy_in_flight_requests", "Requests running now.")
+INSTANCES = _gauge("dlproxy_ready_instances", "Instances that can take an execution.")
+BUSY = _gauge("dlproxy_busy_ratio", "Busy share of the ready instances over the last second.")
+RESTARTS = _counter("dlproxy_instance_restarts_total", "Instances replaced since the version was loaded.", _V)
+GENERATION = _gauge("dlproxy_configuration_generation", "Number of the configuration in force.", ())
+CPU = _gauge("dlproxy_cpu_busy_ratio", "Busy share of all cores.", ())
+MEMORY_USED = _gauge("dlproxy_memory_used_bytes", "Memory of the host in use.", ())
+MEMORY_TOTAL = _gauge("dlproxy_memory_total_bytes", "Memory of the host.", ())
+GPU_BUSY = _gauge("dlproxy_gpu_busy_ratio", "Busy share of the GPU as NVML reports it.", _G)
+GPU_MEMORY_USED = _gauge("dlproxy_gpu_memory_used_bytes", "Memory of the GPU in use.", _G)
+GPU_MEMORY_TOTAL = _gauge("dlproxy_gpu_memory_total_bytes", "Memory of the GPU.", _G)
+GPU_TEMPERATURE = _gauge("dlproxy_gpu_temperature_celsius", "Temperature of the GPU.", _G)
+GPU_POWER = _gauge("dlproxy_gpu_power_watts", "Power that the GPU draws.", _G)
+
+NV_SUCCESS = _counter("nv_inference_request_success", "As Triton: requests answered with 200.")
+NV_FAILURE = _counter(
+    "nv_inference_request_failure", "As Triton: requests that failed, by reason.", ("model", "reason")
+)
+NV_COUNT = _counter("nv_inference_count", "As Triton: rows executed.", _V)
+NV_EXEC_COUNT = _counter("nv_inference_exec_count", "As Triton: executions.", _V)
+NV_PENDING = _gauge("nv_inference_pending_request_count", "As Triton: requests waiting for execution.")
+NV_REQUEST_US = _counter("nv_inference_request_duration_us", "As Triton: time of successful requests, microseconds.")
+NV_QUEUE_US = _counter("nv_inference_queue_duration_us", "As Triton: time spent waiting, microseconds.")
+NV_COMPUTE_US = _counter("nv_inference_compute_infer_duration_us", "As Triton: time of executions, microseconds.")
+NV_CACHE_HITS = _counter("nv_cache_num_hits_per_model", "As Triton: cache hits.")
+NV_CACHE_MISSES = _counter("nv_cache_num_misses_per_model", "As Triton: cache misses.")
+
+NAMES: tuple[MetricName, ...] = tuple(value for value in list(globals().values()) if isinstance(value, MetricName))
+
+# Upper bounds of the duration histogram, seconds. Finer than Prometheus' default below 5 ms, where small models live.
+DURATION_BOUNDS_S = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+# Upper bounds of the batch histogram, rows: powers of two up to the largest that a policy allows.
+ROWS_BOUNDS = tuple(1 << exponent for exponent in range(13))
