@@ -9,6 +9,8 @@ says false.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from proxy.core.errors import InvalidRequest, Reason
@@ -19,7 +21,7 @@ from proxy.protocol.words import MALFORMED, names, quote, refusal
 Value = str | int | float | bool
 BINARY_UNSUPPORTED = "the binary tensor extension is not supported yet; send and ask for JSON `data`"
 _NULL = b"null"
-_decoder = msgspec.json.Decoder(dict[str, Value])
+_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
 class OutputRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,7 +45,7 @@ def scheduling(raw: msgspec.Raw, limits: Limits) -> tuple[int, int | None]:
         return 0, None
     priority, timeout_us = 0, None
     for key, value in _values(raw, "parameters", limits).items():
-        field = f"parameters.{key}" if key.isidentifier() else f"parameters.{quote(key)}"
+        field = _field("parameters", key)
         if key == "priority":
             priority = _integer(value, field, 0, limits.max_priority)
         elif key == "timeout":
@@ -64,8 +66,7 @@ def check_tensor(raw: msgspec.Raw, field: str, limits: Limits) -> None:
             continue
         if key == "binary_data" and value is False:
             continue
-        shown = key if key.isidentifier() else quote(key)
-        raise _refused(key, f"{field}.parameters.{shown}")
+        raise _refused(key, _field(f"{field}.parameters", key))
 
 
 def requested_outputs(raw: msgspec.Raw, version: VersionSnapshot, limits: Limits) -> tuple[str, ...] | None:
@@ -99,9 +100,18 @@ def _values(raw: msgspec.Raw, field: str, limits: Limits) -> dict[str, Value]:
         message = f"{field}: longer than {limits.max_parameters_bytes} bytes."
         raise InvalidRequest(Reason.INVALID_PARAMETER, message)
     try:
-        return _decoder.decode(raw)
+        values = _decoder.decode(raw)
     except MALFORMED as error:
         raise refusal(error, field, Reason.INVALID_PARAMETER) from None
+    for key, value in values.items():
+        if not isinstance(value, str | int | float):
+            message = f"{_field(field, key)}: expected a string, number or boolean."
+            raise InvalidRequest(Reason.INVALID_PARAMETER, message)
+    return values
+
+
+def _field(parent: str, key: str) -> str:
+    return f"{parent}.{key}" if key.isidentifier() and len(key) <= 64 else f"{parent}.{quote(key)}"
 
 
 def _integer(value: Value, field: str, lowest: int, highest: int, unit: str = "") -> int:
