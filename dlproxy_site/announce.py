@@ -1,8 +1,9 @@
 """What the server says when it is ready: the URLs, where the first secrets are, and a curl line to paste.
 
 Place: `dlproxy_site.serve` calls `Announcement.poll` about twice a second until it returns True.
-Rules: the key is never printed here: the curl line reads it from first-run.json when it is run, so the line goes on
-working for as long as that file is kept. Without the file the line has placeholders.
+Rules: the first password and key are shown once, on the console only, never in the log. The curl line does not carry
+the key: it reads it from first-run.json when it is run, so it works for as long as that file is kept; without the
+file the line has placeholders.
 """
 
 from __future__ import annotations
@@ -98,11 +99,12 @@ def curl_line(address: Address, first_run: dict[str, Any] | None) -> str:
 
 
 class Announcement:
-    """Waits until everything serves and then says so once, through `say(line)`."""
+    """Waits until everything serves and then says so once, through `say(line)`; secrets through `show(line)`."""
 
-    def __init__(self, address: Address, say: Callable[[str], None]) -> None:
+    def __init__(self, address: Address, say: Callable[[str], None], show: Callable[[str], None]) -> None:
         self._address = address
         self._say = say
+        self._show = show
         self._began_s = time.monotonic()
         self._last_words = ""
 
@@ -119,7 +121,18 @@ class Announcement:
             return False
         for line in self._lines(first_run, missing):
             self._say(line)
+        if first_run is not None:
+            self._show_secrets_once(first_run)
         return True
+
+    def _show_secrets_once(self, first_run: dict[str, Any]) -> None:
+        shown = self._address.home / "first-run.shown"
+        if shown.exists():
+            return
+        self._show(f"  First password of {first_run.get('admin_user')}: {first_run.get('admin_password')}")
+        self._show(f"  Demo API key: {first_run.get('api_key')}")
+        self._show("  Shown this once; delete first-run.json when you have kept them.")
+        shown.touch(mode=0o600)
 
     def _missing(self, first_run: dict[str, Any] | None) -> list[str]:
         address, host = self._address, self._address.reachable_host
@@ -146,8 +159,9 @@ class Announcement:
         ]
         if first_run is not None:
             secrets = (address.home / "first-run.json").resolve()
-            lines.append(f"  Log in as   {first_run.get('admin_user', 'admin')}, password and API key in {secrets}")
-            lines.append("              (delete that file once you have kept them elsewhere)")
+            lines.append(
+                f"  Log in as   {first_run.get('admin_user')}; its password and a demo API key are in {secrets}"
+            )
         if missing:
             lines.append(f"  Not ready   {', '.join(missing)}: see the dashboard for the reason")
         label = "" if first_run is None else f" (the picture is a {first_run.get('demo_label')})"

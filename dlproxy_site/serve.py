@@ -7,6 +7,7 @@ server on the same data directory, a Redis that does not answer, a weak signing 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -50,12 +51,18 @@ def main() -> int:
         print(f"server: {error}", file=sys.stderr)
         return 1
     emit = make_emit(address.home / "logs" / "server.log", sys.stdout)
-    announcement = Announcement(address, lambda line: emit("server", line))
+    announcement = Announcement(address, lambda line: emit("server", line), show_on_console)
     emit("server", f"starting; data in {address.home}")
     try:
         return Supervisor(children(settings.DLPROXY_HOME), emit, on_tick=announcement.poll).run()
     finally:
         lock.close()
+
+
+def show_on_console(line: str) -> None:
+    """What must not get into the log: secrets, once. A console that is gone misses it; first-run.json has it, too."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, flush=True)
 
 
 def children(home: Path) -> list[ChildSpec]:

@@ -6,6 +6,7 @@ import ast
 import re
 
 from proxy.core.errors import Reason
+from proxy.metrics.names import NAMES
 from tests.architecture.sources import ROOT, modules, tracked_files
 
 README = ROOT / "README.md"
@@ -36,6 +37,12 @@ def test_every_reason_of_a_refusal_is_documented_and_no_other() -> None:
     text = (ROOT / "docs/reference/reasons.md").read_text()
     documented = re.findall(r"^\| `([a-z_]+)` \|", text.split("## ")[1], re.MULTILINE)
     assert sorted(documented) == sorted(reason.value for reason in Reason)
+
+
+def test_every_metric_is_documented_with_its_kind_and_no_other_is() -> None:
+    text = (ROOT / "docs/reference/metrics.md").read_text()
+    documented = re.findall(r"^\| `([a-z_]+)` \| (\w+) \|.*\| (.+) \|$", text, re.MULTILINE)
+    assert documented == [(metric.name, metric.kind.value, metric.help) for metric in NAMES]
 
 
 def environment_names() -> set[str]:
