@@ -75,7 +75,7 @@ def _check_tensor(where: str, tensor: Any, *, batchable: bool) -> dict[str, Any]
     name, datatype, shape = tensor["name"], tensor["datatype"], tensor["shape"]
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
         raise Invalid(f"{where}.name: 1 to {MAX_NAME_CHARACTERS} printable characters.", field="declared_signature")
-    if datatype not in DATATYPES:
+    if not isinstance(datatype, str) or datatype not in DATATYPES:
         raise Invalid(f"{where}.datatype: one of {', '.join(DATATYPES)} is needed.", field="declared_signature")
     if not isinstance(shape, list) or len(shape) > MAX_DIMS or not all(_is_dimension(size) for size in shape):
         raise Invalid(

@@ -53,11 +53,12 @@ def parse_line(line: bytes, known_steps: tuple[str, ...]) -> StepReport | Result
         raise Malformed("a line is not an object")
     if "result" in value:
         return _result(value["result"])
-    if value.get("step") not in known_steps or value.get("status") not in STATUSES:
+    step, status = value.get("step"), value.get("status")
+    if step not in known_steps or not isinstance(status, str) or status not in STATUSES:
         raise Malformed("a step or status is unknown")
     return StepReport(
-        step=value["step"],
-        status=value["status"],
+        step=step,
+        status=status,
         message=clean_text(value.get("message", "")),
         measurements=_measurements(value.get("measurements") or {}),
     )
