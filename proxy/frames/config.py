@@ -1,6 +1,6 @@
 """The JSON that a LOAD message carries: everything an instance needs to know before it opens its artifact.
 
-Place: the parent (instances) writes it, the worker reads it. Rules: fixed fields, checked types; unknown fields are refused.
+Place: the parent (instances) writes it, the worker reads it. Rules: fixed fields; unknown ones are refused.
 """
 
 from __future__ import annotations

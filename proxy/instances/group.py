@@ -93,7 +93,7 @@ class InstanceGroup:
         self.policy = policy
 
     async def stop(self) -> None:
-        """Drain every instance within the limit of one execution, then end what is left. Returns when all is given back."""
+        """Drain every instance, end what does not; returns when every process is gone and given back."""
         self.wanted = 0
         self._replacements_due = 0
         self._reconcile()

@@ -22,7 +22,7 @@ class GarbageAnswer(Exception):
 
 
 def lay_out(batch: Batch) -> tuple[tuple[Entry, ...], int]:
-    """Return the place of each joined input and the bytes needed. Raises ValueError if the bytes do not fit the shapes."""
+    """Return the place of each joined input and the bytes needed. Raises ValueError if bytes and shapes differ."""
     entries = []
     at = 0
     requests = batch.requests

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 
 from proxy.frames.codec import MalformedFrame
+from proxy.frames.launch import describe_exit
 from proxy.frames.messages import Area, Message, Region
 from proxy.instances import process as processes
 from proxy.instances.channel import Channel, ChannelClosed
@@ -86,7 +87,7 @@ class Link:
             self.kill(f"its channel was lost ({error})")
 
     def replace_area(self, which: Area, least_bytes: int) -> None:
-        """Give the process a larger area. Raises OSError (no memory, or the process is gone) and ValueError (too large)."""
+        """Give the process a larger area. Raises OSError (no memory, process gone) and ValueError (too large)."""
         if self._channel is None:
             raise OSError("the instance is gone")
         fresh, descriptor = SharedArea.create(least_bytes)
@@ -148,7 +149,7 @@ class Link:
                 pass
         except ChannelClosed:
             pass  # all it ever sent has been read
-        words = self._kill_reason or processes.describe_exit(status)
+        words = self._kill_reason or describe_exit(status)
         self._release()
         self._on_exit(words)
 

@@ -9,30 +9,11 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import subprocess
-import sys
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from proxy.frames.launch import command, environment, scratch_directory
 from proxy.instances.channel import Channel
-
-PACKAGE_ROOT = str(Path(__file__).resolve().parent.parent.parent)
-_INHERITED = (
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TZ",
-    "LD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES",
-    "CUDA_HOME",
-    "NVIDIA_VISIBLE_DEVICES",
-    "NVIDIA_DRIVER_CAPABILITIES",
-    "DLPROXY_DEVICE",
-)
 
 
 @dataclass(slots=True)
@@ -60,37 +41,6 @@ class WorkerProcess:
         return self.popen.poll()
 
 
-def environment(inherited: Mapping[str, str], threads: int, scratch: str) -> dict[str, str]:
-    """Return a worker's environment: never the parent's secrets; threads are fixed before any library starts. Pure."""
-    chosen = {name: inherited[name] for name in _INHERITED if name in inherited}
-    count = str(threads)
-    return {
-        **chosen,
-        "HOME": scratch,
-        "TMPDIR": scratch,
-        "PYTHONPATH": PACKAGE_ROOT,
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHASHSEED": "0",
-        "OMP_NUM_THREADS": count,
-        "MKL_NUM_THREADS": count,
-        "OPENBLAS_NUM_THREADS": "1",
-        "NUMEXPR_NUM_THREADS": "1",
-        # Threads that spin between executions would take the cores from the other instances.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "CUDA_CACHE_DISABLE": "1",
-    }
-
-
-def scratch_directory() -> str:
-    """Return the mount point of every worker's private scratch, made if missing. Raises OSError if it is not ours."""
-    path = Path(tempfile.gettempdir()) / f"dlproxy-scratch-{os.geteuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
-    status = path.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        raise PermissionError(f"{path} belongs to somebody else; remove it")
-    return str(path)
-
-
 def start(request_fd: int, response_fd: int, threads: int) -> tuple[WorkerProcess, Channel]:
     """Start a worker on the given areas. Raises OSError."""
     channel, child_socket = Channel.pair()
@@ -110,13 +60,9 @@ def start(request_fd: int, response_fd: int, threads: int) -> tuple[WorkerProces
 
 def _spawn(channel_fd: int, request_fd: int, response_fd: int, log_fd: int, threads: int) -> subprocess.Popen[bytes]:
     scratch = scratch_directory()
-    arguments = [
-        *(sys.executable, "-P", "-X", "faulthandler", "-m", "proxy.worker"),
-        *("--channel-fd", str(channel_fd), "--request-fd", str(request_fd), "--response-fd", str(response_fd)),
-        *("--parent-pid", str(os.getpid()), "--scratch", scratch),
-    ]
+    descriptors = {"channel_fd": channel_fd, "request_fd": request_fd, "response_fd": response_fd}
     return subprocess.Popen(
-        arguments,
+        command("proxy.worker", parent_pid=os.getpid(), scratch=scratch, **descriptors),
         stdin=subprocess.DEVNULL,
         stdout=log_fd,
         stderr=log_fd,
@@ -126,21 +72,3 @@ def _spawn(channel_fd: int, request_fd: int, response_fd: int, log_fd: int, thre
         # An own session: Ctrl-C at the terminal reaches the parent, which drains; the worker must not die first.
         start_new_session=True,
     )
-
-
-def describe_exit(status: int) -> str:
-    """Return an exit status in words. Pure."""
-    if status >= 0:
-        return f"it ended with exit status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    hints = {
-        "SIGSEGV": " (it touched memory that is not its own)",
-        "SIGABRT": " (a library gave up)",
-        "SIGILL": " (an instruction that this processor lacks)",
-        "SIGKILL": " (from outside, or out of memory)",
-        "SIGBUS": " (memory that could not be provided)",
-    }
-    return f"it was ended by {name}{hints.get(name, '')}"

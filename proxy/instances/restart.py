@@ -3,8 +3,8 @@
 Rules: a start that fails (library, artifact, warm-up, crash or hang before ready) counts; five in a row are enough to
 say that the next will fail, too. An instance that was ready and is lost is replaced at once, for its artifact has
 proved that it loads (and loading it again limits the rate); but one that is lost before it ever completed an
-execution waits longer each time, so that requests which kill the model cost starts at a bounded rate. That never leads to
-quarantine: else one client with a deadly input could take the model away from all others.
+execution waits longer each time, so that requests which kill the model cost starts at a bounded rate. That never
+leads to quarantine: else one client with a deadly input could take the model away from all others.
 Pure. Why not a fixed delay: it is too long for one crash or too short for a thousand.
 """
 
@@ -18,7 +18,7 @@ FIRST_DELAY_NS = NS_PER_S
 MAX_START_DELAY_NS = 60 * NS_PER_S
 MAX_LOSS_DELAY_NS = 15 * NS_PER_S
 QUARANTINE_AFTER_STARTS = 5
-"""Failed starts in a row; with the doubling delay about 15 s of trying. Kubernetes tries for ever, systemd 5 in 10 s."""
+"""Failed starts in a row: about 15 s of trying with the doubling delay. Precedents: systemd 5, Kubernetes no end."""
 
 
 @dataclass(frozen=True, slots=True)

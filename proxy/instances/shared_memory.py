@@ -24,7 +24,7 @@ class SharedArea:
 
     @classmethod
     def create(cls, least_bytes: int) -> tuple[SharedArea, int]:
-        """Return an area of at least `least_bytes` and its descriptor, to be passed on and then closed by the caller."""
+        """Return an area of at least `least_bytes` and its descriptor, which the caller passes on and closes."""
         size_bytes = area_size(least_bytes)
         descriptor = os.memfd_create("dlproxy", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:

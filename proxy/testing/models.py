@@ -155,7 +155,7 @@ def _empty_module(**buffers: torch.Tensor) -> torch.jit.ScriptModule:
     import torch
 
     module = torch.nn.Module()
-    module.tag = next(_tags)  # type: ignore[assignment]  a constant, to set the type apart
+    module.tag = next(_tags)  # type: ignore[assignment]
     for name, value in buffers.items():
         module.register_buffer(name, value)
     module.__dict__["__constants__"] = ["tag"]

@@ -1,19 +1,21 @@
-"""`python -m proxy.worker`: the process behind an instance. Its descriptors are inherited; it is started by a parent only."""
+"""`python -m proxy.worker`: the process behind an instance, started by a parent from which it inherits descriptors."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import socket
 import sys
+from typing import Any
 
 from proxy.worker.loop import Link, ParentGone
 from proxy.worker.serving import run
 
 
 class DroppingWriter(io.RawIOBase):
-    """Standard output that never blocks: what does not fit the pipe is dropped, so a chatty model cannot hang itself."""
+    """Standard output that never blocks: what the pipe cannot take is dropped, so a chatty model cannot hang itself."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -24,12 +26,10 @@ class DroppingWriter(io.RawIOBase):
     def fileno(self) -> int:
         return self._descriptor
 
-    def write(self, data: object) -> int:
-        view = memoryview(data).cast("B")  # type: ignore[arg-type]  RawIOBase is given buffers only
-        try:
+    def write(self, data: Any, /) -> int:
+        view = memoryview(data).cast("B")
+        with contextlib.suppress(OSError):  # full or closed: lost text is the lesser evil
             os.write(self._descriptor, view)
-        except OSError:
-            pass  # full or closed: lost text is the lesser evil
         return len(view)
 
 

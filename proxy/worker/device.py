@@ -17,13 +17,3 @@ def choose() -> torch.device:
     if wish.startswith("cuda"):
         raise RuntimeError("A GPU was asked for (DLPROXY_DEVICE), but torch finds none.")
     return torch.device("cpu")
-
-
-def resident_bytes() -> int:
-    """Memory of this process now: resident pages, and what torch holds on the GPU."""
-    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  read many times; no Path needed
-        pages = int(statm.read().split()[1])
-    total = pages * os.sysconf("SC_PAGE_SIZE")
-    if torch.cuda.is_initialized():
-        total += int(torch.cuda.memory_allocated())
-    return total

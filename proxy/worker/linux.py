@@ -17,13 +17,13 @@ def _libc() -> ctypes.CDLL:
 
 
 def prctl(option: int, argument: int = 0) -> None:
-    """Call prctl(2). Raises OSError."""
+    """Set an attribute of this process. Raises OSError."""
     zero = ctypes.c_ulong(0)
     _check(_libc().prctl(ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero), "prctl")
 
 
 def syscall(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
-    """Call syscall(2) with integers and buffers. Raises OSError."""
+    """Make any system call, with integers and buffers. Raises OSError."""
     passed = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
     function = _libc().syscall
     function.restype = ctypes.c_long
@@ -32,12 +32,12 @@ def syscall(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) -
 
 
 def unshare(flags: int) -> None:
-    """Call unshare(2). Raises OSError."""
+    """Leave the namespaces that `flags` name. Raises OSError."""
     _check(_libc().unshare(ctypes.c_int(flags)), "unshare")
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None) -> None:
-    """Call mount(2). Raises OSError."""
+    """Attach a file system. Raises OSError."""
     encoded = [None if text is None else text.encode() for text in (source, target, kind)]
     data = None if options is None else options.encode()
     _check(_libc().mount(*encoded, ctypes.c_ulong(flags), data), "mount")

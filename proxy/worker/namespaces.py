@@ -1,4 +1,4 @@
-"""Own user, network, mount, IPC and host-name namespaces for a worker: no interface but a dead loopback, no capabilities.
+"""Own user, network, mount, IPC and host-name namespaces for a worker: no network but a dead loopback.
 
 Must run while the process has one thread. The scratch directory becomes a small memory file system that ends with it.
 """

@@ -1,5 +1,4 @@
-"""Confinement of a worker process, in two steps: `begin` at once, `close` when the libraries are imported and before the
-artifact is opened.
+"""Confinement of a worker: `begin` at once, `close` when the libraries are in and before the artifact is opened.
 
 Rules: every measure is tried alone and says "active" or "inactive: why" (shown on the page; the READY message carries
 it); none is assumed. Once closed, the process cannot start processes, reach a network, read files other than its
@@ -9,7 +8,6 @@ libraries and its artifact, write anything but its scratch, or signal another pr
 from __future__ import annotations
 
 import ctypes
-import glob
 import os
 import resource
 import signal
@@ -74,7 +72,7 @@ class Sandbox:
 
 
 def file_rules(artifact_path: str, scratch: str | None, *, cuda: bool) -> list[Rule]:
-    """List what may be read (libraries, the artifact, facts about processors) and written (scratch). Pure but for glob."""
+    """List what may be read (libraries, the artifact, facts about processors) and written (scratch)."""
     libraries = {sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")}
     libraries |= {sysconfig.get_path("platlib"), str(Path(__file__).parent.parent), "/usr", "/lib", "/lib64"}
     facts = ["/etc/ld.so.cache", "/etc/localtime", f"/proc/{os.getpid()}", "/proc/cpuinfo", "/proc/meminfo"]
@@ -84,7 +82,7 @@ def file_rules(artifact_path: str, scratch: str | None, *, cuda: bool) -> list[R
     if scratch:
         rules.append(Rule(scratch, landlock.EVERYTHING))
     if cuda:
-        rules += [Rule(path, landlock.DEVICE | landlock.READ) for path in glob.glob("/dev/nvidia*")]
+        rules += [Rule(path, landlock.DEVICE | landlock.READ) for path in map(str, Path("/dev").glob("nvidia*"))]
         rules += [
             Rule(path, landlock.READ) for path in ("/proc/driver/nvidia", "/sys", "/proc/devices", "/proc/modules")
         ]
@@ -99,7 +97,7 @@ def _die_with_parent(parent_pid: int) -> None:
 
 def _enter_namespaces(artifact_path: str) -> str:
     """Enter them, unless the artifact could not be read afterwards (root's right to read any file ends there)."""
-    status = os.stat(artifact_path)
+    status = Path(artifact_path).stat()
     if status.st_uid != os.geteuid() and not status.st_mode & stat.S_IROTH:
         raise PermissionError("the artifact belongs to another user and would become unreadable")
     namespaces.enter()
@@ -140,7 +138,7 @@ def _limit_resources(*, own_count: bool) -> None:
 
 def _one_thread_then(restrict: Callable[[], str]) -> str:
     """Landlock binds the calling thread and those it starts later, so other threads would stay outside."""
-    others = len(os.listdir("/proc/self/task")) - 1
+    others = len(list(Path("/proc/self/task").iterdir())) - 1
     active = restrict()
     return f"{active}, but {others} threads of the libraries began before" if others else active
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import os
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from proxy.core.tensors import Signature
@@ -52,7 +52,7 @@ def _load(link: Link, config: InstanceConfig, parent_pid: int, scratch: str) -> 
     gc.freeze()
     server = Server(link, backend, signature, batchable=config.batchable, max_response_bytes=config.max_response_bytes)
     details = {"device": backend.device, "sandbox": sandbox.measures}
-    ready = Ready(time.perf_counter_ns() - started_ns, _resident_bytes(), json.dumps(details).encode())
+    ready = Ready(time.perf_counter_ns() - started_ns, resident_bytes(), json.dumps(details).encode())
     return server, ready
 
 
@@ -97,11 +97,6 @@ def check_agreement(own: Signature, configured: Signature) -> None:
                 )
 
 
-def without_digest(config: InstanceConfig) -> InstanceConfig:
-    """Return `config` for an artifact whose digest the caller has just checked."""
-    return replace(config, digest="")
-
-
 def _check_digest(config: InstanceConfig) -> None:
     with Path(config.artifact_path).open("rb") as artifact:
         digest = hashlib.file_digest(artifact, "sha256").hexdigest()
@@ -116,8 +111,11 @@ def _uses_cuda() -> bool:
     return bool(torch is not None and torch.cuda.is_available())
 
 
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4_096
+def resident_bytes() -> int:
+    """Memory of this process now: resident pages, and what torch holds on the GPU."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    on_gpu = sys.modules["torch"].cuda.memory_allocated() if _uses_cuda() else 0
+    return pages * os.sysconf("SC_PAGE_SIZE") + int(on_gpu)
 
 
 def _log(text: str) -> None:

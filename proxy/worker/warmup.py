@@ -14,25 +14,31 @@ from proxy.worker.backends.base import Array, Backend, UnusableArtifact
 VARIABLE_SIZES = (1, 2, 8, 16, 32, 64, 128, 224, 256, 512, 1_024, 4_096)
 """Tried in turn for dimensions that the signature leaves open, until the model accepts one."""
 WARM_RUNS = 3
-"""Executions before ready: the first ones allocate, compile and page in; three are enough for a steady time on the CPU."""
+"""Executions before ready: the first ones allocate, compile and page in; after three the time is steady on the CPU."""
 MAX_SAMPLE_ELEMENTS = 16_777_216
 
 
 def parse_sample_option(text: str | None) -> Mapping[str, Mapping[str, Any]]:
-    """Read the option `sample`: `{"input": {"shape": [1, 512], "fill": 16000}}`, both optional. Raises UnusableArtifact."""
+    """Read the option `sample`: `{"input": {"shape": [1, 512], "fill": 1}}`, both optional. Raises UnusableArtifact."""
     if not text:
         return {}
     try:
         value = json.loads(text)
-        for hint in value.values():
-            unknown = set(hint) - {"shape", "fill"}
-            if unknown or not all(type(size) is int and size >= 0 for size in hint.get("shape", [])):
-                raise ValueError(f"only shape (sizes) and fill (a number) are known, not {hint}")
-            if not isinstance(hint.get("fill", 0), (int, float)):
-                raise TypeError("fill must be a number")
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UnusableArtifact(f"The option sample is not usable: {error}") from error
+        usable = all(_is_hint(hint) for hint in value.values())
+    except (ValueError, AttributeError):
+        usable = False
+    if not usable:
+        raise UnusableArtifact(
+            'The option sample must look like {"input name": {"shape": [1, 512], "fill": 1}}; both fields are optional.'
+        )
     return dict(value)
+
+
+def _is_hint(hint: object) -> bool:
+    if not isinstance(hint, dict) or set(hint) - {"shape", "fill"}:
+        return False
+    sizes, fill = hint.get("shape", []), hint.get("fill", 0)
+    return isinstance(sizes, list) and all(type(s) is int and s >= 0 for s in sizes) and isinstance(fill, (int, float))
 
 
 def samples(signature: Signature, hints: Mapping[str, Mapping[str, Any]], rows: int) -> Iterator[list[Array]]:
@@ -58,6 +64,18 @@ def find_sample(
         except Exception as error:
             failure = error
     raise failure or UnusableArtifact("A sample of the declared shapes is too large to try; declare the option sample.")
+
+
+def same_with_rows(sample: Sequence[Array], rows: int) -> list[Array]:
+    """Return the sample's shapes with `rows` rows; rows of real numbers differ, others repeat the sample's first."""
+    joined = []
+    for array in sample:
+        repeated = np.repeat(array[:1], rows, axis=0)
+        if array.dtype.kind == "f":
+            scale = np.linspace(1.0, 0.5, rows, dtype=np.float64).reshape((rows,) + (1,) * (array.ndim - 1))
+            repeated = (repeated * scale).astype(array.dtype)
+        joined.append(repeated)
+    return joined
 
 
 def warm_up(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -55,7 +56,7 @@ def _mlp(description: Mapping[str, Any]) -> tuple[nn.Module, Signature]:
     widths = _sizes(description, "widths", least=2)
     activation = _activation(description)
     layers: list[nn.Module] = []
-    for index, (inside, outside) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (inside, outside) in enumerate(pairwise(widths)):
         if index:
             layers.append(activation())
         layers.append(nn.Linear(inside, outside))

@@ -29,6 +29,7 @@ class Backend(ABC):
     device: str = "cpu"
 
     @classmethod
+    @abstractmethod
     def set_up(cls, config: InstanceConfig) -> None:
         """Import and configure libraries; runs before the sandbox is locked and must not touch the artifact."""
 
@@ -43,6 +44,8 @@ class Backend(ABC):
 
 
 def shortened(error: BaseException, limit: int = 2_000) -> str:
-    """Return the part of a library's message that helps: its last lines, without our own stack."""
+    """Return the part of a library's message that helps; of a TorchScript trace the last line."""
     text = str(error).strip() or type(error).__name__
+    if "Traceback of TorchScript" in text:
+        text = text.splitlines()[-1].strip().removeprefix("builtins.")
     return text if len(text) <= limit else "..." + text[-limit:]

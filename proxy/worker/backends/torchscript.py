@@ -1,4 +1,4 @@
-"""TorchScript archives (`torch.jit.save`). They carry no shapes: those come from `dlproxy.json` inside, or are declared."""
+"""TorchScript archives (`torch.jit.save`). They carry no shapes: `dlproxy.json` inside does, or they are declared."""
 
 from __future__ import annotations
 
@@ -24,11 +24,19 @@ class TorchScriptBackend(Backend):
     def __init__(self, module: torch.jit.ScriptModule, config: InstanceConfig, embedded: str) -> None:
         self._device = devices.choose()
         self.device = str(self._device)
-        self.signature = _embedded_signature(embedded) or config.signature
-        self._declared = config.signature or self.signature
+        self.signature = _embedded_signature(embedded)
         self._method = _method(module, config.options.get("method") or "forward")
         self._reset = _reset_method(module, config)
-        self._converters = _converters(self._method.schema, self._declared)
+        self._declared: Signature | None = None
+        self._converters: list[Callable[[Any], Any] | None] = []
+        self._has_scalars = False
+        signature = config.signature or self.signature
+        if signature is not None:
+            self._adopt(signature)
+
+    def _adopt(self, signature: Signature) -> None:
+        self._declared = signature
+        self._converters = _converters(self._method.schema, signature)
         self._has_scalars = any(self._converters)
 
     @classmethod
@@ -44,7 +52,9 @@ class TorchScriptBackend(Backend):
     def open(cls, config: InstanceConfig) -> TorchScriptBackend:
         extra: dict[str, Any] = {SIGNATURE_MEMBER: ""}
         try:
-            module = torch.jit.load(config.artifact_path, map_location=devices.choose(), _extra_files=extra)
+            module = torch.jit.load(  # type: ignore[no-untyped-call]
+                config.artifact_path, map_location=devices.choose(), _extra_files=extra
+            )
         except (RuntimeError, ValueError, OSError) as error:
             raise UnusableArtifact(f"torch.jit.load could not open the archive: {shortened(error)}") from error
         module.eval()
@@ -93,11 +103,9 @@ def _reset_method(module: torch.jit.ScriptModule, config: InstanceConfig) -> Any
     return reset
 
 
-def _converters(schema: Any, signature: Signature | None) -> list[Callable[[Any], Any] | None]:
+def _converters(schema: Any, signature: Signature) -> list[Callable[[Any], Any] | None]:
     """Return one entry an input: how a one-element tensor becomes the scalar that the method wants, or None."""
     arguments = [argument for argument in schema.arguments if argument.name != "self"]
-    if signature is None:
-        return [_converter(argument) for argument in arguments if not argument.has_default_value()]
     required = sum(not argument.has_default_value() for argument in arguments)
     if not required <= len(signature.inputs) <= len(arguments):
         raise UnusableArtifact(
