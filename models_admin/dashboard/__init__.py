@@ -1,0 +1,1 @@
+"""The pages: one module each, which reads through selectors and writes through services."""

@@ -68,7 +68,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
         publisher.sockets += 1
         await self.channel_layer.group_add(GROUP, self.channel_name)
         self._fresh.set()
-        self._tasks = [loop.create_task(self._guard(self._send_newest())), loop.create_task(self._guard(self._recheck()))]
+        self._tasks = [
+            loop.create_task(self._guard(self._send_newest())),
+            loop.create_task(self._guard(self._recheck())),
+        ]
 
     async def disconnect(self, code: int) -> None:
         """Leave the group and end the socket's tasks."""

@@ -1,4 +1,4 @@
-"""Whether the login behind a socket still holds: the session exists, its user is active, and the password is the same."""
+"""Whether the login behind a socket still holds: the session exists, its user is active, the password is the same."""
 
 from __future__ import annotations
 

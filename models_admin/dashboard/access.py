@@ -1,0 +1,86 @@
+"""Who may open a page and who may change things from it; how a service's refusal reaches the person.
+
+Rules: every page needs a login; every change is a POST (CSRF-checked) by a member of staff. A refusal of a service
+becomes a message on the page that the person came from: nothing was changed, and the words say what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from models_admin import selectors
+from models_admin.models import Model, ModelVersion
+from models_admin.services.actors import Actor, user_actor
+from models_admin.services.errors import ServiceError
+
+View = Callable[..., HttpResponse]
+
+
+def page(view: View) -> View:
+    """A page that is read: login needed, GET only, never kept by caches between people."""
+    return never_cache(require_safe(login_required(view)))
+
+
+def staff_only(view: View) -> View:
+    """Refuse people who may only look, with words (403)."""
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_staff:
+            raise PermissionDenied("Your account may look but not change things. Ask an administrator.")
+        return view(request, *args, **kwargs)
+
+    return inner
+
+
+def change(view: View) -> View:
+    """A change: login, staff, POST."""
+    return never_cache(require_POST(login_required(staff_only(view))))
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """The person of this request, as services and the audit log name them."""
+    return user_actor(request.user, request.META.get("REMOTE_ADDR"))
+
+
+def perform(request: HttpRequest, back: str, done: str, action: Callable[[], object]) -> HttpResponse:
+    """Run a service; show `done` or the refusal on the page at `back`."""
+    try:
+        action()
+    except ServiceError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, done)
+    return redirect(back)
+
+
+def model_or_404(name: str) -> Model:
+    """The model with its default version, policy and scaling state."""
+    try:
+        return selectors.model_detail(name)
+    except Model.DoesNotExist:
+        raise Http404(f"There is no model named {name}.") from None
+
+
+def version_or_404(name: str, number: int) -> ModelVersion:
+    """The version with its model and steps."""
+    try:
+        return selectors.version(name, number)
+    except ModelVersion.DoesNotExist:
+        raise Http404(f"{name} has no version {number}.") from None
+
+
+def revision_of(request: HttpRequest) -> int | None:
+    """The revision that the form was made from, so that two people do not overwrite each other (A11)."""
+    text = request.POST.get("revision", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None

@@ -1,0 +1,87 @@
+"""/keys/: API keys. A new key's secret is in the answer to its creation and nowhere else, ever."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+
+from models_admin import selectors
+from models_admin.dashboard.access import actor_of, change, page, perform
+from models_admin.models import ApiKey, Model
+from models_admin.models.access import KeyScope
+from models_admin.services import keys as services
+from models_admin.services.errors import Invalid, ServiceError
+
+
+@page
+def keys(request: HttpRequest) -> HttpResponse:
+    """The list, and for staff the form."""
+    return render(request, "dashboard/keys.html", _context(request))
+
+
+@change
+def create(request: HttpRequest) -> HttpResponse:
+    """Make a key and show it once; the answer is not kept by any cache."""
+    try:
+        key, secret = services.create_key(
+            actor=actor_of(request),
+            name=request.POST.get("name", "").strip(),
+            scope=request.POST.get("scope", ""),
+            all_models=request.POST.get("all_models") == "true",
+            models=_models(request),
+            may_upload_code=request.POST.get("may_upload_code") == "on",
+            expires_at=_expiry(request.POST.get("expires_at", "")),
+        )
+    except ServiceError as error:
+        return render(request, "dashboard/keys.html", {**_context(request), "error": error}, status=error.status)
+    response = render(
+        request, "dashboard/keys.html", {**_context(request), "created": key, "secret": secret}, status=201
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@change
+def revoke(request: HttpRequest, key_id: int) -> HttpResponse:
+    """End a key for good."""
+    key = ApiKey.objects.filter(pk=key_id).first()
+    if key is None:
+        raise Http404("There is no such key.")
+    done = f"{key.name} is revoked; calls with it are refused from now on."
+    return perform(request, reverse("keys"), done, lambda: services.revoke_key(actor=actor_of(request), key=key))
+
+
+def _context(request: HttpRequest) -> dict[str, object]:
+    return {
+        "keys": selectors.keys(),
+        "now": timezone.now(),
+        "scopes": KeyScope.choices,
+        "models": Model.objects.order_by("name"),
+        "typed": request.POST,
+        "typed_models": request.POST.getlist("models"),
+        "may_give_code": actor_of(request).may_upload_code,
+    }
+
+
+def _models(request: HttpRequest) -> list[Model]:
+    if request.POST.get("all_models") == "true":
+        return []
+    return list(Model.objects.filter(name__in=request.POST.getlist("models")))
+
+
+def _expiry(text: str) -> datetime | None:
+    """The end of the chosen day, UTC."""
+    if not text:
+        return None
+    try:
+        day = parse_date(text)
+    except ValueError:
+        day = None
+    if day is None:
+        raise Invalid("Give the expiry as a date, such as 2027-01-31.", field="expires_at")
+    return datetime.combine(day, time(23, 59, 59), UTC)

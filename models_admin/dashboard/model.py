@@ -1,0 +1,102 @@
+"""/models/{name}/: live charts and instances; and the changes of a model as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from models_admin.dashboard.access import actor_of, change, model_or_404, page, perform, revision_of
+from models_admin.dashboard.status import model_status
+from models_admin.models import Model
+from models_admin.services import models as services
+from models_admin.services import scaling
+from models_admin.services.errors import ServiceError
+from proxy import gateway
+
+
+def head(model: Model) -> dict[str, Any]:
+    """What the head of each page of a model needs."""
+    low, high = model.policy.min_instances, model.policy.max_instances
+    return {
+        "model": model,
+        "status": model_status(model, gateway.latest_report()),
+        "instance_choices": range(low, high + 1),
+    }
+
+
+@page
+def live(request: HttpRequest, name: str) -> HttpResponse:
+    """The live page."""
+    report = gateway.latest_report()
+    second = report.models.get(name) if report else None
+    return render(request, "dashboard/model_live.html", {**head(model_or_404(name)), "second": second})
+
+
+@change
+def load(request: HttpRequest, name: str) -> HttpResponse:
+    """Want instances again."""
+    return _set_loaded(request, name, loaded=True)
+
+
+@change
+def unload(request: HttpRequest, name: str) -> HttpResponse:
+    """Want no instance."""
+    return _set_loaded(request, name, loaded=False)
+
+
+@change
+def set_instances(request: HttpRequest, name: str) -> HttpResponse:
+    """The wanted number of instances."""
+    model = model_or_404(name)
+    text = request.POST.get("count", "")
+    count = int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else -1
+    return perform(
+        request,
+        reverse("model", args=[name]),
+        f"{count} instance{'s' if count != 1 else ''} wanted for {name}.",
+        lambda: scaling.set_instances(actor=actor_of(request), model=model, count=count),
+    )
+
+
+@change
+def describe(request: HttpRequest, name: str) -> HttpResponse:
+    """What is said of the model."""
+    model = model_or_404(name)
+    return perform(
+        request,
+        reverse("model", args=[name]),
+        "Description saved.",
+        lambda: services.update_model(
+            actor=actor_of(request),
+            model=model,
+            expected_revision=revision_of(request),
+            description=request.POST.get("description", "").replace("\r\n", "\n"),
+        ),
+    )
+
+
+@change
+def delete(request: HttpRequest, name: str) -> HttpResponse:
+    """Delete the model with everything that belongs to it."""
+    model = model_or_404(name)
+    try:
+        services.delete_model(actor=actor_of(request), model=model, expected_revision=revision_of(request))
+    except ServiceError as error:
+        messages.error(request, error.message)
+        return redirect("model", name)
+    messages.success(request, f"{name} is deleted.")
+    return redirect("overview")
+
+
+def _set_loaded(request: HttpRequest, name: str, *, loaded: bool) -> HttpResponse:
+    model = model_or_404(name)
+    return perform(
+        request,
+        reverse("model", args=[name]),
+        f"{name} is being loaded." if loaded else f"{name} is being unloaded.",
+        lambda: services.set_loaded(actor=actor_of(request), model=model, loaded=loaded),
+    )

@@ -1,0 +1,108 @@
+"""What needs somebody's attention now: each problem with its reason and the way to mend it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from models_admin.models import Model, ModelVersion
+from models_admin.models.registry import VersionState
+from models_admin.selectors import NodeView
+from proxy.core.reports import SecondReport, VersionReport
+
+BAD, WARN = "bad", "warn"
+# Below this share of free disk, uploads soon fail and the database may follow. Larger: earlier warning.
+LEAST_FREE_DISK_RATIO = 0.05
+PARTS = {
+    "celery": "The Celery worker",
+    "beat": "Celery beat",
+}
+WAITING = "Serving goes on with the last decisions; uploads are not validated and scaling waits."
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that needs attention. `tone` is bad (calls fail) or warn (something waits)."""
+
+    tone: str
+    title: str
+    reason: str
+    url: str
+    action: str
+
+
+def find(
+    models: Sequence[Model],
+    failed_versions: Iterable[ModelVersion],
+    report: SecondReport | None,
+    nodes: Iterable[NodeView],
+    free_disk_ratio: float,
+) -> list[Problem]:
+    """All problems, the worst first. `failed_versions`: those that are their model's newest."""
+    found = [*_data_plane(report), *_disk(free_disk_ratio)]
+    for model in models:
+        found += _model(model, report)
+    found += _parts({node.name: node for node in nodes})
+    found += [_failed_upload(version) for version in failed_versions]
+    return sorted(found, key=lambda problem: problem.tone != BAD)
+
+
+def _data_plane(report: SecondReport | None) -> list[Problem]:
+    if report is not None:
+        return []
+    reason = "No data plane runs in this process, so nothing is served and nothing is measured."
+    return [Problem(BAD, "Not serving", reason, reverse("system"), "See the system")]
+
+
+def _disk(free_disk_ratio: float) -> list[Problem]:
+    if free_disk_ratio >= LEAST_FREE_DISK_RATIO:
+        return []
+    reason = f"{100 * free_disk_ratio:.1f}% of the data disk is free. Delete archived versions or make the disk larger."
+    return [Problem(BAD, "The disk is nearly full", reason, reverse("system"), "See the system")]
+
+
+def _model(model: Model, report: SecondReport | None) -> list[Problem]:
+    url = reverse("model", args=[model.name])
+    found = []
+    for version in report.versions if report else ():
+        if version.model == model.name and version.state == "failed":
+            found.append(_failed_load(version, url))
+        elif version.model == model.name and version.message and version.instances_ready == 0:
+            found.append(Problem(WARN, f"{model.name}/{version.version} has no instance", version.message, url, "Open"))
+    second = report.models.get(model.name) if report else None
+    if second is not None and second.rejections:
+        reason = (
+            f"{second.rejections} requests were refused or expired in the last second, with {second.queue_depth} "
+            "waiting. Allow more instances, larger batches or a longer queue."
+        )
+        policy = reverse("model-policy", args=[model.name])
+        found.append(Problem(WARN, f"{model.name} refuses requests", reason, policy, "Change the policy"))
+    return found
+
+
+def _failed_load(version: VersionReport, url: str) -> Problem:
+    tone = BAD if version.is_default else WARN
+    reason = version.message or "Its instances would not start; see the version's page."
+    return Problem(tone, f"{version.model}/{version.version} cannot be loaded", reason, url, "Open")
+
+
+def _parts(nodes: dict[str, NodeView]) -> list[Problem]:
+    found = []
+    for name, label in PARTS.items():
+        node = nodes.get(name)
+        if node is None:
+            reason = f"It has not been heard of since this data directory was made. {WAITING}"
+            found.append(Problem(WARN, f"{label} is not running", reason, reverse("system"), "See the system"))
+        elif node.late:
+            reason = f"It has been silent for {node.age_s:.0f} s. {WAITING}"
+            found.append(Problem(WARN, f"{label} is silent", reason, reverse("system"), "See the system"))
+    return found
+
+
+def _failed_upload(version: ModelVersion) -> Problem:
+    url = reverse("version", args=[version.model.name, version.number])
+    what = VersionState(version.state).label.lower()
+    reason = version.state_reason or "See the steps of its validation."
+    return Problem(WARN, f"{version.model.name}/{version.number}: validation {what}", reason, url, "See why")

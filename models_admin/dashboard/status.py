@@ -1,0 +1,49 @@
+"""How a model or version stands, in one word and one sentence: what is wanted against what is reported. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models_admin.models import Model, ModelVersion
+from proxy.core.reports import SecondReport, VersionReport
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`state` is a word of the page's palette, `label` what is read, `words` the reason where there is one."""
+
+    state: str
+    label: str
+    words: str = ""
+
+
+EMPTY = Status("empty", "No version", "Upload a version to begin.")
+UNLOADED = Status("unloaded", "Unloaded", "No instance is wanted; calls are answered not ready.")
+UNKNOWN = Status("unknown", "Not serving", "No data plane runs in this process.")
+WANTED = Status("loading", "Waiting", "The data plane has not taken it up yet.")
+
+
+def report_of(report: SecondReport | None, model: str, number: int) -> VersionReport | None:
+    """What the data plane says of one version."""
+    for version in report.versions if report else ():
+        if (version.model, version.version) == (model, number):
+            return version
+    return None
+
+
+def model_status(model: Model, report: SecondReport | None) -> Status:
+    """How the model's default version stands."""
+    if model.default_version is None:
+        return EMPTY
+    if not model.loaded:
+        return UNLOADED
+    if report is None:
+        return UNKNOWN
+    known = report_of(report, model.name, model.default_version.number)
+    return WANTED if known is None else Status(known.state, known.state.capitalize(), known.message)
+
+
+def load_status(version: ModelVersion, report: SecondReport | None) -> Status | None:
+    """How a version stands in the data plane; None where it is not wanted there."""
+    known = report_of(report, version.model.name, version.number)
+    return None if known is None else Status(known.state, known.state.capitalize(), known.message)

@@ -1,0 +1,118 @@
+"""/models/{name}/versions/{n}/: one version with its validation, signature and measurements; and its changes."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from models_admin.dashboard.access import actor_of, change, page, perform, revision_of, version_or_404
+from models_admin.dashboard.status import load_status, report_of
+from models_admin.dashboard.versions import MOVING
+from models_admin.models import ModelVersion
+from models_admin.services import versions as services
+from models_admin.services.errors import ServiceError
+from proxy import gateway
+
+STEP_LABELS = {
+    "sandbox": "Start the sandbox",
+    "load": "Load the file",
+    "signature": "Find the signature",
+    "sample": "Run one sample",
+    "batch": "Run a batch",
+    "measure": "Measure time and memory",
+}
+# What may be done by POST, with the words for when it was done.
+ACTIONS = {
+    "promote": (services.promote, "{} is the default now; calls go there as soon as an instance is ready."),
+    "archive": (services.archive, "{} is archived. Its file is kept; restore it at any time."),
+    "restore": (services.restore, "{} is ready again."),
+    "validate": (services.revalidate, "Validation of {} begins anew."),
+}
+
+
+@page
+def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """The page."""
+    row = version_or_404(name, number)
+    report = gateway.latest_report()
+    context = {
+        "version": row,
+        "model": row.model,
+        "is_default": row.model.default_version_id == row.pk,
+        "load": load_status(row, report),
+        "live": report_of(report, name, number),
+        **_steps(row),
+    }
+    return render(request, "dashboard/version.html", context)
+
+
+@page
+def steps_part(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """The validation's steps alone, for htmx each second; once final, the whole page is asked for anew."""
+    row = version_or_404(name, number)
+    response = render(request, "parts/steps.html", {"version": row, "model": row.model, **_steps(row)})
+    if row.state not in MOVING:
+        response.headers["HX-Refresh"] = "true"
+    return response
+
+
+@change
+def act(request: HttpRequest, name: str, number: int, action: str) -> HttpResponse:
+    """Promote, archive, restore or validate anew."""
+    row = version_or_404(name, number)
+    service, done = ACTIONS[action]
+    return perform(
+        request,
+        reverse("version", args=[name, number]),
+        done.format(row),
+        lambda: service(actor=actor_of(request), version=row, expected_revision=revision_of(request)),
+    )
+
+
+@change
+def keep_loaded(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Keep an instance of a version that is not the default, or let it go."""
+    row = version_or_404(name, number)
+    keep = request.POST.get("keep") == "true"
+    done = f"One instance of {row} is kept loaded." if keep else f"{row} is let go."
+    return perform(
+        request,
+        reverse("version", args=[name, number]),
+        done,
+        lambda: services.set_keep_loaded(actor=actor_of(request), version=row, keep=keep),
+    )
+
+
+@change
+def notes(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """What is said of the version."""
+    row = version_or_404(name, number)
+    text = request.POST.get("notes", "").replace("\r\n", "\n")
+    return perform(
+        request,
+        reverse("version", args=[name, number]),
+        "Notes saved.",
+        lambda: services.update_version(
+            actor=actor_of(request), version=row, expected_revision=revision_of(request), notes=text
+        ),
+    )
+
+
+@change
+def delete(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Delete the version and its file."""
+    row = version_or_404(name, number)
+    try:
+        services.delete_version(actor=actor_of(request), version=row, expected_revision=revision_of(request))
+    except ServiceError as error:
+        messages.error(request, error.message)
+        return redirect("version", name, number)
+    messages.success(request, f"{row} is deleted.")
+    return redirect("model-versions", name)
+
+
+def _steps(row: ModelVersion) -> dict[str, object]:
+    steps = [(STEP_LABELS.get(step.name, step.name.capitalize()), step) for step in row.steps.all()]
+    return {"steps": steps, "moving": row.state in MOVING}

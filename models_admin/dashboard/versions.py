@@ -1,0 +1,37 @@
+"""/models/{name}/versions/: uploading, and every version with its state."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from models_admin.dashboard.access import model_or_404, page
+from models_admin.dashboard.model import head
+from models_admin.dashboard.status import load_status
+from models_admin.models import Model
+from models_admin.models.registry import VersionState
+from proxy import gateway
+
+MOVING = frozenset({VersionState.UPLOADED, VersionState.VALIDATING})
+
+
+@page
+def versions(request: HttpRequest, name: str) -> HttpResponse:
+    """The page. The upload itself goes to the admin API, which streams the file to disk."""
+    model = model_or_404(name)
+    context = {**head(model), **_rows(model), "max_upload_bytes": settings.DLPROXY_MAX_UPLOAD_BYTES}
+    return render(request, "dashboard/versions.html", context)
+
+
+@page
+def versions_part(request: HttpRequest, name: str) -> HttpResponse:
+    """The list alone, for htmx while a version is being validated."""
+    model = model_or_404(name)
+    return render(request, "parts/versions.html", {"model": model, **_rows(model)})
+
+
+def _rows(model: Model) -> dict[str, object]:
+    report = gateway.latest_report()
+    rows = [(version, load_status(version, report)) for version in model.versions.all()]
+    return {"rows": rows, "moving": any(version.state in MOVING for version, _ in rows)}

@@ -1,0 +1,132 @@
+"""Small pieces of markup that every page uses: icons, links of the menu, states, numbers in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+BYTES_PER_STEP = 1024
+TONES = {
+    "ready": "ok",
+    "passed": "ok",
+    "failed": "bad",
+    "uploaded": "busy",
+    "validating": "busy",
+    "verifying": "busy",
+    "loading": "busy",
+    "starting": "busy",
+    "draining": "warn",
+    "quarantined": "bad",
+}
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """A decorative icon of static/icons.svg."""
+    return format_html(
+        '<svg class="icon" width="18" height="18" aria-hidden="true"><use href="{}#{}"/></svg>',
+        static("icons.svg"),
+        name,
+    )
+
+
+@register.simple_tag(takes_context=True)
+def nav_link(context: Mapping[str, Any], url_name: str, icon_name: str, label: str) -> SafeString:
+    """A link of the main menu; marked as current when the page is it."""
+    url = reverse(url_name)
+    current = format_html(' aria-current="page"') if context["request"].path == url else ""
+    return format_html('<a href="{}"{}>{}{}</a>', url, current, icon(icon_name), label)
+
+
+@register.simple_tag
+def state(value: str, label: str = "") -> SafeString:
+    """A state as a coloured pill."""
+    return format_html(
+        '<span class="state" data-tone="{}">{}</span>', TONES.get(value, ""), label or value.capitalize()
+    )
+
+
+@register.filter
+def tone(value: str) -> str:
+    """The colour of a state's pill."""
+    return TONES.get(value, "")
+
+
+@register.filter
+def size(value: int | None) -> str:
+    """Bytes for people: 1.4 MiB."""
+    if not isinstance(value, int | float):
+        return "–"
+    number = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < BYTES_PER_STEP:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= BYTES_PER_STEP
+    return f"{number:.1f} TiB"
+
+
+@register.filter
+def ms(value: float | None) -> str:
+    """Milliseconds with a sensible number of digits."""
+    if not isinstance(value, int | float):
+        return "–"
+    return f"{value:.2f} ms" if value < 10 else f"{value:.0f} ms"
+
+
+@register.filter
+def figure(value: float | None) -> str:
+    """A count; a dash where nothing is known (which is not zero)."""
+    return f"{value:,}" if isinstance(value, int | float) else "–"
+
+
+@register.simple_tag
+def when(value: datetime | None, empty: str = "never") -> SafeString | str:
+    """A moment: exact UTC in the title; the page's script shows it in the viewer's zone."""
+    if value is None:
+        return empty
+    return format_html(
+        '<time datetime="{}" title="{} UTC" data-local>{}</time>',
+        value.isoformat(),
+        f"{value:%Y-%m-%d %H:%M:%S}",
+        f"{value:%Y-%m-%d %H:%M}",
+    )
+
+
+@register.filter
+def shape(value: list[int]) -> str:
+    """A tensor's shape; a size that varies is shown as a dash-like any."""
+    return "[" + ", ".join("any" if size == -1 else str(size) for size in value) + "]"
+
+
+@register.filter
+def pretty_json(value: Any) -> str:
+    """JSON with indentation, for showing."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@register.filter
+def measured(value: Mapping[str, Any]) -> str:
+    """A step's measurements in one line: `load_time_ms 12.3, …`."""
+    return ", ".join(f"{name} {_number(number)}" for name, number in value.items())
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+@register.simple_tag(takes_context=True)
+def nav_tab(context: Mapping[str, Any], url_name: str, label: str, name: str) -> SafeString:
+    """A tab of a model's page."""
+    url = reverse(url_name, args=[name])
+    current = format_html(' aria-current="page"') if context["request"].path == url else ""
+    return format_html('<a href="{}"{}>{}</a>', url, current, label)

@@ -1,0 +1,30 @@
+// Small helpers; text goes into the page as text, never as markup.
+export const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+export function setText(node, text) {
+  if (node && node.textContent !== text) node.textContent = text;
+}
+
+export function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === false || value === null || value === undefined) continue;
+    node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children);
+  return node;
+}
+
+export function readJson(id) {
+  const node = document.getElementById(id);
+  return node ? JSON.parse(node.textContent) : null;
+}
+
+const TONES = { ready: "ok", failed: "bad", verifying: "busy", loading: "busy", starting: "busy", draining: "warn", quarantined: "bad" };
+
+export function setState(node, value) {
+  if (!node) return;
+  setText(node, value.charAt(0).toUpperCase() + value.slice(1));
+  const tone = TONES[value] ?? "";
+  if (node.dataset.tone !== tone) node.dataset.tone = tone;
+}

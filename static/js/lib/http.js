@@ -1,0 +1,73 @@
+// Calls to our own API with the session's CSRF token; errors carry the server's words (problem details).
+export function csrfToken() {
+  const found = document.cookie.split("; ").find((pair) => pair.startsWith("dlproxy_csrf="));
+  return found ? decodeURIComponent(found.slice("dlproxy_csrf=".length)) : "";
+}
+
+export class HttpProblem extends Error {
+  constructor(status, words) {
+    super(words);
+    this.status = status;
+  }
+}
+
+// What the server said of a refusal, in words; never the raw body of a page.
+export function problemWords(status, text) {
+  try {
+    const body = JSON.parse(text);
+    const fields = Object.entries(body.errors ?? {}).map(([field, words]) => `${field}: ${flat(words)}`);
+    const words = body.detail ?? body.error ?? body.title;
+    if (fields.length) return [...new Set([words, ...fields])].filter(Boolean).join(" ");
+    if (words) return String(words);
+  } catch { /* not JSON: the generic words below */ }
+  return fallbackWords(status);
+}
+
+function flat(value) {
+  if (Array.isArray(value)) return value.map(flat).join(" ");
+  if (value && typeof value === "object") return Object.entries(value).map(([key, words]) => `${key}: ${flat(words)}`).join(" ");
+  return String(value);
+}
+
+function fallbackWords(status) {
+  if (status === 0) return "The server did not answer. Check that it runs, then try again.";
+  if (status === 401 || status === 403) return "You may not do this, or your login has ended. Log in again.";
+  if (status === 413) return "The file is larger than this server takes.";
+  return `The server answered ${status}. Try again; if it stays, see its log.`;
+}
+
+export async function getJson(url, signal) {
+  const response = await fetch(url, { headers: { Accept: "application/json" }, credentials: "same-origin", signal });
+  const text = await response.text();
+  if (!response.ok) throw new HttpProblem(response.status, problemWords(response.status, text));
+  return JSON.parse(text);
+}
+
+export async function postJson(url, bodyText) {
+  const response = await fetch(url, {
+    method: "POST",
+    credentials: "same-origin",
+    headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": csrfToken() },
+    body: bodyText,
+  });
+  return { status: response.status, headers: response.headers, text: await response.text() };
+}
+
+// Upload with progress: fetch cannot report it, XMLHttpRequest can.
+export function upload(url, form, onProgress) {
+  const request = new XMLHttpRequest();
+  const done = new Promise((resolve, reject) => {
+    request.upload.addEventListener("progress", (event) => event.lengthComputable && onProgress(event.loaded, event.total));
+    request.addEventListener("load", () => {
+      if (request.status >= 200 && request.status < 300) resolve(JSON.parse(request.responseText));
+      else reject(new HttpProblem(request.status, problemWords(request.status, request.responseText)));
+    });
+    request.addEventListener("error", () => reject(new HttpProblem(0, problemWords(0, ""))));
+    request.addEventListener("abort", () => reject(new HttpProblem(0, "Upload cancelled. Nothing was kept.")));
+  });
+  request.open("POST", url);
+  request.setRequestHeader("X-CSRFToken", csrfToken());
+  request.setRequestHeader("Accept", "application/json");
+  request.send(form);
+  return { done, abort: () => request.abort() };
+}

@@ -1,0 +1,118 @@
+// The page's one live socket: a snapshot, then differences each second with sequence numbers.
+// Rules: a gap asks for a new snapshot; a lost socket comes back with growing, jittered pauses; a hidden tab asks for nothing.
+const STALE_AFTER_MS = 4000;
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 15_000;
+const LOGGED_OUT = 4401;
+const TOO_MANY = 4429;
+
+// Pure: the state after a message, or null when a message is missing in between.
+export function apply(state, message) {
+  if (message.type === "snapshot") {
+    const { type, recent, ...rest } = message;
+    return rest;
+  }
+  if (message.type !== "delta" || !state || message.previous !== state.sequence) return null;
+  const models = { ...state.models, ...message.models };
+  for (const name of message.removed) delete models[name];
+  const next = { ...state, sequence: message.sequence, at: message.at, models };
+  for (const part of ["generation", "total", "versions", "instances", "machine"]) {
+    if (part in message) next[part] = message[part];
+  }
+  return next;
+}
+
+export function pauseBefore(attempt, chance = Math.random()) {
+  return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt) * (0.5 + chance / 2);
+}
+
+class Live extends EventTarget {
+  state = null;
+  recent = null;
+  status = "connecting";
+  reason = "";
+  lastMessageAt = null;
+  #socket = null;
+  #attempt = 0;
+  #staleTimer = 0;
+
+  start() {
+    if (this.#socket || !document.getElementById("live-status")) return;
+    document.addEventListener("visibilitychange", () => this.#visibility());
+    window.addEventListener("pagehide", () => this.#socket?.close());
+    window.addEventListener("pageshow", (event) => event.persisted && this.#open());
+    this.#open();
+  }
+
+  // Call now (when there is something) and after each second.
+  onSecond(callback) {
+    this.addEventListener("second", () => callback(this.state));
+    if (this.state) callback(this.state);
+  }
+
+  onStatus(callback) {
+    this.addEventListener("status", () => callback(this));
+    callback(this);
+  }
+
+  #open() {
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    const socket = new WebSocket(`${scheme}//${location.host}/ws/live/`);
+    this.#socket = socket;
+    socket.addEventListener("message", (event) => this.#message(JSON.parse(event.data)));
+    socket.addEventListener("close", (event) => this.#closed(socket, event.code));
+  }
+
+  #message(message) {
+    const next = apply(this.state, message);
+    if (next === null) {
+      if (message.type === "delta") this.#say("resync");
+      return;
+    }
+    if (message.type === "snapshot") this.recent = message.recent;
+    this.state = next;
+    this.#attempt = 0;
+    this.lastMessageAt = new Date();
+    clearTimeout(this.#staleTimer);
+    this.#staleTimer = setTimeout(() => this.#become("stale"), STALE_AFTER_MS);
+    this.#become("live");
+    this.dispatchEvent(new Event(message.type === "snapshot" ? "snapshot" : "delta"));
+    this.dispatchEvent(new Event("second"));
+  }
+
+  #closed(socket, code) {
+    if (socket !== this.#socket) return;
+    this.#socket = null;
+    clearTimeout(this.#staleTimer);
+    if (code === LOGGED_OUT) {
+      location.assign(`/login/?next=${encodeURIComponent(location.pathname + location.search)}`);
+      return;
+    }
+    this.reason = code === TOO_MANY ? "Too many live pages are open; close some." : "";
+    this.#become(this.lastMessageAt ? "stale" : "connecting");
+    setTimeout(() => this.#socket ?? this.#open(), pauseBefore(this.#attempt));
+    this.#attempt += 1;
+  }
+
+  #visibility() {
+    if (document.hidden) {
+      this.#say("pause");
+      clearTimeout(this.#staleTimer);
+      this.#become("paused");
+    } else if (this.#socket) {
+      this.#say("resume");
+    }
+  }
+
+  #say(type) {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ type }));
+  }
+
+  #become(status) {
+    if (status === this.status) return;
+    this.status = status;
+    this.dispatchEvent(new Event("status"));
+  }
+}
+
+export const live = new Live();

@@ -1,0 +1,96 @@
+// The overview: totals, one row a model, the machine.
+import { all, make, setState, setText } from "../lib/dom.js";
+import { bytes, count, hitRatio, ms, percent } from "../lib/format.js";
+import { live } from "../lib/live.js";
+import { sparkline } from "../lib/sparkline.js";
+
+const SPARK_SECONDS = 120;
+const FIELDS = {
+  requests: (second) => count(second.requests),
+  p50_ms: (second) => ms(second.p50_ms),
+  p99_ms: (second) => ms(second.p99_ms),
+  errors: (second) => count(second.errors),
+  rejections: (second) => count(second.rejections),
+  queue_depth: (second) => count(second.queue_depth),
+  hit: (second) => percent(hitRatio(second)),
+  instances: (second) => count(second.instances),
+};
+const rows = all("tr[data-model]").map((row) => ({
+  name: row.dataset.model,
+  version: Number(row.dataset.default) || null,
+  recent: [],
+  spark: row.querySelector("[data-field=spark]"),
+  state: row.querySelector("[data-field=state]"),
+  cells: all("td[data-field]", row),
+}));
+
+live.addEventListener("snapshot", () => {
+  const length = live.recent.total.length;
+  for (const row of rows) row.recent = [...(live.recent.models[row.name] ?? Array(length).fill(0))].slice(0, -1);
+});
+
+live.onSecond((state) => {
+  all("[data-total]").forEach((node) => setText(node, FIELDS[node.dataset.total](state.total)));
+  const versions = new Map(state.versions.map((one) => [`${one.model}/${one.version}`, one]));
+  for (const row of rows) showRow(row, state.models[row.name], versions.get(`${row.name}/${row.version}`));
+  showMachine(state.machine);
+});
+
+function showRow(row, second, version) {
+  row.recent.push(second?.requests ?? 0);
+  if (row.recent.length > SPARK_SECONDS) row.recent.shift();
+  sparkline(row.spark, row.recent);
+  if (second) row.cells.forEach((cell) => setText(cell, FIELDS[cell.dataset.field](second)));
+  if (version) {
+    setState(row.state, version.state);
+    row.state.title = version.message;
+  }
+}
+
+function meter(name, ratio) {
+  const node = document.querySelector(`[data-machine=${name}]`);
+  node.dataset.tone = ratio > 0.95 ? "bad" : ratio > 0.85 ? "warn" : "";
+  node.firstElementChild.style.transform = `scaleX(${ratio})`;
+}
+
+function showMachine(machine) {
+  setText(document.querySelector("[data-machine=cpu]"), `${Math.round(machine.cpu_percent)}%`);
+  setText(document.querySelector("[data-machine=memory]"), `${bytes(machine.memory_used_bytes)} of ${bytes(machine.memory_total_bytes)}`);
+  meter("cpu-meter", machine.cpu_percent / 100);
+  meter("memory-meter", machine.memory_used_bytes / (machine.memory_total_bytes || 1));
+  showCores(machine.per_core_percent);
+  showGpus(machine);
+}
+
+function showCores(cores) {
+  const host = document.querySelector("[data-machine=cores]");
+  while (host.children.length < cores.length) host.append(make("i", {}, make("b")));
+  cores.forEach((percentBusy, index) => {
+    host.children[index].title = `Core ${index}: ${Math.round(percentBusy)}%`;
+    host.children[index].firstElementChild.style.transform = `scaleY(${percentBusy / 100})`;
+  });
+}
+
+function showGpus(machine) {
+  const host = document.querySelector("[data-machine=gpus]");
+  if (!machine.gpus.length) {
+    const words = machine.gpu_note || "The driver reports none.";
+    if (host.dataset.note !== words) {
+      host.dataset.note = words;
+      host.replaceChildren(make("p", {}, make("strong", {}, "No GPU is used.")), make("p", { class: "muted" }, words));
+    }
+    return;
+  }
+  host.replaceChildren(...machine.gpus.map((gpu) => {
+    const figures = [
+      ["Utilisation", gpu.utilisation_percent === null ? "–" : `${gpu.utilisation_percent}%`],
+      ["Memory", gpu.memory_used_bytes === null ? "–" : `${bytes(gpu.memory_used_bytes)} of ${bytes(gpu.memory_total_bytes)}`],
+      ["Temperature", gpu.temperature_c === null ? "–" : `${gpu.temperature_c} °C`],
+      ["Power", gpu.power_w === null ? "–" : `${Math.round(gpu.power_w)} W`],
+    ];
+    const list = make("dl", { class: "figures figures--plain" }, ...figures.map(([name, value]) => make("div", { class: "figure" }, make("dt", {}, name), make("dd", {}, value))));
+    return make("div", { class: "stack stack--tight" }, make("h3", {}, `${gpu.index}: ${gpu.name}`), list);
+  }));
+}
+
+if (new URLSearchParams(location.search).has("search")) document.getElementById("model-search")?.focus();

@@ -1,0 +1,133 @@
+// Try it: a form from the signature, the JSON body as what is really sent, the answer, and the request as code.
+import { showAnswer, showRefusal } from "../lib/answer.js";
+import { all, make, readJson } from "../lib/dom.js";
+import { postJson, problemWords } from "../lib/http.js";
+import { ms } from "../lib/format.js";
+import { SIDE, drawingPad } from "../lib/pad.js";
+import { snippet } from "../lib/snippets.js";
+
+const MOST_FILLED = 1_000_000;
+const facts = readJson("facts");
+const part = (id) => document.getElementById(id);
+let fields = [];
+let language = "curl";
+if (facts) begin();
+
+function begin() {
+  part("version").addEventListener("change", build);
+  part("body").addEventListener("input", () => { part("body-words").textContent = "Edited by hand; a change in the form overwrites it."; showSnippet(); });
+  part("try-form").addEventListener("submit", (event) => { event.preventDefault(); event.stopPropagation(); send(); });
+  document.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send(); });
+  all("[data-language]").forEach((button) => button.addEventListener("click", () => {
+    language = button.dataset.language;
+    all("[data-language]").forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
+    showSnippet();
+  }));
+  build();
+}
+
+function chosen() { return facts.versions.find((one) => String(one.number) === part("version").value); }
+
+function build() {
+  fields = chosen().signature.inputs.map(makeField);
+  part("inputs").replaceChildren(...fields.map((field) => field.node));
+  if (!fields.some((field) => field.isPad)) part("body-details").open = fields.length > 2;
+  fill();
+}
+
+function makeField(tensor) {
+  return isImage(tensor.shape) && tensor.datatype !== "BYTES" ? padField(tensor) : textField(tensor);
+}
+
+// [.., 8, 8] with nothing else but ones and free sizes.
+function isImage(shape) {
+  return shape.length >= 2 && shape.at(-1) === SIDE && shape.at(-2) === SIDE && shape.slice(0, -2).every((size) => size === 1 || size === -1);
+}
+
+function label(tensor, id) {
+  return make("label", { for: id }, make("code", {}, tensor.name), make("span", { class: "muted small" }, ` ${tensor.datatype} [${tensor.shape.map((size) => (size === -1 ? "any" : size)).join(", ")}]`));
+}
+
+function padField(tensor) {
+  const pad = drawingPad(fill);
+  const id = `scale-${tensor.name}`;
+  const scale = make("select", { id }, make("option", { value: "1" }, "0 to 1"), make("option", { value: "16" }, "0 to 16"), make("option", { value: "255" }, "0 to 255"));
+  if (!tensor.datatype.startsWith("FP")) scale.value = "16";
+  scale.addEventListener("change", fill);
+  const node = make("div", { class: "field" }, make("span", { class: "label" }, label(tensor, id)), ...pad.nodes, make("div", { class: "row" }, make("label", { for: id, class: "small muted" }, "Pixel values"), scale));
+  const values = () => pad.pixels.map((value) => round((value / 16) * Number(scale.value), tensor.datatype));
+  return { node, isPad: true, tensor: () => ({ name: tensor.name, shape: tensor.shape.map((size) => (size === -1 ? 1 : size)), datatype: tensor.datatype, data: values() }) };
+}
+
+function textField(tensor) {
+  const id = `input-${tensor.name}`;
+  const shape = make("input", { id: `${id}-shape`, type: "text", inputmode: "numeric", autocomplete: "off", value: tensor.shape.map((size) => (size === -1 ? 1 : size)).join(", ") });
+  const data = make("textarea", { id, class: "mono", rows: 3, spellcheck: "false" });
+  const sizes = () => shape.value.split(/[\s,×x]+/u).filter(Boolean).map(Number);
+  const elements = () => Math.min(MOST_FILLED, sizes().reduce((product, size) => product * size, 1) || 0);
+  const fillWith = (make_one) => { data.value = Array.from({ length: elements() }, (_, index) => make_one(index)).join(", "); fill(); };
+  const makers = tensor.datatype === "BYTES" ? { Example: () => '"text"' } : {
+    Zeros: () => 0,
+    Ones: () => 1,
+    Random: () => round(Math.random() * (tensor.datatype.startsWith("FP") || tensor.datatype === "BF16" ? 1 : 10), tensor.datatype),
+    Tone: (index) => round(0.5 * Math.sin((2 * Math.PI * 440 * index) / 16_000), tensor.datatype),
+  };
+  if (elements() < 64) delete makers.Tone;
+  const buttons = Object.entries(makers).map(([name, one]) => {
+    const button = make("button", { type: "button", class: "button button--small" }, name);
+    button.addEventListener("click", () => fillWith(one));
+    return button;
+  });
+  shape.addEventListener("input", fill);
+  data.addEventListener("input", fill);
+  data.value = Array.from({ length: elements() }, () => (tensor.datatype === "BYTES" ? '"text"' : tensor.datatype === "BOOL" ? "false" : 0)).join(", ");
+  if (tensor.datatype.startsWith("INT") && elements() === 1 && /^(sr|sample_rate)$/u.test(tensor.name)) data.value = "16000";
+  const node = make("div", { class: "field" }, label(tensor, id), data, make("div", { class: "row" }, ...buttons, make("label", { class: "small muted", for: `${id}-shape` }, "Shape"), make("span", {}, shape)));
+  return { node, isPad: false, tensor: () => ({ name: tensor.name, shape: sizes(), datatype: tensor.datatype, data: parse(data.value) }) };
+}
+
+function round(value, datatype) {
+  return datatype.startsWith("FP") || datatype === "BF16" ? Number(value.toFixed(4)) : Math.round(value);
+}
+
+// "1, 2 3" or a JSON list; what is neither is sent as it stands, so that the server says what is wrong.
+function parse(text) {
+  const trimmed = text.trim();
+  for (const candidate of [trimmed.startsWith("[") ? trimmed : `[${trimmed}]`, `[${trimmed.split(/[\s,;]+/u).join(",")}]`]) {
+    try { return JSON.parse(candidate); } catch { /* the next reading */ }
+  }
+  return [trimmed];
+}
+
+function fill() {
+  part("body").value = JSON.stringify({ inputs: fields.map((field) => field.tensor()) });
+  part("body-words").textContent = "Made from the form above. What stands here is sent; edit it freely.";
+  showSnippet();
+}
+
+function path(prefix) {
+  const version = chosen();
+  const name = encodeURIComponent(facts.model);
+  return version.is_default ? `${prefix}/models/${name}/infer` : `${prefix}/models/${name}/versions/${version.number}/infer`;
+}
+
+function showSnippet() {
+  part("snippet").textContent = snippet(language, `${facts.inference_url}${path("/v2")}`, part("body").value);
+}
+
+async function send() {
+  const button = part("send");
+  if (button.disabled) return;
+  button.disabled = true;
+  const began = performance.now();
+  try {
+    const answer = await postJson(path("/api/v1"), part("body").value);
+    part("latency").textContent = `${ms(performance.now() - began)} in this browser`;
+    if (answer.status === 200) showAnswer(part("answer"), JSON.parse(answer.text), answer.text);
+    else showRefusal(part("answer"), answer.status, problemWords(answer.status, answer.text));
+  } catch (error) {
+    showRefusal(part("answer"), 0, error instanceof TypeError ? problemWords(0, "") : error.message);
+  } finally {
+    button.disabled = false;
+  }
+}

@@ -1,0 +1,128 @@
+// On every page: theme, menu, local times, copying, confirmation, shortcuts, and the live status.
+import { all, setText } from "./lib/dom.js";
+import { clock, localTime } from "./lib/format.js";
+import { csrfToken } from "./lib/http.js";
+import { live } from "./lib/live.js";
+
+const root = document.documentElement;
+
+function theme() {
+  const mark = () => all("[data-theme-choice]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.themeChoice === root.dataset.theme)));
+  const changed = () => document.dispatchEvent(new Event("themechange"));
+  all("[data-theme-choice]").forEach((button) => button.addEventListener("click", () => {
+    root.dataset.theme = button.dataset.themeChoice;
+    document.cookie = `dlproxy_theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=lax`;
+    mark();
+    changed();
+  }));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
+  mark();
+}
+
+function menu() {
+  const button = document.getElementById("menu-button");
+  const side = document.getElementById("side");
+  button?.addEventListener("click", () => {
+    const open = side.toggleAttribute("data-open");
+    button.setAttribute("aria-expanded", String(open));
+  });
+}
+
+export function localTimes(within = document) {
+  all("time[data-local]", within).forEach((node) => setText(node, localTime(new Date(node.dateTime))));
+}
+
+async function copy(button) {
+  const source = document.getElementById(button.dataset.copy);
+  await navigator.clipboard.writeText(source.textContent);
+  const before = button.textContent;
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = before; }, 1500);
+}
+
+// Forms with data-confirm ask first; with data-typed, the words have to be typed.
+let confirmed = null;
+function confirmation(form) {
+  const dialog = document.getElementById("confirm-dialog");
+  const typed = form.dataset.typed ?? "";
+  const input = dialog.querySelector("#confirm-input");
+  const go = dialog.querySelector("#confirm-go");
+  setText(dialog.querySelector("#confirm-title"), form.dataset.confirm);
+  setText(dialog.querySelector("#confirm-words"), form.dataset.words ?? "");
+  setText(dialog.querySelector("#confirm-expected"), typed);
+  dialog.querySelector("#confirm-typing").hidden = !typed;
+  setText(go, form.dataset.go ?? "Go on");
+  input.value = "";
+  const check = () => { go.disabled = input.value.trim() !== typed; };
+  input.oninput = check;
+  check();
+  dialog.returnValue = "cancel";
+  dialog.onclose = () => {
+    if (dialog.returnValue !== "confirm" || (typed && input.value.trim() !== typed)) return;
+    confirmed = form;
+    form.requestSubmit();
+  };
+  dialog.showModal();
+  (typed ? input : go).focus();
+}
+
+function submits(event) {
+  const form = event.target;
+  if (form.dataset.confirm && confirmed !== form) {
+    event.preventDefault();
+    confirmation(form);
+    return;
+  }
+  confirmed = null;
+  if (form.method === "post") {
+    const button = event.submitter ?? form.querySelector("button:not([type=button])");
+    if (button) setTimeout(() => { button.disabled = true; button.dataset.busy = ""; });
+  }
+}
+
+function shortcuts(event) {
+  const typing = event.target.closest?.("input, textarea, select, [contenteditable], [data-own-keys]");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.key === "/") {
+    event.preventDefault();
+    const search = document.getElementById("model-search");
+    if (search) search.focus();
+    else location.assign("/?search");
+  } else if (event.key === "?") {
+    document.getElementById("shortcuts-dialog").showModal();
+  } else if (event.key === "g") {
+    location.assign("/");
+  } else if (event.key === "n") {
+    location.assign("/models/new");
+  }
+}
+
+function liveStatus() {
+  const node = document.getElementById("live-status");
+  if (!node) return;
+  live.onStatus(({ status, reason, lastMessageAt }) => {
+    const since = lastMessageAt ? clock(lastMessageAt) : "";
+    const words = { connecting: "Connecting", live: "Live", paused: "Paused", stale: `Stale since ${since}` }[status];
+    node.dataset.status = status;
+    setText(node, reason || words);
+    all("[data-live]").forEach((part) => part.classList.toggle("stale-data", status === "stale"));
+    all("[data-stale-words]").forEach((part) => { part.hidden = status !== "stale"; setText(part, `Stale since ${since}; reconnecting.`); });
+  });
+  live.start();
+}
+
+document.addEventListener("click", (event) => {
+  const dismiss = event.target.closest("[data-dismiss]");
+  if (dismiss) dismiss.closest(".notice").remove();
+  const copied = event.target.closest("[data-copy]");
+  if (copied) copy(copied);
+});
+document.addEventListener("submit", submits);
+document.addEventListener("keydown", shortcuts);
+document.addEventListener("htmx:configRequest", (event) => { event.detail.headers["X-CSRFToken"] = csrfToken(); });
+document.addEventListener("htmx:afterSwap", (event) => localTimes(event.target));
+window.addEventListener("pageshow", () => all("button[data-busy]").forEach((button) => { button.disabled = false; delete button.dataset.busy; }));
+theme();
+menu();
+localTimes();
+liveStatus();
