@@ -25,7 +25,7 @@ DLPROXY_MIN_FREE_BYTES = environment.whole_number("DLPROXY_MIN_FREE_BYTES", 32 *
 DLPROXY_KEEP_SECONDS_H = environment.whole_number("DLPROXY_KEEP_SECONDS_H", 2, 1, 168)
 DLPROXY_KEEP_MINUTES_D = environment.whole_number("DLPROXY_KEEP_MINUTES_D", 14, 1, 400)
 DLPROXY_ARTIFACTS_DIR = DLPROXY_HOME / "artifacts"
-DLPROXY_HOME.mkdir(parents=True, exist_ok=True)
+DLPROXY_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds password hashes and keys
 (DLPROXY_ARTIFACTS_DIR / "incoming").mkdir(parents=True, exist_ok=True)
 FILE_UPLOAD_TEMP_DIR = DLPROXY_ARTIFACTS_DIR / "incoming"
 

@@ -129,7 +129,7 @@ def broker(home: Path, redis_url: str) -> dict[str, Any]:
     for folder in (queue, control):
         folder.mkdir(parents=True, exist_ok=True)
     return {
-        "url": "embedded://",
+        "url": "embedded://localhost",
         "options": {
             "data_folder_in": str(queue),
             "data_folder_out": str(queue),

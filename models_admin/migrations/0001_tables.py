@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
             name='Model',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=128, unique=True, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$', 'Use 1 to 128 letters, digits, dots, hyphens or underscores; begin and end with a letter or digit.')])),
+                ('name', models.CharField(max_length=128, unique=True, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?\\Z', 'Use 1 to 128 letters, digits, dots, hyphens or underscores; begin and end with a letter or digit.')])),
                 ('description', models.TextField(blank=True, max_length=4000)),
                 ('loaded', models.BooleanField(default=True, help_text='Whether instances of the default version are wanted. Off frees their memory.')),
                 ('revision', models.PositiveBigIntegerField(default=1)),
@@ -172,7 +172,7 @@ class Migration(migrations.Migration):
                 ('size_bytes', models.PositiveBigIntegerField()),
                 ('format', models.CharField(choices=[('torchscript', 'TorchScript'), ('exported', 'torch.export (.pt2)'), ('safetensors', 'safetensors'), ('onnx', 'ONNX')], max_length=16)),
                 ('original_filename', models.CharField(blank=True, max_length=255)),
-                ('options', models.JSONField(blank=True, default=dict, help_text='Strings for the backend: method, reset_method, architecture.')),
+                ('options', models.JSONField(blank=True, default=dict, help_text='Strings for the backend: method, reset_method, architecture, sample.')),
                 ('declared_signature', models.JSONField(blank=True, null=True)),
                 ('signature', models.JSONField(blank=True, null=True)),
                 ('batchable', models.BooleanField(default=True, help_text='Rows of several requests may share one execution.')),

@@ -8,8 +8,9 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 MODEL_NAME_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$"
+# `\Z`, since `$` would let a trailing newline pass.
 validate_model_name = RegexValidator(
-    MODEL_NAME_PATTERN,
+    MODEL_NAME_PATTERN.removesuffix("$") + r"\Z",
     "Use 1 to 128 letters, digits, dots, hyphens or underscores; begin and end with a letter or digit.",
 )
 
@@ -70,7 +71,7 @@ class ModelVersion(models.Model):
     format = models.CharField(max_length=16, choices=ArtifactFormat.choices)
     original_filename = models.CharField(max_length=255, blank=True)
     options = models.JSONField(
-        default=dict, blank=True, help_text="Strings for the backend: method, reset_method, architecture."
+        default=dict, blank=True, help_text="Strings for the backend: method, reset_method, architecture, sample."
     )
     declared_signature = models.JSONField(null=True, blank=True)
     signature = models.JSONField(null=True, blank=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -13,7 +14,8 @@ MAX_DIMS = 16
 MAX_NAME_CHARACTERS = 256
 MAX_DIMENSION = 2**31 - 1
 MAX_OPTION_CHARACTERS = 16_384
-OPTION_NAMES = ("method", "reset_method", "architecture")
+OPTION_NAMES = ("method", "reset_method", "architecture", "sample")
+JSON_OPTIONS = frozenset({"architecture", "sample"})
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
@@ -29,7 +31,7 @@ def check_signature(value: Any, *, batchable: bool) -> dict[str, list[dict[str, 
 
 
 def check_options(value: Any) -> dict[str, str]:
-    """Backend options: known names, short strings; methods are identifiers."""
+    """Backend options: known names, short strings; methods are identifiers, the others JSON objects."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -39,7 +41,9 @@ def check_options(value: Any) -> dict[str, str]:
             raise Invalid(f"options: {name!r:.60} is unknown; known are {', '.join(OPTION_NAMES)}.", field="options")
         if not isinstance(text, str) or not 0 < len(text) <= MAX_OPTION_CHARACTERS:
             raise Invalid(f"options.{name}: a string of at most {MAX_OPTION_CHARACTERS} characters.", field="options")
-        if name != "architecture" and not IDENTIFIER.fullmatch(text):
+        if name in JSON_OPTIONS:
+            _check_json(name, text)
+        elif not IDENTIFIER.fullmatch(text):
             raise Invalid(f"options.{name}: the name of a method is needed.", field="options")
     return dict(value)
 
@@ -56,6 +60,15 @@ def check_flags(*, batchable: bool, stateful: bool, cacheable: bool, options: di
             "request sees another's state.",
             field="options",
         )
+
+
+def _check_json(name: str, text: str) -> None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise Invalid(f"options.{name}: a JSON object, given as a string, is needed.", field="options")
 
 
 def _check_side(side: str, tensors: Any, *, batchable: bool) -> list[dict[str, Any]]:

@@ -23,6 +23,12 @@ SILERO_SIGNATURE = {
     ],
     "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [1, -1]}],
 }
+SILERO_OPTIONS = {
+    "method": "audio_forward",
+    "reset_method": "reset_states",
+    # The model takes 8,000 or 16,000 samples a second only, in windows of 512.
+    "sample": '{"x": {"shape": [1, 1536], "fill": 0.01}, "sr": {"fill": 16000}}',
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ def demo_versions(trained: Path, signature: dict[str, Any]) -> list[DemoVersion]
                 silero,
                 "As the package silero-vad ships it (TorchScript, MIT licence).",
                 declared_signature=SILERO_SIGNATURE,
-                options={"method": "audio_forward", "reset_method": "reset_states"},
+                options=SILERO_OPTIONS,
                 stateful=True,
             )
         )
