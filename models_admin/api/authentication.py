@@ -8,10 +8,12 @@ that carries a Bearer header is judged by it alone: a bad key never falls back t
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.db import OperationalError
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
@@ -20,10 +22,14 @@ from rest_framework import authentication, exceptions
 
 from models_admin.models import ApiKey
 from models_admin.models.access import KeyScope
+from models_admin.services import keys
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
+log = logging.getLogger(__name__)
+
+USE_NOTED_EACH = timedelta(minutes=1)
 SCHEME = "bearer"
 REFUSED = "This API key is unknown, expired or revoked."
 
@@ -61,6 +67,7 @@ class KeyAuthentication(authentication.BaseAuthentication):
         key = find_key(secret.strip())
         if key is None:
             raise exceptions.AuthenticationFailed(REFUSED)
+        _note_use(key)
         return KeyIdentity(key), key
 
     def authenticate_header(self, request: Request) -> str:
@@ -79,6 +86,17 @@ def find_key(secret: str) -> ApiKey | None:
     return key
 
 
+def _note_use(key: ApiKey) -> None:
+    """Remember the use once a minute. A database that cannot be written now is no reason to refuse a read."""
+    now = timezone.now()
+    if key.last_used_at is not None and now - key.last_used_at < USE_NOTED_EACH:
+        return
+    try:
+        keys.note_use(key=key, at=now)
+    except OperationalError as error:
+        log.warning("the use of key %s could not be noted: %s", key.pk, error)
+
+
 class SessionWithToken(authentication.SessionAuthentication):
     """A dashboard session. Changes need the CSRF token in the `X-CSRFToken` header.
 
@@ -93,12 +111,19 @@ class SessionWithToken(authentication.SessionAuthentication):
         if not parsed_before:
             http_request._post, http_request._files = QueryDict(), MultiValueDict()
         try:
-            super().enforce_csrf(request)
-        except DjangoPermissionDenied as error:  # pragma: no cover - DRF raises its own
-            raise exceptions.PermissionDenied(str(error)) from error
+            check = authentication.CSRFCheck(_no_response)
+            check.process_request(http_request)
+            reason = check.process_view(http_request, _no_response, (), {})
         finally:
             if not parsed_before:
                 del http_request._post, http_request._files
+        if reason:
+            raise exceptions.PermissionDenied(f"CSRF check failed: {reason}", code="csrf_failed")
+
+
+def _no_response(request: HttpRequest) -> Any:
+    """The view that the check stands before: none, only the verdict is wanted."""
+    del request
 
 
 class KeyScheme(OpenApiAuthenticationExtension):

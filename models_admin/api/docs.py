@@ -12,6 +12,7 @@ from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
 from models_admin.api.authentication import KeyAuthentication, SessionWithToken
@@ -32,6 +33,7 @@ SWAGGER_CSP = {
 class SchemaView(SpectacularJSONAPIView):
     """The OpenAPI document as JSON."""
 
+    http_method_names = ("get", "head")
     authentication_classes = (KeyAuthentication, SessionWithToken)
     permission_classes = (AnyCaller,)
 
@@ -40,6 +42,7 @@ class SchemaView(SpectacularJSONAPIView):
 class DocsView(SpectacularSwaggerSplitView):
     """Swagger UI for people who are logged in; others are sent to the login page."""
 
+    http_method_names = ("get", "head")
     authentication_classes = (SessionWithToken,)
     permission_classes = (AnyCaller,)
     url_name = "api:schema"
@@ -53,7 +56,9 @@ class DocsView(SpectacularSwaggerSplitView):
         """A redirect for strangers."""
         if isinstance(exc, _LoginNeeded):
             return redirect(f"{settings.LOGIN_URL}?next={quote(exc.path)}")
-        return super().handle_exception(exc)
+        response = super().handle_exception(exc)
+        self.request.accepted_renderer, self.request.accepted_media_type = JSONRenderer(), "application/json"
+        return response
 
 
 class _LoginNeeded(Exception):

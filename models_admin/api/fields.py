@@ -38,6 +38,16 @@ class StrictSerializer(serializers.Serializer[Any]):
         return ", ".join(name for name, field in self.fields.items() if not field.read_only) or "none"
 
 
+class Text(serializers.CharField):
+    """A JSON string; a number is not taken for its digits."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """The text."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
 class WholeNumber(serializers.IntegerField):
     """A JSON whole number. `1.5`, `"3"`, `true` and `1e3` are refused rather than converted."""
 

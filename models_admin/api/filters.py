@@ -24,6 +24,11 @@ def ordering(*names: str) -> filters.OrderingFilter:
     return filters.OrderingFilter(fields=[(name, name) for name in names], help_text="A leading - reverses.")
 
 
+def true_or_false() -> filters.TypedChoiceFilter:
+    """`?loaded=true`; another word is refused rather than ignored."""
+    return filters.TypedChoiceFilter(choices=[("true", "true"), ("false", "false")], coerce=lambda word: word == "true")
+
+
 def since(field: str = "at") -> filters.IsoDateTimeFilter:
     """`?since=2026-01-31T12:00:00Z`."""
     return filters.IsoDateTimeFilter(field_name=field, lookup_expr="gte", help_text="ISO 8601, inclusive.")

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from models_admin.api.base import ListView
-from models_admin.api.openapi import problems
+from models_admin.api.openapi import listed
 from models_admin.api.permissions import ReadOrStaff
 from proxy import gateway
 from proxy.core.errors import NotReady, Reason
@@ -51,7 +51,7 @@ class InstanceListView(ListView):
             OpenApiParameter("model", OpenApiTypes.STR, description="Only this model's."),
             OpenApiParameter("state", OpenApiTypes.STR, description="Only those in this state."),
         ],
-        responses={200: InstanceSerializer(many=True), **problems(400, 503)},
+        responses=listed(InstanceSerializer, 400, 503),
     )
     def get(self, request: Request) -> Response:
         """Instance processes of this node, at most a second old. 503 where no data plane runs."""

@@ -15,11 +15,11 @@ from rest_framework.response import Response
 
 from models_admin import selectors
 from models_admin.api.base import ApiView, ListView, deleted, validated
-from models_admin.api.fields import StrictSerializer, TrueOrFalse
+from models_admin.api.fields import StrictSerializer, Text, TrueOrFalse
 from models_admin.api.filters import StrictFilterSet, ordering
 from models_admin.api.identity import actor_of
 from models_admin.api.lookups import find_key
-from models_admin.api.openapi import problems
+from models_admin.api.openapi import listed, problems
 from models_admin.api.permissions import ReadOrStaff
 from models_admin.models import ApiKey, Model
 from models_admin.models.access import KeyScope
@@ -66,11 +66,11 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
 class NewKeySerializer(StrictSerializer):
     """What a new key may do."""
 
-    name = serializers.CharField(max_length=100)
+    name = Text(max_length=100)
     scope = serializers.ChoiceField(choices=KeyScope.choices, default=KeyScope.INFERENCE.value)
     all_models = TrueOrFalse(required=False, help_text="Default: true unless `models` is given.")
     models = serializers.ListField(
-        child=serializers.CharField(max_length=128), required=False, max_length=MAX_MODELS, help_text="Names."
+        child=Text(max_length=128), required=False, max_length=MAX_MODELS, help_text="Names."
     )
     may_upload_code = TrueOrFalse(default=False)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
@@ -132,7 +132,7 @@ class KeyListView(ListView):
         operation_id="listKeys",
         summary="List API keys",
         tags=TAGS,
-        responses={200: KeySerializer(many=True), **problems(400)},
+        responses=listed(KeySerializer, 400),
     )
     def get(self, request: Request) -> Response:
         """Keys, newest first, without their secrets."""

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from models_admin import selectors
 from models_admin.api.base import ListView
 from models_admin.api.filters import StrictFilterSet, ordering, since, until
-from models_admin.api.openapi import problems
+from models_admin.api.openapi import listed
 from models_admin.api.permissions import ReadOrStaff
 from models_admin.models import AuditEvent, Decision
 
@@ -75,7 +75,7 @@ class DecisionListView(ListView):
         operation_id="listDecisions",
         summary="List decisions",
         tags=["decisions"],
-        responses={200: DecisionSerializer(many=True), **problems(400)},
+        responses=listed(DecisionSerializer, 400),
     )
     def get(self, request: Request) -> Response:
         """Decisions of the control loop and of operators, newest first."""
@@ -126,7 +126,7 @@ class AuditListView(ListView):
         operation_id="listAuditEvents",
         summary="List audit events",
         tags=["audit"],
-        responses={200: AuditEventSerializer(many=True), **problems(400)},
+        responses=listed(AuditEventSerializer, 400),
     )
     def get(self, request: Request) -> Response:
         """Events, newest first."""
@@ -155,7 +155,7 @@ class NodeListView(ListView):
         operation_id="listNodes",
         summary="List the system's parts",
         tags=["nodes"],
-        responses={200: NodeSerializer(many=True), **problems(400)},
+        responses=listed(NodeSerializer, 400),
     )
     def get(self, request: Request) -> Response:
         """Heartbeats of the web process, the Celery worker and beat."""

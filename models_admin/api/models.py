@@ -7,19 +7,19 @@ from typing import Any
 from django.db.models import QuerySet
 from django.urls import reverse
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from models_admin import selectors
 from models_admin.api.base import ApiView, ListView, deleted, shown, validated
-from models_admin.api.fields import StrictSerializer, WholeNumber
-from models_admin.api.filters import StrictFilterSet, ordering
+from models_admin.api.fields import StrictSerializer, Text, WholeNumber
+from models_admin.api.filters import StrictFilterSet, ordering, true_or_false
 from models_admin.api.identity import actor_of
 from models_admin.api.live import LiveModelField
 from models_admin.api.lookups import find_model
-from models_admin.api.openapi import ETAG, IF_MATCH, problems
+from models_admin.api.openapi import ETAG, IF_MATCH, listed, problems
 from models_admin.api.permissions import ReadOrStaff
 from models_admin.api.preconditions import expected_revision
 from models_admin.models import Model
@@ -60,16 +60,14 @@ class ModelSerializer(serializers.ModelSerializer[Model]):
 class NewModelSerializer(StrictSerializer):
     """What a new model needs."""
 
-    name = serializers.CharField(
-        max_length=128, trim_whitespace=False, validators=[validate_model_name], help_text=MODEL_NAME_PATTERN
-    )
-    description = serializers.CharField(max_length=MAX_DESCRIPTION_CHARACTERS, allow_blank=True, default="")
+    name = Text(max_length=128, trim_whitespace=False, validators=[validate_model_name], help_text=MODEL_NAME_PATTERN)
+    description = Text(max_length=MAX_DESCRIPTION_CHARACTERS, allow_blank=True, default="")
 
 
 class ModelChangeSerializer(StrictSerializer):
     """What may change of a model."""
 
-    description = serializers.CharField(max_length=MAX_DESCRIPTION_CHARACTERS, allow_blank=True, required=False)
+    description = Text(max_length=MAX_DESCRIPTION_CHARACTERS, allow_blank=True, required=False)
 
 
 class InstanceCountSerializer(StrictSerializer):
@@ -82,7 +80,7 @@ class ModelFilter(StrictFilterSet):
     """Narrows the list of models."""
 
     name = filters.CharFilter(lookup_expr="icontains", help_text="Part of the name.")
-    loaded = filters.BooleanFilter(help_text="true or false.")
+    loaded = true_or_false()
     ordering = ordering("name", "created_at", "updated_at")
 
     class Meta:
@@ -90,14 +88,6 @@ class ModelFilter(StrictFilterSet):
         fields: tuple[str, ...] = ()
 
 
-@extend_schema_view(
-    get=extend_schema(
-        operation_id="listModels",
-        summary="List models",
-        tags=TAGS,
-        responses={**problems(400), 200: ModelSerializer(many=True)},
-    ),
-)
 class ModelListView(ListView):
     """Models, and making one."""
 
@@ -110,6 +100,12 @@ class ModelListView(ListView):
         """Every model."""
         return selectors.models_overview()
 
+    @extend_schema(
+        operation_id="listModels",
+        summary="List models",
+        tags=TAGS,
+        responses=listed(ModelSerializer, 400),
+    )
     def get(self, request: Request) -> Response:
         """Models by name, each with its live state."""
         del request

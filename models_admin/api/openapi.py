@@ -51,6 +51,11 @@ def problems(*statuses: int) -> dict[Any, Any]:
     }
 
 
+def listed(serializer: type[serializers.BaseSerializer[Any]], *statuses: int) -> dict[Any, Any]:
+    """Entries of a list. Each key names its media type: drf-spectacular takes the smallest as the main one."""
+    return {(200, "application/json"): serializer(many=True), **problems(*statuses)}
+
+
 IF_MATCH = OpenApiParameter(
     "If-Match",
     OpenApiTypes.STR,

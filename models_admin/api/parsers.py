@@ -9,10 +9,11 @@ import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.conf import settings
-from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
+from django.utils.datastructures import MultiValueDict
+from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import ParseError, ValidationError
-from rest_framework.parsers import BaseParser, MultiPartParser
+from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
 
 from models_admin.services.errors import TooLarge
 from proxy.core.units import BYTES_PER_MIB
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import IO
 
-    from django.http import QueryDict
-
 # The largest administrative body is a key with a long list of models.
 MAX_JSON_BYTES = BYTES_PER_MIB
 # As the inference port's own bound (proxy.protocol.limits), which the data plane applies again to what it parses.
 MAX_INFERENCE_BYTES = 64 * BYTES_PER_MIB
+# Room for the longest boundary that Django takes (201 characters) and a short epilogue.
+TAIL_BYTES = 512
 
 
 class BoundedJSONParser(BaseParser):
@@ -78,30 +79,56 @@ class BoundedFileHandler(TemporaryFileUploadHandler):
         super().receive_data_chunk(raw_data, start)
 
 
-class UploadParser(MultiPartParser):
-    """A multipart form whose files go to disk in chunks."""
+class _Tail:
+    """The body's stream, remembering its last bytes."""
 
-    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.last = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Read through."""
+        data = self._stream.read(size)
+        self.last = (self.last + data)[-TAIL_BYTES:]
+        return data
+
+
+class UploadParser(MultiPartParser):
+    """A multipart form whose files go to disk in chunks. One that ends early is refused, not taken for whole."""
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> DataAndFiles:
         """Fields and files."""
         request = parser_context["request"]
-        request.upload_handlers = [BoundedFileHandler(request._request)]
-        return super().parse(stream, media_type, parser_context)
+        handler = BoundedFileHandler(request._request)
+        request.upload_handlers = [handler]
+        tail = _Tail(stream)
+        try:
+            form = super().parse(tail, media_type, parser_context)
+            _check_end(form, tail.last, media_type or "")
+        except BaseException:
+            handler.upload_interrupted()
+            raise
+        return form
 
 
-def form_values(form: QueryDict, files: Mapping[str, Any]) -> dict[str, Any]:
-    """A form as one value a name (files included); ValidationError for a name that is given twice."""
-    values: dict[str, Any] = {}
-    repeated = {}
-    for name, given in [*form.lists(), *((name, files.getlist(name)) for name in files)]:  # type: ignore[attr-defined]
-        if len(given) != 1 or name in values:
-            repeated[name] = ["Give this field once."]
-        values[name] = given[0] if given else ""
+def _check_end(form: DataAndFiles, last: bytes, media_type: str) -> None:
+    boundary = parse_header_parameters(media_type)[1].get("boundary", "")
+    if f"--{boundary}--".encode("latin-1") in last:
+        return
+    for _, files in form.files.lists():
+        for file in files:
+            file.close()
+    raise ParseError("The multipart body ends before its closing boundary.")
+
+
+def form_values(form: Any) -> dict[str, Any]:
+    """A form, its files included, as one value a name; ValidationError for a name that is given twice."""
+    if not isinstance(form, MultiValueDict):
+        return dict(form)
+    repeated = {name: ["Give this field once."] for name, given in form.lists() if len(given) != 1}
     if repeated:
-        for given in files.values():
-            if isinstance(given, UploadedFile):
-                given.close()
         raise ValidationError(repeated)
-    return values
+    return dict(form.items())
 
 
 def read_bounded(stream: IO[bytes], limit_bytes: int) -> bytes:

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from django.core import exceptions as django_exceptions
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 BUSY_RETRY_S = 1
+MAX_ERRORS = 100
+MAX_TEXT_CHARACTERS = 300
 INVALID = "The request holds fields that cannot be accepted."
 
 
@@ -105,7 +108,7 @@ def _of_rest_framework(error: exceptions.APIException) -> Problem:
         errors = flatten(error.detail)
         return Problem(error.status_code, "invalid", _first(errors), errors, headers)
     code = error.detail.code if isinstance(error.detail, exceptions.ErrorDetail) else error.default_code
-    return Problem(error.status_code, str(code), str(error.detail), headers=headers)
+    return Problem(error.status_code, str(code), _short(str(error.detail)), headers=headers)
 
 
 def _of_django(error: Exception) -> Problem | None:
@@ -136,9 +139,14 @@ def _of_django(error: Exception) -> Problem | None:
 def flatten(detail: Any) -> dict[str, list[str]]:
     """DRF's nested error detail as {path: messages}; errors of the whole body stand under the empty path."""
     errors: dict[str, list[str]] = {}
-    for path, message in _walk(detail, ""):
-        errors.setdefault(path, []).append(message)
+    for path, message in islice(_walk(detail, ""), MAX_ERRORS):
+        errors.setdefault(_short(path), []).append(_short(message))
     return errors
+
+
+def _short(text: str) -> str:
+    """Messages repeat what the client sent; an answer is not to grow with it."""
+    return text if len(text) <= MAX_TEXT_CHARACTERS else text[: MAX_TEXT_CHARACTERS - 1] + "…"
 
 
 def _walk(detail: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ class ArtifactField(serializers.FileField):
     """The artifact."""
 
 
-@extend_schema_field({"type": "string", "enum": ["true", "false"]})
+@extend_schema_field(OpenApiTypes.BOOL)
 class FormFlag(FormTrueOrFalse):
     """A flag of the form."""
 

@@ -10,17 +10,17 @@ from django.db.models import QuerySet
 from django.urls import reverse
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status
+from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from models_admin import selectors
 from models_admin.api.base import ApiView, ListView, deleted, shown, validated
-from models_admin.api.fields import StrictSerializer, TrueOrFalse
+from models_admin.api.fields import StrictSerializer, Text, TrueOrFalse
 from models_admin.api.filters import StrictFilterSet, ordering
 from models_admin.api.identity import actor_of
 from models_admin.api.lookups import find_model, find_version
-from models_admin.api.openapi import ETAG, IF_MATCH, problems
+from models_admin.api.openapi import ETAG, IF_MATCH, listed, problems
 from models_admin.api.parsers import BoundedJSONParser, UploadParser, form_values
 from models_admin.api.permissions import ReadOrStaff
 from models_admin.api.preconditions import expected_revision
@@ -37,7 +37,7 @@ MAX_NOTES_CHARACTERS = 4_000
 class VersionChangeSerializer(StrictSerializer):
     """What may change of a version; its artifact and how it is run never do."""
 
-    notes = serializers.CharField(max_length=MAX_NOTES_CHARACTERS, allow_blank=True, required=False)
+    notes = Text(max_length=MAX_NOTES_CHARACTERS, allow_blank=True, required=False)
     keep_loaded = TrueOrFalse(required=False, help_text="Keep one instance even when not the default version.")
 
 
@@ -70,7 +70,7 @@ class VersionListView(ListView):
         operation_id="listVersions",
         summary="List a model's versions",
         tags=TAGS,
-        responses={200: VersionSerializer(many=True), **problems(400, 404)},
+        responses=listed(VersionSerializer, 400, 404),
     )
     def get(self, request: Request, name: str) -> Response:
         """Versions, newest first."""
@@ -92,7 +92,7 @@ class VersionListView(ListView):
         in `ready` or `failed` with the reason; the first ready version becomes the default one.
         """
         model = find_model(name)
-        values = validated(UploadSerializer(data=form_values(request.data, request.FILES)))
+        values = validated(UploadSerializer(data=form_values(request.data)))
         version = services.create_version(actor=actor_of(request), model=model, **values)
         location = reverse("api:version", kwargs={"name": name, "number": version.number})
         return version_answer(name, version.number, status.HTTP_201_CREATED, location)

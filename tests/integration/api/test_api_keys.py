@@ -1,0 +1,103 @@
+"""API keys over the API: made once, shown once, ended for good."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+import pytest
+from api_cast import Caller, Maker
+from django.utils import timezone
+
+from models_admin.models import ApiKey, AuditEvent, Model
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_key_is_made_and_its_secret_shown_once(staff: Caller) -> None:
+    made = staff("POST", "/keys", {"name": "app"})
+    assert made.status_code == 201
+    body = made.json()
+    secret = body.pop("secret")
+    assert secret.startswith("dlp_")
+    assert (body["scope"], body["all_models"], body["state"], body["created_by"]) == (
+        "inference",
+        True,
+        "active",
+        "ann",
+    )
+    key = ApiKey.objects.get()
+    assert key.digest == hashlib.sha256(secret.encode()).hexdigest()
+    assert made.headers["Location"] == f"/api/v1/keys/{key.pk}"
+    assert staff("GET", f"/keys/{key.pk}").json() == body
+    for answer in (staff("GET", "/keys"), staff("GET", f"/keys/{key.pk}"), staff("GET", "/audit")):
+        assert secret not in answer.content.decode()
+        assert key.digest not in answer.content.decode()
+
+
+def test_a_key_may_be_held_to_some_models(staff: Caller, digits: Model, maker: Maker) -> None:
+    maker.model("other")
+    body = staff("POST", "/keys", {"name": "app", "models": ["digits"]}).json()
+    assert (body["all_models"], body["models"]) == (False, ["digits"])
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "x" * 101}, "name"),
+        ({"name": "x", "scope": "root"}, "scope"),
+        ({"name": "x", "models": ["nothing"]}, "models"),
+        ({"name": "x", "models": "digits"}, "models"),
+        ({"name": "x", "models": ["digits"], "all_models": True}, "models"),
+        ({"name": "x", "all_models": False}, "models"),
+        ({"name": "x", "scope": "admin", "models": ["digits"]}, "all_models"),
+        ({"name": "x", "may_upload_code": True}, "may_upload_code"),
+        ({"name": "x", "expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),
+        ({"name": "x", "expires_at": "soon"}, "expires_at"),
+        ({"name": "x", "digest": "0" * 64}, "digest"),
+        ({"name": "x", "secret": "dlp_mine"}, "secret"),
+        ({"name": "x", "created_by": "vera"}, "created_by"),
+    ],
+)
+def test_a_bad_field_is_named(body: dict[str, object], field: str, staff: Caller, digits: Model) -> None:
+    answer = staff("POST", "/keys", body)
+    assert answer.status_code == 400, answer.content
+    assert next(iter(answer.json()["errors"])).split("[")[0] == field
+    assert not ApiKey.objects.exists()
+
+
+def test_nobody_gives_a_right_that_they_lack(admin: Caller) -> None:
+    answer = admin("POST", "/keys", {"name": "strong", "scope": "admin", "may_upload_code": True})
+    assert (answer.status_code, list(answer.json()["errors"])) == (403, ["may_upload_code"])
+
+
+def test_a_revoked_key_stays_in_the_list_and_opens_nothing(staff: Caller) -> None:
+    made = staff("POST", "/keys", {"name": "ci", "scope": "admin"}).json()
+    robot = Caller(secret=made["secret"])
+    assert robot("GET", "/models").status_code == 200
+    assert staff("DELETE", f"/keys/{made['id']}").status_code == 204
+    assert staff("DELETE", f"/keys/{made['id']}").status_code == 204
+    assert robot("GET", "/models").status_code == 401
+    assert staff("GET", f"/keys/{made['id']}").json()["state"] == "revoked"
+    assert AuditEvent.objects.filter(action="key.revoke").count() == 1
+
+
+def test_keys_are_filtered_by_state(staff: Caller) -> None:
+    for name in ("active", "expired", "revoked"):
+        staff("POST", "/keys", {"name": name})
+    past = timezone.now() - timedelta(days=1)
+    ApiKey.objects.filter(name="expired").update(expires_at=past)
+    ApiKey.objects.filter(name="revoked").update(revoked_at=past)
+    for state in ("active", "expired", "revoked"):
+        found = staff("GET", f"/keys?state={state}").json()["results"]
+        assert [(key["name"], key["state"]) for key in found] == [(state, state)]
+
+
+def test_use_of_a_key_is_remembered_at_most_once_a_minute(admin: Caller, admin_key: tuple[ApiKey, str]) -> None:
+    admin("GET", "/models")
+    first = ApiKey.objects.get(pk=admin_key[0].pk).last_used_at
+    assert first is not None
+    admin("GET", "/models")
+    assert ApiKey.objects.get(pk=admin_key[0].pk).last_used_at == first
