@@ -12,10 +12,12 @@ from itertools import count
 from proxy.core.batches import Batch, BatchFault, BatchOutputs, BatchResult
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import Signature, Tensor, TensorSpec
+from proxy.core.units import NS_PER_S
 from proxy.testing.clock import ManualClock
 
 OnDone = Callable[[Batch, BatchResult | BatchFault], None]
 Respond = Callable[[Batch], BatchResult | BatchFault]
+ServiceTime = int | Callable[[Batch], int] | None
 
 
 def echo(batch: Batch) -> BatchResult:
@@ -28,7 +30,10 @@ def echo(batch: Batch) -> BatchResult:
 
 
 class FakeInstance:
-    """One instance. `service_ns` None: it finishes when `finish` is called; else after that time on the clock."""
+    """One instance. `service_ns` None: it finishes when `finish` is called; else after that time on the clock.
+
+    A function of the batch gives each execution its own time.
+    """
 
     def __init__(
         self,
@@ -37,7 +42,7 @@ class FakeInstance:
         clock: ManualClock,
         *,
         respond: Respond = echo,
-        service_ns: int | None = None,
+        service_ns: ServiceTime = None,
     ) -> None:
         self.instance_id = instance_id
         self.version = version
@@ -71,8 +76,9 @@ class FakeInstance:
         self.executions += 1
         self.batches.append(batch)
         self._current = (batch, on_done)
-        if self.service_ns is not None:
-            self._clock.call_later(self.service_ns / 1e9, lambda: self._finish_if_still(batch))
+        service_ns = self.service_ns(batch) if callable(self.service_ns) else self.service_ns
+        if service_ns is not None:
+            self._clock.call_later(service_ns / NS_PER_S, lambda: self._finish_if_still(batch))
 
     def finish(self, outcome: BatchResult | BatchFault | None = None) -> None:
         """End the running execution with `outcome`, or with what `respond` says."""
@@ -85,7 +91,7 @@ class FakeInstance:
         self.outstanding = 0
         result = outcome or self.respond(batch)
         if isinstance(result, BatchResult) and self.service_ns is not None:
-            result.service_ns = self.service_ns
+            result.service_ns = self.service_ns(batch) if callable(self.service_ns) else self.service_ns
         if isinstance(result, BatchFault) and result.lost:
             self.is_ready = False
         on_done(batch, result)
@@ -105,7 +111,7 @@ class FakeGroup:
         instances: int = 1,
         *,
         respond: Respond = echo,
-        service_ns: int | None = None,
+        service_ns: ServiceTime = None,
         on_change: Callable[[FakeGroup], None] | None = None,
     ) -> None:
         self.version = version
