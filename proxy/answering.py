@@ -82,14 +82,17 @@ class Answering:
         if this.key is None:
             self._answer(this, outcome)
             return
-        if isinstance(outcome, InferenceResult):
-            share = outcome.outputs.share(outcome.first_row, outcome.rows)
-            self._cache.put(this.request.version.model, this.key, share, self._clock.now_ns())
+        is_good = False
         for waiter in self._in_flight.settle(this.key, this):
             if waiter is this or isinstance(outcome, InferenceResult) or outcome.reason is Reason.MODEL_ERROR:
-                self._answer(waiter, outcome)
+                is_good |= self._answer(waiter, outcome)
             else:
                 self._join_or_submit(waiter)  # the leader's misfortune is not the follower's
+        if is_good and isinstance(outcome, InferenceResult):
+            share = outcome.outputs.share(outcome.first_row, outcome.rows)
+            version = this.request.version
+            now_ns = self._clock.now_ns()
+            self._cache.put(version.model, this.key, share, now_ns, version_digest=version.digest)
 
     def _leave(self, this: _Call) -> None:
         """The client has left: nothing is written to it, and what only it waited for is not executed."""
@@ -109,26 +112,28 @@ class Answering:
         if last is not None:
             self._scheduler.cancel(last.request)
 
-    def _answer(self, this: _Call, outcome: InferenceResult | ProxyError) -> None:
+    def _answer(self, this: _Call, outcome: InferenceResult | ProxyError) -> bool:
+        """Write the one answer; True if it was a good one."""
         if this.answered:
-            return
+            return False
         this.answered = True
         request = this.request
         model = request.version.model
         if isinstance(outcome, ProxyError):
             this.respond(self.refuse(outcome, model, request.arrival_ns))
-            return
+            return False
         try:
             body = v2_response.encode(outcome, request)
         except ProxyError as error:
             this.respond(self.refuse(error, model, request.arrival_ns))
-            return
+            return False
         except Exception:
             log.exception("an answer of %s could not be encoded", request.version.key)
             fault = ExecutionFailed(Reason.INTERNAL, "The answer could not be written; the server's log says why.")
             this.respond(self.refuse(fault, model, request.arrival_ns))
-            return
+            return False
         latency_ns = self._clock.now_ns() - request.arrival_ns
         cached = outcome.cache_hit if this.key is not None else None
         self._metrics.on_answer(model, 200, None, latency_ns, outcome.queue_ns, outcome.compute_ns, cached)
         this.respond(Answer(200, body, HIT_HEADERS if outcome.cache_hit else MISS_HEADERS))
+        return True

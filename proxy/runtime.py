@@ -68,7 +68,7 @@ class Runtime:
         self.clock = SystemClock()
         self.metrics = Metrics()
         self.cache = ResultCache(self.clock)
-        self.scheduler = Scheduler(self.clock, self.loop.call_later, meter=self.metrics)
+        self.scheduler = Scheduler(self.clock, self.loop.call_later, meter=self.metrics, call_soon=self.loop.call_soon)
         self.manager = ModelManager(self.scheduler, self._make_group, self.clock)
         self.machine = MachineProbe()
         self.pipeline = Pipeline(

@@ -1,0 +1,164 @@
+"""Cache, single flight and answers around the real scheduler, on a clock that stands still with fake instances."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import replace
+
+import pytest
+
+from proxy.answering import Answering
+from proxy.cache.cache import ResultCache
+from proxy.core.batches import BatchFault
+from proxy.core.policies import CachePolicy, ModelPolicy
+from proxy.core.requests import Answer, InferenceRequest
+from proxy.core.tensors import Tensor
+from proxy.core.units import NS_PER_S
+from proxy.metrics.metrics import Metrics
+from proxy.scheduler.scheduler import Scheduler
+from proxy.testing.clock import ManualClock
+from proxy.testing.instances import FakeGroup, fake_version
+
+
+class Rig:
+    """One echo model with a cache, and every answer by the number that was sent."""
+
+    def __init__(self, *, cacheable: bool = True) -> None:
+        self.clock = ManualClock()
+        self.version = replace(fake_version(), cacheable=cacheable)
+        self.metrics = Metrics()
+        self.cache = ResultCache(self.clock)
+        self.cache.configure("echo", CachePolicy())
+        self.scheduler = Scheduler(self.clock, self.clock.call_later, meter=self.metrics)
+        self.group = FakeGroup(self.version, self.clock, 1, on_change=lambda g: self.scheduler.wake("echo/1"))
+        self.scheduler.attach("echo/1", self.group, ModelPolicy())
+        self.answering = Answering(self.clock, self.cache, self.scheduler, self.metrics)
+        self.answers: list[Answer] = []
+
+    @property
+    def instance(self):
+        return self.group.all_instances()[0]
+
+    def send(self, number: float, timeout_ns: int = NS_PER_S):
+        now_ns = self.clock.now_ns()
+        data = struct.pack("<2f", number, number)
+        tensor = Tensor("x", "FP32", (1, 2), data)
+        request = InferenceRequest(self.version, (tensor,), 1, now_ns, now_ns + timeout_ns)
+        return self.answering.begin(request, self.answers.append)
+
+    def values(self) -> list[list[float]]:
+        return [json.loads(a.body)["outputs"][0]["data"] for a in self.answers]
+
+    def statuses(self) -> list[int]:
+        return [a.status for a in self.answers]
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def test_a_repeated_input_is_answered_from_the_cache_without_an_execution(rig: Rig) -> None:
+    rig.send(3.0)
+    rig.instance.finish()
+    assert rig.send(3.0) is None
+    assert rig.values() == [[3.0, 3.0], [3.0, 3.0]]
+    assert rig.instance.executions == 1
+    assert (b"x-dlproxy-cache", b"hit") in rig.answers[1].headers
+
+
+def test_f25_a_thousand_identical_requests_in_flight_share_one_execution(rig: Rig) -> None:
+    for _ in range(1_000):
+        rig.send(7.0)
+    rig.instance.finish()
+    assert rig.instance.executions == 1
+    assert rig.values() == [[7.0, 7.0]] * 1_000
+
+
+def test_different_inputs_in_flight_do_not_share(rig: Rig) -> None:
+    rig.send(1.0)
+    rig.send(2.0)
+    rig.instance.finish()
+    rig.instance.finish()
+    assert rig.values() == [[1.0, 1.0], [2.0, 2.0]]
+
+
+def test_a_leader_whose_client_leaves_cancels_nobody_else(rig: Rig) -> None:
+    rig.send(0.0)  # occupies the instance
+    leave = rig.send(5.0)
+    rig.send(5.0)
+    leave()
+    rig.instance.finish()
+    rig.instance.finish()
+    assert rig.values() == [[0.0, 0.0], [5.0, 5.0]]
+
+
+def test_r26_work_that_nobody_waits_for_any_more_never_runs(rig: Rig) -> None:
+    rig.send(0.0)
+    first, second = rig.send(5.0), rig.send(5.0)
+    first()
+    second()
+    rig.instance.finish()
+    assert rig.instance.current is None
+    assert rig.instance.executions == 1
+    assert len(rig.answers) == 1
+
+
+def test_a_leader_that_expires_hands_its_followers_on(rig: Rig) -> None:
+    rig.send(0.0, timeout_ns=10 * NS_PER_S)
+    rig.send(5.0, timeout_ns=NS_PER_S)
+    rig.send(5.0, timeout_ns=5 * NS_PER_S)
+    rig.clock.advance(2 * NS_PER_S)
+    assert rig.statuses() == [504]
+    rig.instance.finish()
+    rig.instance.finish()
+    assert rig.statuses() == [504, 200, 200]
+
+
+def test_a_request_with_an_earlier_deadline_does_not_wait_for_a_patient_leader(rig: Rig) -> None:
+    rig.send(5.0, timeout_ns=10 * NS_PER_S)
+    rig.send(5.0, timeout_ns=NS_PER_S)
+    rig.clock.advance(NS_PER_S)
+    assert rig.statuses() == [504]
+
+
+def test_c4_an_error_is_shared_by_those_who_waited_but_never_kept(rig: Rig) -> None:
+    rig.send(5.0)
+    rig.send(5.0)
+    rig.instance.finish(BatchFault("index out of range", lost=False))
+    assert rig.statuses() == [500, 500]
+    rig.send(5.0)
+    rig.instance.finish()
+    assert rig.statuses() == [500, 500, 200]
+
+
+def test_c4_a_version_that_is_not_cacheable_is_neither_kept_nor_shared() -> None:
+    rig = Rig(cacheable=False)
+    rig.send(5.0)
+    rig.send(5.0)
+    rig.instance.finish()
+    rig.instance.finish()
+    rig.send(5.0)
+    rig.instance.finish()
+    assert rig.statuses() == [200, 200, 200]
+    assert sum(len(b.requests) for b in rig.instance.batches) == 3
+
+
+def test_a_switched_off_cache_is_not_asked(rig: Rig) -> None:
+    rig.cache.configure("echo", CachePolicy(enabled=False))
+    rig.send(5.0)
+    rig.instance.finish()
+    rig.send(5.0)
+    rig.instance.finish()
+    assert rig.instance.executions == 2
+
+
+def test_u18_an_output_that_is_not_finite_is_an_error_that_names_it_and_is_not_kept(rig: Rig) -> None:
+    rig.send(float("nan"))
+    rig.instance.finish()
+    rig.send(float("nan"))
+    rig.instance.finish()
+    assert rig.statuses() == [500, 500]
+    assert rig.instance.executions == 2
+    assert "'y'" in json.loads(rig.answers[0].body)["error"] or '"y"' in json.loads(rig.answers[0].body)["error"]
