@@ -16,7 +16,7 @@ from proxy.core.reports import InstanceReport
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import NS_PER_MS, NS_PER_S
 from proxy.instances import restart as restarts
-from proxy.instances.instance import Event, Instance
+from proxy.instances.instance import WORKER_MODULE, Event, Instance
 from proxy.instances.restart import RestartRecord
 from proxy.instances.state import LIVE, InstanceState
 from proxy.instances.supervisor import Kill, KillReason, verdict
@@ -42,6 +42,7 @@ class InstanceGroup:
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
         on_change: Callable[[InstanceGroup], None],
+        worker_module: str = WORKER_MODULE,
     ) -> None:
         self.version = version
         self.policy = policy
@@ -52,6 +53,7 @@ class InstanceGroup:
         self._loop = loop
         self._clock = clock
         self._on_change = on_change
+        self._worker_module = worker_module
         self._instances: list[Instance] = []
         self._record = RestartRecord()
         self._replacements_due = 0
@@ -119,7 +121,12 @@ class InstanceGroup:
 
     def _start_one(self) -> bool:
         instance = Instance(
-            self.version, self.policy, loop=self._loop, clock=self._clock, on_event=self._on_instance_event
+            self.version,
+            self.policy,
+            loop=self._loop,
+            clock=self._clock,
+            on_event=self._on_instance_event,
+            worker_module=self._worker_module,
         )
         if self._replacements_due:
             self._replacements_due -= 1
@@ -128,6 +135,7 @@ class InstanceGroup:
             instance.start()
         except (OSError, ValueError) as error:
             self._on_failed_start(f"A process could not be started: {error}")
+            self._loop.call_soon(self._on_change, self)
             return False
         self._instances.append(instance)
         self._empty.clear()

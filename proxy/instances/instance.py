@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import json
 import logging
-import os
 from collections.abc import Callable
 from enum import Enum, auto
 
@@ -20,22 +19,9 @@ from proxy.core.policies import ExecutionPolicy
 from proxy.core.reports import InstanceReport
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import NS_PER_S, ns_to_ms
+from proxy.frames import messages
+from proxy.frames.codec import MAX_FRAME_BYTES
 from proxy.frames.config import InstanceConfig
-from proxy.frames.messages import (
-    Area,
-    Error,
-    ErrorCode,
-    Execute,
-    Load,
-    Loading,
-    Message,
-    Need,
-    Ping,
-    Pong,
-    Ready,
-    Result,
-    Stop,
-)
 from proxy.instances.layout import GarbageAnswer, fill, lay_out, take_outputs
 from proxy.instances.link import Link
 from proxy.instances.shared_memory import LARGEST_AREA_BYTES
@@ -46,10 +32,10 @@ logger = logging.getLogger(__name__)
 
 OnDone = Callable[[Batch, BatchResult | BatchFault], None]
 
+WORKER_MODULE = "proxy.worker"
 EWMA_WEIGHT = 0.2
 """Share of the newest execution in the moving average: about the last ten count."""
 _SEQUENCES = 0xFFFF_FFFF
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _numbers = itertools.count(1)
 
 
@@ -73,6 +59,7 @@ class Instance:
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
         on_event: Callable[[Instance, Event], None],
+        worker_module: str = WORKER_MODULE,
     ) -> None:
         self.instance_id = f"{version.key}#{next(_numbers)}"
         self.version = version
@@ -86,6 +73,7 @@ class Instance:
         self.service_ewma_ns = 0.0
         self.was_ready = False
         self._policy = policy
+        self._worker_module = worker_module
         self._loop = loop
         self._clock = clock
         self._on_event = on_event
@@ -117,17 +105,6 @@ class Instance:
         """Return the last lines that the process printed."""
         return self._link.log.tail(lines)
 
-    def resident_bytes(self) -> int:
-        """Memory of the process now, as the kernel counts it; 0 if there is none."""
-        pid = self.pid
-        if pid is None:
-            return 0
-        try:
-            with open(f"/proc/{pid}/statm", encoding="ascii") as statm:  # noqa: PTH123  each second for each instance
-                return int(statm.read().split()[1]) * _PAGE_BYTES
-        except (OSError, IndexError):
-            return 0  # it has just ended; its exit is on the way
-
     def view(self, *, with_memory: bool) -> InstanceView:
         """What the watchdog decides from."""
         return InstanceView(
@@ -136,7 +113,7 @@ class Instance:
             self._started_ns,
             self._sent_ns if self._batch else 0,
             self._ping_since_ns,
-            self.resident_bytes() if with_memory else 0,
+            self._link.resident_bytes() if with_memory else 0,
         )
 
     def report(self) -> InstanceReport:
@@ -149,29 +126,18 @@ class Instance:
             state=str(self.state),
             device=self.device,
             uptime_s=(self._clock.now_ns() - self._started_ns) / NS_PER_S,
-            memory_bytes=self.resident_bytes(),
+            memory_bytes=self._link.resident_bytes(),
             executions=self.executions,
             service_ewma_ms=ns_to_ms(self.service_ewma_ns) if self.executions else None,
             message=self.message,
         )
 
     def start(self) -> None:
-        """Start the process and send it its configuration. Raises OSError (nothing is left behind)."""
-        version, policy = self.version, self._policy
-        config = InstanceConfig(
-            version.artifact_path,
-            version.format,
-            version.signature,
-            version.digest,
-            version.options,
-            batchable=version.batchable,
-            stateful=version.stateful,
-            threads=policy.threads,
-            memory_limit_bytes=policy.memory_limit_bytes,
-            max_response_bytes=LARGEST_AREA_BYTES,
-        )
-        load = Load(config.to_json())
-        self._link.start(policy.threads)
+        """Start the process and send it its configuration. Raises OSError, ValueError (nothing is left behind)."""
+        load = messages.Load(_config(self.version, self._policy).to_json())
+        if len(load.config_json) > MAX_FRAME_BYTES // 2:
+            raise ValueError("Its signature and options are too long for one message.")
+        self._link.start(self._worker_module, self._policy.threads)
         self._link.send(load)
 
     def drain(self) -> None:
@@ -183,7 +149,7 @@ class Instance:
         if not was_ready:
             self._link.kill("it was no longer wanted")  # busy loading, it would not read a message for a while
         elif not self.outstanding:
-            self._link.send(Stop())
+            self._link.send(messages.Stop())
 
     def kill(self, verdict: Kill) -> None:
         """End the process at once; a batch in flight is answered with a fault."""
@@ -193,7 +159,7 @@ class Instance:
         """Ask an idle instance for a sign of life if it has given none for a while."""
         if self.idle and not self._ping_since_ns and now_ns - self._last_heard_ns >= PING_EVERY_NS:
             self._ping_since_ns = now_ns
-            self._link.send(Ping(self._sequence))
+            self._link.send(messages.Ping(self._sequence))
 
     def execute(self, batch: Batch, on_done: OnDone) -> None:
         """Run `batch`; `on_done(batch, result or fault)` is called exactly once, later, on the loop."""
@@ -205,14 +171,14 @@ class Instance:
         link = self._link
         try:
             entries, size_bytes = lay_out(batch)
-            if size_bytes > link.area(Area.REQUEST).size_bytes:
-                link.replace_area(Area.REQUEST, size_bytes)
-            fill(link.area(Area.REQUEST).memory, batch, entries)
+            if size_bytes > link.area(messages.Area.REQUEST).size_bytes:
+                link.replace_area(messages.Area.REQUEST, size_bytes)
+            fill(link.area(messages.Area.REQUEST).memory, batch, entries)
         except (ValueError, OSError, MemoryError) as error:
             self._loop.call_soon(self._finish, BatchFault(str(error), lost=False))
             return
         self._sequence = self._sequence % _SEQUENCES + 1
-        link.send(Execute(self._sequence, batch.rows, entries))
+        link.send(messages.Execute(self._sequence, batch.rows, entries))
 
     def _finish(self, outcome: BatchResult | BatchFault) -> None:
         """Answer the batch in flight; the instance is free for the next before the answer is given."""
@@ -224,12 +190,12 @@ class Instance:
         self.outstanding = 0
         if self.state is InstanceState.DRAINING:
             self._state_since_ns = self._clock.now_ns()
-            self._link.send(Stop())
+            self._link.send(messages.Stop())
         on_done(batch, outcome)
 
-    def _on_result(self, message: Result) -> None:
+    def _on_result(self, message: messages.Result) -> None:
         batch = self._expected(message.sequence)
-        area = self._link.area(Area.RESPONSE)
+        area = self._link.area(messages.Area.RESPONSE)
         outputs = take_outputs(batch, area.memory, area.size_bytes, message.entries)
         service_ns = self._clock.now_ns() - self._sent_ns
         if self.executions:
@@ -245,41 +211,41 @@ class Instance:
             raise GarbageAnswer(f"an answer to execution {sequence}, which is not in flight")
         return self._batch
 
-    def _on_message(self, message: Message) -> None:
+    def _on_message(self, message: messages.Message) -> None:
         if self.state in ENDED:
             return
         self._last_heard_ns = self._clock.now_ns()
         match message:
-            case Result():
+            case messages.Result():
                 self._on_result(message)
-            case Error() if message.code is ErrorCode.LOAD_FAILED and not self.was_ready:
+            case messages.Error() if message.code is messages.ErrorCode.LOAD_FAILED and not self.was_ready:
                 self._lose(message.message)
-            case Error() if message.code is not ErrorCode.LOAD_FAILED:
+            case messages.Error() if message.code is not messages.ErrorCode.LOAD_FAILED:
                 self._expected(message.sequence)
                 self._finish(BatchFault(message.message, lost=False))
-            case Need():
+            case messages.Need():
                 self._on_need(message)
-            case Pong():
+            case messages.Pong():
                 self._ping_since_ns = 0
-            case Loading() if self.state is InstanceState.STARTING:
+            case messages.Loading() if self.state is InstanceState.STARTING:
                 self._advance(InstanceState.LOADING)
-            case Ready() if self.state is InstanceState.LOADING:
+            case messages.Ready() if self.state is InstanceState.LOADING:
                 self._on_ready(message)
-            case Loading() | Ready() if self.state is InstanceState.DRAINING:
+            case messages.Loading() | messages.Ready() if self.state is InstanceState.DRAINING:
                 pass  # it was told to end while loading
             case _:
                 raise GarbageAnswer(f"a {type(message).__name__} message in state {self.state}")
 
-    def _on_need(self, message: Need) -> None:
+    def _on_need(self, message: messages.Need) -> None:
         self._expected(message.sequence)
-        if not self._link.area(Area.RESPONSE).size_bytes < message.size_bytes <= LARGEST_AREA_BYTES:
+        if not self._link.area(messages.Area.RESPONSE).size_bytes < message.size_bytes <= LARGEST_AREA_BYTES:
             raise GarbageAnswer(f"it asks for a response area of {message.size_bytes} bytes")
         try:
-            self._link.replace_area(Area.RESPONSE, message.size_bytes)
+            self._link.replace_area(messages.Area.RESPONSE, message.size_bytes)
         except (OSError, MemoryError) as error:
             self._lose(f"There is no memory for its outputs: {error}.")
 
-    def _on_ready(self, message: Ready) -> None:
+    def _on_ready(self, message: messages.Ready) -> None:
         try:
             details = json.loads(message.details_json)
             self.device = str(details["device"])[:64]
@@ -317,3 +283,18 @@ class Instance:
     def _advance(self, to: InstanceState) -> None:
         self.state = advance(self.state, to)
         self._state_since_ns = self._clock.now_ns()
+
+
+def _config(version: VersionSnapshot, policy: ExecutionPolicy) -> InstanceConfig:
+    return InstanceConfig(
+        version.artifact_path,
+        version.format,
+        version.signature,
+        version.digest,
+        version.options,
+        batchable=version.batchable,
+        stateful=version.stateful,
+        threads=policy.threads,
+        memory_limit_bytes=policy.memory_limit_bytes,
+        max_response_bytes=LARGEST_AREA_BYTES,
+    )

@@ -23,6 +23,7 @@ LOG_PAUSE_S = 0.1
 """Pause between two reads of an instance's output; at 64 KiB each, a chatty model costs the loop at most 640 KiB/s.
 What it prints faster than that it drops itself."""
 _LOG_READ_BYTES = 65_536
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Link:
@@ -52,11 +53,21 @@ class Link:
         """Process id while there is a process."""
         return self._process.pid if self._process else None
 
+    def resident_bytes(self) -> int:
+        """Memory of the process now, as the kernel counts it; 0 if there is none."""
+        if self._process is None:
+            return 0
+        try:
+            with open(f"/proc/{self._process.pid}/statm", encoding="ascii") as statm:  # noqa: PTH123  read each second
+                return int(statm.read().split()[1]) * _PAGE_BYTES
+        except (OSError, IndexError):
+            return 0  # it has just ended; its exit is on the way
+
     def area(self, which: Area) -> SharedArea:
         """One of the two areas, while the process lives."""
         return self._areas[which]
 
-    def start(self, threads: int) -> None:
+    def start(self, module: str, threads: int) -> None:
         """Start the process. Raises OSError (nothing is left behind)."""
         request, request_fd = SharedArea.create(SMALLEST_AREA_BYTES)
         self._areas[Area.REQUEST] = request
@@ -64,7 +75,7 @@ class Link:
             response, response_fd = SharedArea.create(SMALLEST_AREA_BYTES)
             self._areas[Area.RESPONSE] = response
             try:
-                self._process, self._channel = processes.start(request_fd, response_fd, threads)
+                self._process, self._channel = processes.start(module, request_fd, response_fd, threads)
             finally:
                 os.close(response_fd)
         except OSError:

@@ -41,13 +41,13 @@ class WorkerProcess:
         return self.popen.poll()
 
 
-def start(request_fd: int, response_fd: int, threads: int) -> tuple[WorkerProcess, Channel]:
-    """Start a worker on the given areas. Raises OSError."""
+def start(module: str, request_fd: int, response_fd: int, threads: int) -> tuple[WorkerProcess, Channel]:
+    """Start a worker, `python -m module`, on the given areas. Raises OSError."""
     channel, child_socket = Channel.pair()
     log_read, log_write = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(log_read, False)
     try:
-        popen = _spawn(child_socket.fileno(), request_fd, response_fd, log_write, threads)
+        popen = _spawn(module, child_socket.fileno(), request_fd, response_fd, log_write, threads)
     except OSError:
         channel.close()
         os.close(log_read)
@@ -58,11 +58,13 @@ def start(request_fd: int, response_fd: int, threads: int) -> tuple[WorkerProces
     return WorkerProcess(popen, os.pidfd_open(popen.pid), log_read), channel
 
 
-def _spawn(channel_fd: int, request_fd: int, response_fd: int, log_fd: int, threads: int) -> subprocess.Popen[bytes]:
+def _spawn(
+    module: str, channel_fd: int, request_fd: int, response_fd: int, log_fd: int, threads: int
+) -> subprocess.Popen[bytes]:
     scratch = scratch_directory()
     descriptors = {"channel_fd": channel_fd, "request_fd": request_fd, "response_fd": response_fd}
     return subprocess.Popen(
-        command("proxy.worker", parent_pid=os.getpid(), scratch=scratch, **descriptors),
+        command(module, parent_pid=os.getpid(), scratch=scratch, **descriptors),
         stdin=subprocess.DEVNULL,
         stdout=log_fd,
         stderr=log_fd,

@@ -103,7 +103,7 @@ class Validation:
             raise
         except Exception as error:
             raise StepFailed(
-                f"The model raised on every sample tried ({describe(signature)}): {shortened(error, 1_500)} "
+                f"The model raised on every sample tried ({describe(signature)}): {shortened(error, 1_500)}. "
                 f"If the model needs certain values or sizes, declare them in the option sample, "
                 f'for example {{"{signature.inputs[0].name}": {{"shape": [1, 512], "fill": 1}}}}.'
             ) from error

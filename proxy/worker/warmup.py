@@ -13,9 +13,12 @@ from proxy.worker.backends.base import Array, Backend, UnusableArtifact
 
 VARIABLE_SIZES = (1, 2, 8, 16, 32, 64, 128, 224, 256, 512, 1_024, 4_096)
 """Tried in turn for dimensions that the signature leaves open, until the model accepts one."""
+INTEGER_FILLS = (0, 1, 16_000)
+"""Tried in turn for integer inputs: 0 and 1 are valid indices and switches, 16 000 is speech's usual sampling rate."""
 WARM_RUNS = 3
 """Executions before ready: the first ones allocate, compile and page in; after three the time is steady on the CPU."""
 MAX_SAMPLE_ELEMENTS = 16_777_216
+_REALS_AND_BOOLS = frozenset({"FP16", "FP32", "FP64", "BOOL"})
 
 
 def parse_sample_option(text: str | None) -> Mapping[str, Mapping[str, Any]]:
@@ -44,13 +47,19 @@ def _is_hint(hint: object) -> bool:
 def samples(signature: Signature, hints: Mapping[str, Mapping[str, Any]], rows: int) -> Iterator[list[Array]]:
     """Yield sets of inputs of `rows` rows, one for each guess of the sizes that the signature leaves open."""
     is_open = any(VARIABLE in spec.shape[1:] for spec in signature.inputs if "shape" not in hints.get(spec.name, {}))
+    guesses_integers = any(
+        spec.datatype not in _REALS_AND_BOOLS and "fill" not in hints.get(spec.name, {}) for spec in signature.inputs
+    )
+    fills = INTEGER_FILLS if guesses_integers else INTEGER_FILLS[:1]
     for size in VARIABLE_SIZES if is_open else (1,):
         shapes = [_shape(spec, hints.get(spec.name, {}), rows, size) for spec in signature.inputs]
         if sum(int(np.prod(shape)) for shape in shapes) > MAX_SAMPLE_ELEMENTS:
             return
-        yield [
-            _values(spec, shape, hints.get(spec.name, {})) for spec, shape in zip(signature.inputs, shapes, strict=True)
-        ]
+        for fill in fills:
+            yield [
+                _values(spec, shape, hints.get(spec.name, {}), fill)
+                for spec, shape in zip(signature.inputs, shapes, strict=True)
+            ]
 
 
 def find_sample(
@@ -101,11 +110,11 @@ def _shape(spec: TensorSpec, hint: Mapping[str, Any], rows: int, size: int) -> t
     return first + tuple(size if value == VARIABLE else value for value in spec.shape[1:])
 
 
-def _values(spec: TensorSpec, shape: tuple[int, ...], hint: Mapping[str, Any]) -> Array:
+def _values(spec: TensorSpec, shape: tuple[int, ...], hint: Mapping[str, Any], fill: int) -> Array:
     dtype = np.dtype(DATATYPES[spec.datatype].numpy)
     if "fill" in hint:
         return np.full(shape, hint["fill"], dtype)
     if dtype.kind == "f":
         # Different rows, so that a model that mixes rows shows it; seeded, so that two runs agree.
         return np.random.default_rng(0).standard_normal(shape).astype(dtype)
-    return np.zeros(shape, dtype)
+    return np.full(shape, min(fill, 1) if dtype.itemsize == 1 else fill, dtype)
