@@ -49,6 +49,8 @@ class InferenceApp:
             opened = self._line.refuse(error, None, self._clock.now_ns())
         else:
             opened = self._routes.open(head)
+        if isinstance(opened, PendingBody) and _declared_bytes(head) > opened.max_body_bytes:
+            opened = opened.refuse(too_large(opened.max_body_bytes))
         try:
             answer = await self._complete(opened, receive) if isinstance(opened, PendingBody) else opened
         except _ClientLeft:
@@ -104,6 +106,12 @@ async def _left(receive: Receive) -> None:
 def _given_twice(head: Head) -> bool:
     names = [name for name, _ in head.headers]
     return any(names.count(name) > 1 for name in ONCE)
+
+
+def _declared_bytes(head: Head) -> int:
+    """Content-Length, so that a body over the limit is refused before it is sent; 0 where there is none."""
+    lengths = [value for name, value in head.headers if name == b"content-length"]
+    return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
 
 
 def _raw_path(scope: Scope) -> bytes:

@@ -13,7 +13,8 @@ from proxy.core.snapshot import ModelSnapshot, VersionSnapshot
 from proxy.core.tensors import TensorSpec
 
 SERVER_NAME = "dlproxy"
-EXTENSIONS: tuple[str, ...] = ("schedule_policy",)  # what this server really does; binary_tensor_data is not among it
+# What this server really does: `binary_tensor_data` is refused, and of `schedule_policy` only `timeout` has an effect.
+EXTENSIONS: tuple[str, ...] = ()
 PLATFORMS = {
     "torchscript": "pytorch_torchscript",
     "exported": "pytorch_export",
