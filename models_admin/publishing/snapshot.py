@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from django.db import close_old_connections
 from django.db.models import Prefetch, Q
 
 from models_admin.models import ApiKey, ConfigurationGeneration, Model, ModelVersion, Policy
 from models_admin.models.access import KeyScope
 from models_admin.models.registry import VersionState
+from models_admin.publishing.connections import looked_after
 from models_admin.selectors.artifacts import artifact_path
 from proxy.core.policies import (
     BatchingPolicy,
@@ -39,8 +39,7 @@ WHOLE_READ_TRIES = 5
 
 def load_snapshot(known_generation: int | None) -> Snapshot | None:
     """The wanted state now; None if its generation is `known_generation`. Blocking; call it in a thread."""
-    close_old_connections()
-    try:
+    with looked_after():
         generation = current_generation()
         for _ in range(WHOLE_READ_TRIES):
             if generation == known_generation:
@@ -50,10 +49,8 @@ def load_snapshot(known_generation: int | None) -> Snapshot | None:
             if after == generation:
                 return snapshot
             generation = after
-        log.warning("The wanted state changed during each of %d reads; the next look reads again.", WHOLE_READ_TRIES)
-        return None
-    finally:
-        close_old_connections()
+    log.warning("The wanted state changed during each of %d reads; the next look reads again.", WHOLE_READ_TRIES)
+    return None
 
 
 def current_generation() -> int:

@@ -64,6 +64,7 @@ def apply_decision(
     from_instances: int | None = None,
     expected: str = "",
     evidence: dict[str, Any] | None = None,
+    low_since: datetime | None = None,
     now: datetime | None = None,
 ) -> Decision | None:
     """The control loop's decision. Conflict if `fence` is no longer the lease's: a stale holder must not write.
@@ -92,7 +93,7 @@ def apply_decision(
     )
     state.wanted_instances = target
     state.fence = fence
-    state.low_since = None
+    state.low_since = low_since
     state.decided_at = now or timezone.now()
     state.save()
     writing.audit(

@@ -9,9 +9,10 @@ from typing import Any
 
 from celery import shared_task
 from celery.signals import before_task_publish
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 from django.utils import timezone
 
+from models_admin.publishing.connections import looked_after
 from models_admin.services import artifacts, measurements, nodes
 
 log = logging.getLogger(__name__)
@@ -29,12 +30,10 @@ def heartbeat() -> None:
 def note_beat(**_signal: Any) -> None:
     """Beat lives: it sends this. Runs in beat's process, so that a dead worker does not make beat look dead."""
     try:
-        close_old_connections()
-        nodes.heartbeat(name="beat", info={"pid": os.getpid(), "host": socket.gethostname()}, at=timezone.now())
+        with looked_after():
+            nodes.heartbeat(name="beat", info={"pid": os.getpid(), "host": socket.gethostname()}, at=timezone.now())
     except DatabaseError as error:
         log.warning("beat could not note its heartbeat: %s", error)  # sending the tasks matters more
-    finally:
-        close_old_connections()
 
 
 @shared_task(name="models_admin.roll_up")
