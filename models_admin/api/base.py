@@ -80,6 +80,7 @@ class ApiView(APIView):
         response = super().finalize_response(request, response, *args, **kwargs)
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Request-Id"] = self.request_id
+        response._has_been_logged = True  # by problems.exception_handler; Django would call a full queue an error
         return response
 
 

@@ -38,6 +38,7 @@ CONTENT_TYPE = "application/problem+json"
 BUSY_RETRY_S = 1
 MAX_ERRORS = 100
 MAX_TEXT_CHARACTERS = 300
+NOT_AUTHENTICATED = "Send an API key as `Authorization: Bearer dlp_…`, or log in to the dashboard."
 INVALID = "The request holds fields that cannot be accepted."
 
 
@@ -107,6 +108,8 @@ def _of_rest_framework(error: exceptions.APIException) -> Problem:
     if isinstance(error, exceptions.ValidationError):
         errors = flatten(error.detail)
         return Problem(error.status_code, "invalid", _first(errors), errors, headers)
+    if isinstance(error, exceptions.NotAuthenticated):
+        return Problem(error.status_code, error.default_code, NOT_AUTHENTICATED, headers=headers)
     code = error.detail.code if isinstance(error.detail, exceptions.ErrorDetail) else error.default_code
     return Problem(error.status_code, str(code), _short(str(error.detail)), headers=headers)
 
