@@ -9,6 +9,7 @@ import hashlib
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from proxy.core.snapshot import VersionSnapshot
@@ -160,3 +161,60 @@ def _empty_module(**buffers: torch.Tensor) -> torch.jit.ScriptModule:
         module.register_buffer(name, value)
     module.__dict__["__constants__"] = ["tag"]
     return torch.jit.script(module)
+
+
+def in_format(
+    directory: Path, artifact_format: str, model: torch.nn.Module, inputs: int, outputs: int, architecture: str
+) -> VersionSnapshot:
+    """Save a module of `[-1, inputs] → [-1, outputs]` as torch.export, ONNX or safetensors."""
+    import torch
+
+    path = directory / f"model.{artifact_format}"
+    sample = torch.zeros(2, inputs)
+    options = {}
+    if artifact_format == "exported":
+        program = torch.export.export(model, (sample,), dynamic_shapes=({0: torch.export.Dim("rows")},))
+        path = path.with_suffix(".pt2")
+        torch.export.save(program, str(path))
+    elif artifact_format == "onnx":
+        _save_onnx(path, model)
+    else:
+        from safetensors.torch import save_file
+
+        save_file(model.state_dict(), str(path))
+        options = {"architecture": architecture}
+    signature = Signature((TensorSpec("input", "FP32", (-1, inputs)),), (TensorSpec("output", "FP32", (-1, outputs)),))
+    return version(path, "mlp", artifact_format, signature, options=options)
+
+
+def _save_onnx(path: Path, model: torch.nn.Module) -> None:
+    """Write a chain of linear layers with ReLU between as ONNX, with the onnx package alone."""
+    import torch
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    nodes, weights, at = [], [], "input"
+    layers = [layer for layer in model.children() if isinstance(layer, torch.nn.Linear)]
+    for index, layer in enumerate(layers):
+        last = index == len(layers) - 1
+        for kind, value in (("w", layer.weight), ("b", layer.bias)):
+            weights.append(numpy_helper.from_array(value.detach().numpy(), f"{kind}{index}"))
+        nodes.append(
+            helper.make_node("Gemm", [at, f"w{index}", f"b{index}"], ["output" if last else f"h{index}"], transB=1)
+        )
+        if not last:
+            nodes.append(helper.make_node("Relu", [f"h{index}"], [f"r{index}"]))
+        at = f"r{index}"
+    graph = helper.make_graph(
+        nodes,
+        "mlp",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["rows", layers[0].in_features])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["rows", layers[-1].out_features])],
+        weights,
+    )
+    model_proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    save(model_proto, str(path))
+
+
+def package_file(package: ModuleType, *parts: str) -> Path:
+    """Return a data file that an installed package ships."""
+    return Path(str(package.__file__)).parent.joinpath(*parts)
