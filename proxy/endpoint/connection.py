@@ -1,6 +1,6 @@
 """One client's connection to the inference port: requests in, answers out, strictly in order.
 
-Place: made by `InferenceServer` for each socket. It holds bytes and timers; grammar is in `heads` and `chunks`, meaning
+Place: made by `InferenceServer` for each socket. It holds bytes and timers; grammar is in `heads` and `bodies`, meaning
 in `routes`, sending in `outlet`. A request is answered before the next one of the same connection is looked at, so
 pipelined answers cannot be mixed; what a client sends ahead waits in a bounded buffer, then in the kernel.
 Rules: a client that leaves takes its request back; after an answer to a request whose end is in doubt the connection is
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from proxy.core.errors import ExecutionFailed, ProxyError, Reason
 from proxy.core.requests import Answer
 from proxy.endpoint import heads
-from proxy.endpoint.chunks import ChunkedBody
+from proxy.endpoint.bodies import ChunkedBody, LengthBody
 from proxy.endpoint.exchange import Exchange, Phase
 from proxy.endpoint.heads import WireHead
 from proxy.endpoint.outlet import Outlet
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 FOREVER = float("inf")
-TIMED_PHASES = frozenset((Phase.BODY, Phase.CHUNKS, Phase.DISCARD))
+NO_BODY = LengthBody(0)
+TIMED_PHASES = frozenset((Phase.BODY, Phase.DISCARD))
 
 
 class Connection(asyncio.Protocol):
@@ -40,8 +41,7 @@ class Connection(asyncio.Protocol):
         self._outlet: Outlet | None = None
         self._buffer = bytearray()
         self._phase = Phase.HEAD
-        self._chunks: ChunkedBody | None = None
-        self._left_bytes = 0  # of a body with a Content-Length
+        self._body: LengthBody | ChunkedBody = NO_BODY
         self._received_bytes = 0  # since the head, for the minimum rate
         self._since_s = 0.0  # the head's arrival
         self._scanned = 0  # bytes of an incomplete head that were looked at
@@ -146,12 +146,12 @@ class Connection(asyncio.Protocol):
         match self._phase:
             case Phase.HEAD:
                 return bool(self._buffer) and self._take_head()
-            case Phase.BODY:
-                return self._take_body()
-            case Phase.CHUNKS:
-                return self._take_chunks()
-            case Phase.DISCARD:
-                return self._drop_body()
+            case Phase.BODY if self._body.feed(self._buffer):
+                self._run()
+                return True
+            case Phase.DISCARD if self._body.feed(self._buffer):
+                self._next_request()
+                return True
         return False
 
     def _take_head(self) -> bool:
@@ -181,49 +181,21 @@ class Connection(asyncio.Protocol):
             self._answer_early(wire, opened)
             return
         self.exchange = Exchange(self, wire, opened)
-        self._left_bytes = wire.content_length
         self._phase = Phase.BODY
+        self._body = LengthBody(wire.content_length)
         if wire.chunked:
-            self._chunks = ChunkedBody(opened.max_body_bytes, self._server.limits.max_chunks)
-            self._phase = Phase.CHUNKS
+            self._body = ChunkedBody(opened.max_body_bytes, self._server.limits.max_chunks)
         if wire.expects_continue and not self._buffer and self._outlet is not None:
             self._outlet.invite_body()
 
-    def _take_body(self) -> bool:
-        size_bytes = self._left_bytes
-        if len(self._buffer) < size_bytes:
-            return False
-        if len(self._buffer) == size_bytes:
-            body, self._buffer = self._buffer, bytearray()
-        else:
-            body = self._buffer[:size_bytes]
-            del self._buffer[:size_bytes]
-        return self._run(body)
-
-    def _take_chunks(self) -> bool:
-        chunks = self._chunks
-        if chunks is None or not chunks.feed(self._buffer):
-            return False
-        self._chunks = None
-        return self._run(chunks.data)
-
-    def _run(self, body: bytearray) -> bool:
+    def _run(self) -> None:
+        body, self._body = self._body.data, NO_BODY
         self._phase = Phase.RUNNING
         exchange = self.exchange
         if exchange is not None:
             cancel = exchange.pending.complete(body, exchange.respond)
             if self.exchange is exchange:
                 exchange.cancel = cancel
-        return True
-
-    def _drop_body(self) -> bool:
-        dropped = min(self._left_bytes, len(self._buffer))
-        del self._buffer[:dropped]
-        self._left_bytes -= dropped
-        if self._left_bytes:
-            return False
-        self._next_request()
-        return True
 
     def _control_reading(self) -> None:
         """Stop reading while a client has sent far ahead of what is being answered."""
@@ -262,7 +234,7 @@ class Connection(asyncio.Protocol):
         keep = sure and short and wire.keep_alive and not self._server.draining
         self._outlet.write(wire, answer, self._server.date, keep=keep)
         if keep:
-            self._left_bytes = wire.content_length
+            self._body = LengthBody(wire.content_length)
             self._phase = Phase.DISCARD
         elif wire.chunked or wire.content_length:
             self._linger()

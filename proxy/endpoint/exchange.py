@@ -18,7 +18,6 @@ class Phase(Enum):
 
     HEAD = auto()
     BODY = auto()
-    CHUNKS = auto()
     RUNNING = auto()  # the answer
     DISCARD = auto()  # the rest of a refused request's body
     LINGER = auto()  # the client to read the last answer and leave

@@ -8,6 +8,7 @@ Source: Open Inference Protocol, REST, "Inference Response JSON Object".
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -57,16 +58,21 @@ def encode_batch(outputs: BatchOutputs) -> dict[str, EncodedOutput]:
 
 
 def _encode_output(tensor: Tensor, rows: int, *, batched: bool) -> EncodedOutput:
-    head = b'{"name":%b,"datatype":"%b","shape":[' % (orjson.dumps(tensor.name), tensor.datatype.encode())
-    fixed = tensor.shape[1:] if batched else tensor.shape
-    dims = ",".join(map(str, fixed)).encode()
-    after = (b",%b" % dims if dims and batched else dims) + b'],"data":['
+    head, after = _frame(tensor.name, tensor.datatype, tensor.shape[1:] if batched else tensor.shape, batched)
     if not prod(tensor.shape):
         return EncodedOutput(head, after, [b""] * rows, finite=True)
     values = np.frombuffer(tensor.data, DATATYPES[tensor.datatype].numpy).reshape(rows, -1)
     text = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
     finite = b"null" not in text
     return EncodedOutput(head, after, text[2:-2].split(b"],["), finite=finite)
+
+
+@lru_cache(maxsize=1_024)  # outputs with a size of their own in each answer share the places
+def _frame(name: str, datatype: str, fixed: tuple[int, ...], batched: bool) -> tuple[bytes, bytes]:
+    """What stands before the number of rows, and between it and the values."""
+    dims = ",".join(map(str, fixed)).encode()
+    before = b'{"name":%b,"datatype":"%b","shape":[' % (orjson.dumps(name), datatype.encode())
+    return before, (b",%b" % dims if dims and batched else dims) + b'],"data":['
 
 
 def _share(output: EncodedOutput, name: str, first: int, rows: int, *, whole: bool) -> bytes:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import ProxyError
 from proxy.endpoint import heads
-from proxy.endpoint.chunks import ChunkedBody
+from proxy.endpoint.bodies import ChunkedBody
 from proxy.endpoint.limits import ListenerLimits
 
 LIMITS = ListenerLimits()

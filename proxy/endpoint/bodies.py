@@ -1,7 +1,7 @@
-"""A chunked body, read strictly. Sans-I/O.
+"""A request's body, collected from a connection's buffer: by its length, or chunked and read strictly. Sans-I/O.
 
-Rules: sizes are 1 to 8 hexadecimal digits followed by CRLF; extensions and trailers are refused (nothing here would
-read them, and proxies disagree about them); count and total are bounded before data is kept.
+Rules: sizes of chunks are 1 to 8 hexadecimal digits followed by CRLF; extensions and trailers are refused (nothing here
+would read them, and proxies disagree about them); count and total are bounded before data is kept.
 Source: RFC 9112, section 7.1.
 """
 
@@ -13,6 +13,24 @@ from proxy.endpoint.refusals import BadFraming, too_large
 
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _SIZE_LINE_BYTES = 10
+
+
+class LengthBody:
+    """Collects a body whose length was declared (and allowed)."""
+
+    __slots__ = ("_left_bytes", "data")
+
+    def __init__(self, size_bytes: int) -> None:
+        self.data = bytearray()
+        self._left_bytes = size_bytes
+
+    def feed(self, buffer: bytearray) -> bool:
+        """Take what belongs to this body from the front of `buffer`; True when the body is whole."""
+        taken = buffer[: self._left_bytes]
+        del buffer[: len(taken)]
+        self.data += taken
+        self._left_bytes -= len(taken)
+        return not self._left_bytes
 
 
 class ChunkedBody:

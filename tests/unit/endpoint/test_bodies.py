@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.errors import ProxyError, TooLarge
-from proxy.endpoint.chunks import ChunkedBody
+from proxy.endpoint.bodies import ChunkedBody
 from proxy.endpoint.refusals import BadFraming
 
 TEXT = b"3\r\nabc\r\n01\r\nd\r\nA\r\n0123456789\r\n0\r\n\r\n"
