@@ -25,7 +25,7 @@ T = TypeVar("T", Counts, ExecutionCounts)
 
 
 class LaneView(Protocol):
-    """What is read of a lane's statistics (proxy.scheduler.lane.LaneStatistics)."""
+    """What is read of a lane's statistics (proxy.scheduler.statistics.LaneStatistics)."""
 
     @property
     def queue_depth(self) -> int:

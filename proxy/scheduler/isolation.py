@@ -29,7 +29,10 @@ class Verdict(StrEnum):
 
 
 def judge(fault: BatchFault, requests: int) -> Verdict:
-    """The verdict for a batch of `requests` still wanted answers (1 or more)."""
+    """The verdict for an execution of `requests`, of which some may be answered already (expired, cancelled).
+
+    How many ran together counts, not how many are left: the one that is left need not be the culprit.
+    """
     if fault.timed_out:
         return Verdict.FAIL_TIMED_OUT
     if fault.lost:
@@ -38,6 +41,6 @@ def judge(fault: BatchFault, requests: int) -> Verdict:
 
 
 def halves(items: Sequence[T]) -> tuple[list[T], list[T]]:
-    """Two parts that differ by at most one, in order."""
+    """Two parts that differ by at most one, in order; of one item the second part is empty."""
     middle = (len(items) + 1) // 2
     return list(items[:middle]), list(items[middle:])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 
-from proxy.core.errors import ProxyError
+from proxy.core.errors import DeadlineExceeded, ProxyError, Reason
 from proxy.core.policies import ModelPolicy
 from proxy.core.requests import InferenceRequest
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import VARIABLE
-from proxy.scheduler.admission import predict_wait_ns
+from proxy.scheduler import refusals
+from proxy.scheduler.admission import admit, predict_wait_ns
 from proxy.scheduler.batching import Dispatch, WaitUntil, form_batch
 from proxy.scheduler.deadlines import Deadlines
 from proxy.scheduler.entries import RETRYING, RUNNING, WAITING, Entry, EntryState
@@ -19,6 +19,7 @@ from proxy.scheduler.latency_model import LatencyModel
 from proxy.scheduler.placement import InstanceRecord
 from proxy.scheduler.ports import GroupPort, InstancePort, TimerHandle
 from proxy.scheduler.queue import RequestQueue, ShapeGroup
+from proxy.scheduler.statistics import LaneStatistics
 
 # Records kept of instances that are gone, before they are forgotten. Larger: rarer sweeps.
 RECORD_SLACK = 16
@@ -26,28 +27,6 @@ RECORD_SLACK = 16
 RIPE_SLACK = 16
 # A request is surely late if even this part of the predicted execution ends after its deadline. Larger: gives up later.
 SURELY_LATE_DIVISOR = 2
-
-
-@dataclass(frozen=True, slots=True)
-class LaneStatistics:
-    """One version's lane. Totals count from its attachment; `busy_ns` is the sum over instances, running ones included.
-
-    `queue_depth` and `queue_rows` wait, `in_flight` are requests running, `running` executions, `ready` instances.
-    """
-
-    queue_depth: int
-    queue_rows: int
-    in_flight: int
-    running: int
-    ready: int
-    requests: int
-    inferences: int
-    executions: int
-    expired: int
-    rejected: int
-    retried: int
-    busy_ns: int
-    predicted_wait_ns: int
 
 
 class Lane:
@@ -124,12 +103,37 @@ class Lane:
         self.waits_for_company = batchable and policy.batching.max_delay_ns > 0
         self.blocked = False
 
+    def exchange(self, group: GroupPort, policy: ModelPolicy) -> None:
+        """Let what waits, and all that comes, go to another group of the same version; what runs is still answered."""
+        self.group = group
+        self.version = group.version
+        self._variable = _variable_inputs(self.version)
+        self.apply(policy)
+
+    def refuse(self, request: InferenceRequest, now_ns: int) -> ProxyError | None:
+        """Why `request` may not wait, or None."""
+        if request.deadline_ns <= now_ns:
+            return DeadlineExceeded(Reason.DEADLINE_EXCEEDED, "The deadline had passed before the request was queued.")
+        if self.ready == 0 and self.group.failed:
+            return refusals.no_instance(self.version)
+        depth = self.queue.depth + self.retrying
+        if not depth and not self.blocked:
+            return None
+        bound, service_ns = self.policy.queue.max_requests, self.own_service_ns(request.rows)
+        rejection = admit(depth, bound, self.wait_ns(), service_ns, request.deadline_ns, now_ns)
+        return refusals.rejected(rejection, self.version, self.policy.queue) if rejection else None
+
     def shape_key(self, request: InferenceRequest) -> Hashable:
         """What two requests must share to run together: trailing shapes; None where the signature fixes them all."""
         if not self._variable:
             return None
         inputs = request.inputs
         return tuple(inputs[index].shape[1:] for index in self._variable)
+
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing waits or runs."""
+        return not (self.queue.depth or self.retrying or self.in_flight or self.running)
 
     @property
     def depth(self) -> int:
@@ -192,9 +196,13 @@ class Lane:
 
     def note_ripe(self, group: ShapeGroup) -> None:
         """Remember that `group` fills a batch, so that it need not wait behind another shape's company."""
-        group.is_ripe = True
         if len(self.ripe) > self.queue.depth + RIPE_SLACK:
-            self.ripe = deque(g for g in self.ripe if g.rows >= self.max_rows)
+            noted, self.ripe = self.ripe, deque()
+            for other in noted:
+                other.is_ripe = other.rows >= self.max_rows
+                if other.is_ripe:
+                    self.ripe.append(other)
+        group.is_ripe = True
         self.ripe.append(group)
 
     def next_batch(self, now_ns: int, expired: list[Entry]) -> list[Entry] | WaitUntil:
@@ -220,8 +228,9 @@ class Lane:
         for part in reversed(parts):
             for entry in part:
                 self.move(entry, RETRYING)
-            self.retried += len(part)
-            self.retries.appendleft(part)
+            if part:
+                self.retried += len(part)
+                self.retries.appendleft(part)
 
     def next_retry(self) -> list[Entry]:
         """The next faulted batch's living requests (maybe none of them live any more)."""

@@ -15,18 +15,18 @@ from typing import Any
 
 from proxy.core.batches import Batch, BatchFault, BatchResult
 from proxy.core.clock import Clock
-from proxy.core.errors import Cancelled, DeadlineExceeded, ExecutionFailed, ProxyError, Reason
+from proxy.core.errors import Cancelled, ExecutionFailed, ProxyError, Reason
 from proxy.core.policies import ModelPolicy
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.units import NS_PER_S
 from proxy.scheduler import refusals
-from proxy.scheduler.admission import admit
 from proxy.scheduler.batching import WaitUntil
 from proxy.scheduler.entries import DONE, RETRYING, RUNNING, WAITING, Entry, OnDone
 from proxy.scheduler.isolation import MAX_LOSSES, Verdict, halves, judge
-from proxy.scheduler.lane import Lane, LaneStatistics
+from proxy.scheduler.lane import Lane
 from proxy.scheduler.placement import place
 from proxy.scheduler.ports import GroupPort, InstancePort, MeterPort, TimerHandle
+from proxy.scheduler.statistics import LaneStatistics
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +65,7 @@ class Scheduler:
         """Open the lane of a version, or give its open lane other instances: what waits goes to those."""
         open_lane = self._lanes.get(version_key)
         if open_lane is not None:
-            open_lane.group, open_lane.version = group, group.version
-            open_lane.apply(policy)
+            open_lane.exchange(group, policy)
             self.wake(version_key)
             return
         lane = Lane(version_key, group, policy, self._now_ns())
@@ -95,7 +94,7 @@ class Scheduler:
             on_done(request, refusals.not_loaded(request.version))
             return
         now_ns = self._now_ns()
-        error = self._refuse(lane, request, now_ns)
+        error = lane.refuse(request, now_ns)
         if error is not None:
             lane.rejected += 1
             on_done(request, error)
@@ -139,31 +138,12 @@ class Scheduler:
     def is_idle(self, version_key: str) -> bool:
         """True if nothing of the version waits or runs (or it has no lane)."""
         lane = self._lanes.get(version_key)
-        return lane is None or (lane.depth == 0 and lane.in_flight == 0 and lane.running == 0)
+        return lane is None or lane.is_idle
 
     def statistics(self) -> Mapping[str, LaneStatistics]:
         """The numbers of every open lane, by version key."""
         now_ns = self._now_ns()
         return {key: lane.statistics(now_ns) for key, lane in self._lanes.items()}
-
-    def _refuse(self, lane: Lane, request: InferenceRequest, now_ns: int) -> ProxyError | None:
-        if request.deadline_ns <= now_ns:
-            return DeadlineExceeded(Reason.DEADLINE_EXCEEDED, "The deadline had passed before the request was queued.")
-        if lane.ready == 0 and lane.group.failed:
-            return refusals.no_instance(lane.version)
-        if lane.blocked or lane.queue.depth or lane.retrying:
-            wait_ns = lane.wait_ns()
-            rejection = admit(
-                lane.queue.depth + lane.retrying,
-                lane.policy.queue.max_requests,
-                wait_ns,
-                lane.own_service_ns(request.rows),
-                request.deadline_ns,
-                now_ns,
-            )
-            if rejection is not None:
-                return refusals.rejected(rejection, lane.version, lane.policy.queue)
-        return None
 
     def _pump(self, lane: Lane) -> None:
         """Send batches while an instance is idle and something waits."""
@@ -224,7 +204,7 @@ class Scheduler:
         lane.account(-1, now_ns)
         lane.blocked = False
         if isinstance(outcome, BatchFault):
-            self._recover(lane, [entry for entry in entries if entry.state is not DONE], outcome)
+            self._recover(lane, entries, outcome)
             return
         lane.note_service(instance_id, batch.rows, outcome.service_ns, now_ns)
         if self._meter is not None:
@@ -243,12 +223,13 @@ class Scheduler:
                 self._end(lane, entry, result)
             first_row += rows
 
-    def _recover(self, lane: Lane, live: list[Entry], fault: BatchFault) -> None:
+    def _recover(self, lane: Lane, entries: list[Entry], fault: BatchFault) -> None:
         """Run the innocent again, answer the others."""
+        live = [entry for entry in entries if entry.state is not DONE]
         failed: list[Entry] = []
         error: ProxyError | None = None
         if live:
-            verdict = judge(fault, len(live))
+            verdict = judge(fault, len(entries))
             if verdict is Verdict.BISECT:
                 lane.run_again(halves(live))
             elif verdict is Verdict.RETRY_ALONE:

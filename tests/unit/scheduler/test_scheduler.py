@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from proxy.core.batches import BatchFault
 from proxy.core.errors import (
     Cancelled,
@@ -404,6 +402,18 @@ def test_r35_a_row_that_makes_the_model_raise_takes_nobody_with_it():
     assert executions == 1 + 2 * 5
 
 
+def test_r35_the_last_one_left_of_a_faulted_batch_is_not_blamed_for_the_others(rig):
+    rig.submit()
+    poison = rig.submit(timeout_ns=NS_PER_MS)
+    innocent = rig.submit()
+    rig.instances[0].finish()
+    rig.clock.advance(NS_PER_MS)
+    rig.instances[0].finish(BatchFault("poison", lost=False))
+    rig.instances[0].finish()
+    assert rig.reason(poison) is Reason.DEADLINE_EXCEEDED
+    assert rig.is_right(innocent)
+
+
 def test_a_batch_that_ran_too_long_is_not_run_again():
     rig = Rig(2)
     request = rig.submit()
@@ -509,3 +519,76 @@ def test_cancelled_requests_behind_a_waiting_one_are_swept(rig):
     lane = rig.scheduler._lanes["echo/1"]
     assert lane.queue.places < 200
     assert len(lane.deadlines) < 600
+
+
+def test_each_deadline_is_kept_though_nothing_else_happens(rig):
+    rig.submit(timeout_ns=60 * NS_PER_S)
+    requests = [rig.submit(timeout_ns=ms * NS_PER_MS) for ms in (30, 10, 20)]
+    for expected in (1, 2, 0):
+        rig.clock.advance(10 * NS_PER_MS)
+        assert isinstance(rig.answers.get(requests[expected]), DeadlineExceeded)
+    assert len(rig.answers) == 3
+
+
+def finish_after(rig, duration_ms):
+    """The running execution takes that long, whatever was expected."""
+    instance = rig.instances[0]
+    rig.clock.advance(duration_ms * NS_PER_MS)
+    result = instance.respond(instance.current)
+    result.service_ns = duration_ms * NS_PER_MS
+    instance.finish(result)
+
+
+def test_what_is_surely_late_gives_its_place_to_others_but_never_leaves_the_instance_without_work():
+    rig = Rig(the_policy=policy(max_rows=2))
+    rig.submit()
+    finish_after(rig, 100)
+    rig.submit()
+    late = [rig.submit(timeout_ns=260 * NS_PER_MS) for _ in range(2)]
+    kept = [rig.submit(timeout_ns=10 * NS_PER_S) for _ in range(2)]
+    finish_after(rig, 220)  # 40 ms are left, and an execution takes about 160
+    assert [rig.reason(request) for request in late] == [Reason.DEADLINE_EXCEEDED] * 2
+    assert rig.instances[0].current.requests == kept
+    alone = rig.submit(timeout_ns=400 * NS_PER_MS)
+    finish_after(rig, 370)  # it is as late as they were, but nobody else wants the instance
+    assert rig.instances[0].current.requests == [alone]
+
+
+def test_shapes_that_were_full_once_are_not_remembered_for_ever():
+    rig = Rig(version=fake_version(trailing=(-1,)), the_policy=policy(max_rows=1, max_delay_ns=NS_PER_MS))
+    rig.submit()
+    for size in range(1, 300):
+        rig.scheduler.cancel(rig.submit(trailing=(size,)))
+    assert len(rig.scheduler._lanes["echo/1"].ripe) < 40
+
+
+def test_a_shape_that_fills_again_leaves_at_once_again():
+    rig = Rig(version=fake_version(trailing=(-1,)), the_policy=policy(max_rows=2, max_delay_ns=NS_PER_S))
+    for _ in range(3):
+        for _ in range(2):
+            rig.submit(trailing=(5,), timeout_ns=60 * NS_PER_S)
+        assert rig.instances[0].current.rows == 2
+        for size in range(10, 60):
+            rig.scheduler.cancel(rig.submit(rows=2, trailing=(size,)))
+        rig.instances[0].finish()
+
+
+def test_instances_long_gone_are_not_remembered_for_ever():
+    rig = Rig(instances=0)
+    for _ in range(100):
+        instance = rig.group.add()
+        rig.submit()
+        instance.finish()
+        rig.group.lose(instance)
+    assert len(rig.scheduler._lanes["echo/1"].records) < 40
+
+
+def test_other_instances_may_run_a_version_whose_shapes_vary(rig):
+    rig.submit()
+    other = FakeGroup(fake_version(trailing=(-1,)), rig.clock, 1)
+    rig.scheduler.attach("echo/1", other, policy())
+    for trailing in ((1,), (2,), (1,)):
+        rig.submit(trailing=trailing)
+    for _ in range(2):
+        other.all_instances()[0].finish()
+    assert [batch.rows for batch in other.all_instances()[0].batches] == [1, 1, 1]
