@@ -1,7 +1,7 @@
 """A real runtime in a thread, reached over real sockets on both ports.
 
 Everything is the product's own but the instances: they run in this process and give back what came in (output `y` is
-input `x`), or wait until they are told to. `DLPROXY_TEST_INSTANCES=process` puts real instance processes behind the
+input `x`), or wait until they are told to. `TEST_INSTANCES=process` puts real instance processes behind the
 same tests (those that need to hold an execution are skipped then).
 """
 
@@ -35,7 +35,7 @@ from proxy.testing.instances import FakeGroup
 KEY = "dlp_" + "A" * 43
 RESTRICTED_KEY = "dlp_" + "B" * 43
 EXPIRED_KEY = "dlp_" + "C" * 43
-IN_PROCESS = os.environ.get("DLPROXY_TEST_INSTANCES", "memory") == "memory"
+IN_PROCESS = os.environ.get("TEST_INSTANCES", "memory") == "memory"
 COLUMNS = 4
 NO_SECOND = 10.0  # seconds within which every answer must be there; a hang fails the test
 
