@@ -120,6 +120,8 @@ document.addEventListener("click", (event) => {
 document.addEventListener("submit", submits);
 document.addEventListener("keydown", shortcuts);
 document.addEventListener("htmx:configRequest", (event) => { event.detail.headers["X-CSRFToken"] = csrfToken(); });
+// A hidden tab polls nothing (htmx's own trigger filters would need eval, which the CSP forbids).
+document.addEventListener("htmx:beforeRequest", (event) => { if (document.hidden) event.preventDefault(); });
 document.addEventListener("htmx:afterSwap", (event) => localTimes(event.target));
 window.addEventListener("pageshow", () => all("button[data-busy]").forEach((button) => { button.disabled = false; delete button.dataset.busy; }));
 theme();

@@ -24,6 +24,11 @@ function lonePoints(values) {
   }, []);
 }
 
+function axisTime(unixS, stepS) {
+  const words = clock(new Date(unixS * 1000));
+  return stepS < 60 ? words : words.slice(0, 5);
+}
+
 function axisTop(max, least) {
   if (!(max > 0)) return least;
   const target = Math.max(max * 1.1, least);
@@ -85,10 +90,11 @@ export class TimeChart {
       width: Math.max(120, this.plotHost.clientWidth),
       height: this.plotHost.clientHeight || 190,
       legend: { show: false },
+      padding: [8, 10, 0, 0],
       cursor: { sync: { key: SYNC.key, setSeries: false }, points: { size: 6 }, drag: { x: false, y: false } },
       scales: { x: { time: true }, y: { range: (plot, low, high) => [0, this.top ?? axisTop(high, this.least)] } },
       axes: [
-        { stroke: text, grid: { show: false }, ticks: { show: false }, font, size: 26, space: 70 },
+        { stroke: text, grid: { show: false }, ticks: { show: false }, font, size: 26, space: 76, values: (plot, ticks, _axis, _space, stepS) => ticks.map((tick) => axisTime(tick, stepS)) },
         { stroke: text, grid, ticks: { show: false }, font, size: 52, space: 34, values: (plot, ticks) => ticks.map(this.axisFormat) },
       ],
       series: [{}, ...this.series.map((one) => this.#line(one))],
@@ -122,6 +128,10 @@ export class TimeChart {
   }
 }
 
+// Two steps may lie this far apart before it counts as a gap: reports come about each second, and one may fall on either
+// side of a full second.
+const GAP_STEPS = 2.5;
+
 // Rows by time, as columns. A missing stretch becomes one row of nulls, so that charts show it as a gap.
 export class TimeStore {
   constructor(keys, resolutionS) {
@@ -136,7 +146,7 @@ export class TimeStore {
   push(at, row) {
     const last = this.times.at(-1);
     if (last !== undefined && at <= last) return;
-    if (last !== undefined && at - last > this.resolutionS * 1.5) this.#append(last + this.resolutionS, {});
+    if (last !== undefined && at - last > this.resolutionS * GAP_STEPS) this.#append(last + this.resolutionS, {});
     this.#append(at, row);
   }
 

@@ -78,27 +78,25 @@ function now() { return live.state && live.status === "live" ? live.state.at : D
 // One second (or a longer step) as what the charts show.
 function rowOf(second, stepS) {
   return {
-    rps: rate(second.requests, stepS),
-    errors: rate(second.errors, stepS),
-    rejections: rate(second.rejections, stepS),
+    rps: second.requests / stepS,
+    errors: second.errors / stepS,
+    rejections: second.rejections / stepS,
     p50_ms: second.p50_ms,
     p95_ms: second.p95_ms,
     p99_ms: second.p99_ms,
     queue_depth: second.queue_depth,
     in_flight: second.in_flight,
     batch: second.executions ? second.inferences / second.executions : null,
-    hit: second.requests === null ? null : hitRatio(second),
+    hit: hitRatio(second),
     instances: second.instances,
   };
 }
 
-function rate(total, stepS) { return total === null ? null : total / stepS; }
-
 function storeOf(history) {
   const store = new TimeStore(KEYS, history.resolution_s);
   const names = Object.keys(history).filter((name) => Array.isArray(history[name]));
-  const last = history.requests.findLastIndex((value) => value !== null);
-  for (let index = 0; index <= last; index += 1) {
+  for (let index = 0; index < history.at.length; index += 1) {
+    if (history.requests[index] === null) continue;
     const second = Object.fromEntries(names.map((name) => [name, history[name][index]]));
     store.push(second.at, rowOf(second, history.resolution_s));
   }

@@ -1,0 +1,66 @@
+"""A socket as the site wraps it, a login, and reports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.auth import AuthMiddlewareStack
+from channels.routing import URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from channels.testing import WebsocketCommunicator
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+
+from models_admin.live import consumer, publisher
+from models_admin.live.limits import Places
+from models_admin.live.routing import websocket_urlpatterns
+
+ORIGIN = (b"origin", b"http://localhost")
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[publisher.Publisher]:
+    """A publisher and places of the test's own."""
+    one = publisher.Publisher()
+    monkeypatch.setattr(publisher, "publisher", one)
+    monkeypatch.setattr(consumer, "publisher", one)
+    monkeypatch.setattr(consumer, "places", Places())
+    yield one
+    assert one.sockets == 0
+
+
+@pytest.fixture
+def ann(transactional_db: None) -> User:
+    return User.objects.create_user("ann", password="a long password")
+
+
+@pytest.fixture
+async def cookie(ann: User) -> bytes:
+    def login() -> str:
+        client = Client()
+        client.force_login(ann)
+        return client.cookies[settings.SESSION_COOKIE_NAME].value
+
+    value = await sync_to_async(login)()
+    return f"{settings.SESSION_COOKIE_NAME}={value}".encode()
+
+
+@pytest.fixture
+async def socket(transactional_db: None) -> AsyncIterator[Callable[..., WebsocketCommunicator]]:
+    """Makes communicators and ends them after the test."""
+    opened: list[WebsocketCommunicator] = []
+
+    def make(cookie: bytes = b"", headers: list[tuple[bytes, bytes]] | None = None) -> WebsocketCommunicator:
+        application: Any = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+        sent = [ORIGIN] if headers is None else headers
+        one = WebsocketCommunicator(application, "/ws/live/", headers=[*sent, (b"cookie", cookie)])
+        opened.append(one)
+        return one
+
+    yield make
+    for one in opened:
+        await one.disconnect()
