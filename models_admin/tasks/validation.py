@@ -16,7 +16,7 @@ from models_admin.models import ModelVersion, Policy
 from models_admin.selectors.artifacts import artifact_path
 from models_admin.services import validation
 from models_admin.services.errors import Conflict
-from models_admin.services.validation_report import Malformed, ResultReport, StepReport, clean_text, parse_line
+from models_admin.services.validation_report import Malformed, ResultReport, StepReport, parse_line
 from models_admin.services.versions import STEPS, VALIDATE_TASK
 from models_admin.tasks import validator_process
 from proxy.core.units import BYTES_PER_MIB
@@ -128,5 +128,5 @@ def _ended_early(ending: validator_process.Ending) -> str:
         name = signal.Signals(-ending.status).name
         hint = " It may need more memory than the policy allows." if name == "SIGKILL" else ""
         return f"The model's process was ended by {name} before it answered.{hint}"
-    last = next((line for line in reversed(ending.error_tail.splitlines()) if line.strip()), "")
-    return f"The validator stopped without an answer (status {ending.status}). {clean_text(last)[:500]}".strip()
+    # Its error output may hold paths or a model's words: it goes to the log only.
+    return f"The validator stopped without an answer (status {ending.status}); the server's log says more."
