@@ -6,11 +6,14 @@ import hashlib
 import json
 import struct
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from api_cast import Caller, Maker
 from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connection
 
 from models_admin.models import AuditEvent, Model, ModelVersion
 from models_admin.models.registry import VersionState
@@ -297,3 +300,20 @@ def test_the_list_is_newest_first_and_filtered(viewer: Caller, digits: Model, ma
     assert numbers("ordering=number") == [1, 2, 3]
     assert viewer("GET", "/models/digits/versions?state=nice").status_code == 400
     assert viewer("GET", "/models/nothing/versions").status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_u24_of_two_uploads_of_one_number_at_once_one_succeeds(staff_user: User, model: Model) -> None:
+    def upload(value: float) -> int:
+        try:
+            options = json.dumps({"architecture": MLP})
+            caller = Caller(staff_user)
+            answer = caller.upload("/models/mlp/versions", safetensors(value), number="3", options=options)
+            return int(answer.status_code)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        statuses = sorted(pool.map(upload, [1.0, 2.0, 3.0, 4.0]))
+    assert statuses == [201, 409, 409, 409]
+    assert kept_files() == [artifact_path(ModelVersion.objects.get())]
