@@ -54,8 +54,8 @@ _FORWARDS = {
         block = torch.ones([mib * 262144 + 1])
         return x + block[0] * 0.0
     """,
-    "segfaults_on_positive": """
-        if float(x[0, 0]) > 0.0:
+    "segfaults_above_100": """
+        if float(x[0, 0]) > 100.0:
             index = torch.full([1, 1], 1 << 50, dtype=torch.int64)
             broken = torch.ops.aten._sparse_coo_tensor_unsafe(index, torch.ones([1]), [4])
             return x + broken.to_dense()
