@@ -1,6 +1,6 @@
 """Decides how many instances a model should have. Pure.
 
-    by utilisation = ready × utilisation / target                      what runs now, spread to the target
+    by utilisation = busy instances / target                           what runs now, spread to the target
     by demand      = arrivals/s × service time / target                what arrives, refused requests included
     by backlog     = arrivals/s × service time + waiting × service time / drain goal      what waits, cleared in time
 
@@ -178,8 +178,8 @@ def _ask(signals: ScalingSignals, target_ratio: float) -> _Asked:
     if signals.arrivals_per_s is not None and signals.service_s is not None:
         offered = signals.arrivals_per_s * signals.service_s
     by_utilisation = by_demand = by_backlog = 0
-    if signals.utilisation_ratio is not None and signals.ready_instances is not None:
-        by_utilisation = _up(signals.ready_instances * signals.utilisation_ratio / target_ratio)
+    if signals.busy_instances is not None:
+        by_utilisation = _up(signals.busy_instances / target_ratio)
     if offered is not None:
         by_demand = _up(offered / target_ratio)
     if offered is not None and signals.queue_depth and signals.service_s is not None:
@@ -194,9 +194,10 @@ def _up(value: float) -> int:
 
 def _unusable(signals: ScalingSignals) -> tuple[CountReason, str] | None:
     age_s = signals.age_s
-    if age_s is None or (signals.utilisation_ratio is None and signals.arrivals_per_s is None):
+    if age_s is None or (signals.busy_instances is None and signals.arrivals_per_s is None):
         return CountReason.MISSING_SIGNALS, "There are no measurements of the last seconds; the number stays."
     bounds = (
+        ("number of busy instances", signals.busy_instances, MAX_READY),
         ("utilisation", signals.utilisation_ratio, MAX_UTILISATION_RATIO),
         ("arrivals per second", signals.arrivals_per_s, MAX_ARRIVALS_PER_S),
         ("service time", signals.service_s, MAX_SERVICE_S),
@@ -215,9 +216,9 @@ def _unusable(signals: ScalingSignals) -> tuple[CountReason, str] | None:
 
 def _words(signals: ScalingSignals, asked: _Asked, target_ratio: float) -> str:
     parts = []
-    if signals.utilisation_ratio is not None:
+    if signals.busy_instances is not None and signals.utilisation_ratio is not None:
         parts.append(
-            f"Utilisation of {signals.utilisation_ratio:.0%} on {signals.ready_instances or 0} ready "
+            f"Utilisation of {signals.utilisation_ratio:.0%} ({signals.busy_instances:.2f} busy on average) "
             f"asks for {asked.by_utilisation} (target {target_ratio:.0%})"
         )
     else:
@@ -238,15 +239,16 @@ def _cut(wanted: int, reachable: int) -> str:
 
 
 def _expected(signals: ScalingSignals, count: int) -> str:
-    if signals.utilisation_ratio is None or not signals.ready_instances:
+    if signals.busy_instances is None:
         return f"Load is spread over {count}."
-    ratio = signals.utilisation_ratio * signals.ready_instances / count
+    ratio = signals.busy_instances / count
     return f"Utilisation of about {min(ratio, 1):.0%} with {count} at the load measured."
 
 
 def _evidence(signals: ScalingSignals, asked: _Asked | None = None) -> Evidence:
     """The numbers behind the words; what is not finite, and so no JSON number, is left out as None."""
     evidence: dict[str, float | int | None] = {
+        "busy_instances": signals.busy_instances,
         "utilisation_ratio": signals.utilisation_ratio,
         "arrivals_per_s": signals.arrivals_per_s,
         "service_s": signals.service_s,

@@ -29,9 +29,12 @@ class MeasuredSecond:
 class ScalingSignals:
     """What is known of a model's load. `age_s` is that of the newest second, `ready_instances` the newest count.
 
-    `utilisation_ratio` is the mean busy share of the ready instances; `service_s` instance-seconds a request.
+    `busy_instances` is how many were busy on average, `utilisation_ratio` that as a share of those ready then;
+    `service_s` instance-seconds a request. The average is taken over the window, not as share × newest count: just
+    after a step up, the share still tells of fewer instances and would ask for too many.
     """
 
+    busy_instances: float | None
     utilisation_ratio: float | None
     arrivals_per_s: float | None
     service_s: float | None
@@ -40,7 +43,7 @@ class ScalingSignals:
     age_s: float | None
 
 
-NO_SIGNALS = ScalingSignals(None, None, None, None, None, None)
+NO_SIGNALS = ScalingSignals(None, None, None, None, None, None, None)
 
 
 def signals_from(seconds: Sequence[MeasuredSecond], now_unix_s: float) -> ScalingSignals:
@@ -56,6 +59,7 @@ def signals_from(seconds: Sequence[MeasuredSecond], now_unix_s: float) -> Scalin
     busy_s = sum(second.busy_ratio * second.instances for second in serving)
     capacity_s = sum(second.instances for second in serving)
     return ScalingSignals(
+        busy_instances=busy_s / len(serving) if serving else None,
         utilisation_ratio=busy_s / capacity_s if capacity_s else None,
         arrivals_per_s=(executed + refused + growth) / length_s,
         service_s=busy_s / executed if executed else None,
