@@ -9,6 +9,8 @@ Why not an ASGI server: it costs 3.5 to 4 times the requests per second for smal
 from __future__ import annotations
 
 import asyncio
+import logging
+import resource
 from email.utils import formatdate
 
 from proxy.core.clock import Clock
@@ -22,9 +24,17 @@ from proxy.endpoint.limits import DEFAULT_LISTENER_LIMITS, ListenerLimits
 from proxy.endpoint.refusals import TooManyConnections
 from proxy.endpoint.routes import Line, Routes
 
+log = logging.getLogger(__name__)
+
 MAX_KEPT_HEADS = 1_024  # heads of keep-alive clients, by their bytes; larger: more clients skip the parser
 MAX_KEPT_HEAD_BYTES = 2_048
+RESERVED_FILES = 256  # descriptors that connections leave to instances, the database and the log
 BACKLOG = 2_048  # connections that may wait in the kernel to be accepted
+
+
+def connection_limit(wanted: int, open_files_limit: int) -> int:
+    """How many connections may be open, so that accepting one never takes the last file descriptor (F37)."""
+    return min(wanted, open_files_limit - min(RESERVED_FILES, open_files_limit // 2))
 
 
 class InferenceServer:
@@ -41,6 +51,7 @@ class InferenceServer:
         self._heads: dict[bytes, WireHead] = {}
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()
+        self._max_connections = limits.max_connections
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -48,6 +59,10 @@ class InferenceServer:
         """Listen; the port that was taken (0 asks for a free one). Raises OSError when it is in use."""
         loop = asyncio.get_running_loop()
         self._tick()
+        soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._max_connections = connection_limit(self.limits.max_connections, soft_limit)
+        if self._max_connections < self.limits.max_connections:
+            log.warning("the limit of %d open files allows %d connections", soft_limit, self._max_connections)
         self._server = await loop.create_server(
             lambda: Connection(self), host, port, backlog=BACKLOG, reuse_address=True
         )
@@ -80,7 +95,7 @@ class InferenceServer:
     def admit(self, connection: Connection) -> bool:
         """Keep count of a new connection; False if there is no place."""
         self._connections.add(connection)
-        return len(self._connections) <= self.limits.max_connections
+        return len(self._connections) <= self._max_connections
 
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""

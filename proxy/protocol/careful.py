@@ -13,7 +13,7 @@ from math import prod
 
 import msgspec
 
-from proxy.core.errors import InvalidRequest, Reason
+from proxy.core.errors import InvalidRequest, Reason, TooLarge
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import DATATYPES, VARIABLE, Tensor, TensorSpec
 from proxy.protocol import tensor_data
@@ -96,7 +96,7 @@ def _match(given: list[InputText], version: VersionSnapshot, limits: Limits) -> 
         check_tensor(item.parameters, f"inputs[{at}]", limits)
     for name in specs:
         if name not in by_name:
-            raise InvalidRequest(Reason.INVALID_REQUEST, f"inputs: the model's input {quote(name)} is missing.")
+            raise InvalidRequest(Reason.UNKNOWN_INPUT, f"inputs: the model's input {quote(name)} is missing.")
     return [(*by_name[name], spec) for name, spec in specs.items()]
 
 
@@ -118,10 +118,14 @@ def _shapes(found: Found, version: VersionSnapshot, limits: Limits) -> list[tupl
     shapes: list[tuple[int, ...]] = [()] * len(found)
     for place, (at, given, spec) in enumerate(found):
         shape = _shape(given.shape, spec, f"inputs[{at}].shape", limits)
-        left_bytes -= prod(shape) * DATATYPES[spec.datatype].size_bytes
+        elements = prod(shape)
+        left_bytes -= elements * DATATYPES[spec.datatype].size_bytes
+        if left_bytes < 0 and elements > len(given.data):
+            message = f"inputs[{at}].shape: asks for more values than `data` can hold."
+            raise InvalidRequest(Reason.INVALID_SHAPE, message)
         if left_bytes < 0:
             message = f"inputs[{at}].shape: the inputs exceed {limits.max_tensor_bytes} bytes together."
-            raise InvalidRequest(Reason.INVALID_SHAPE, message)
+            raise TooLarge(Reason.BODY_TOO_LARGE, message)
         shapes[place] = shape
     return shapes
 
