@@ -1,13 +1,15 @@
 """Refuses bodies before they are read: too long for their route, of unknown length, or large and anonymous.
 
 Place: ahead of Django's handler, which would spool a whole body to disk before any view asks who sent it.
-Rules: a body over `SMALL_BYTES` needs a live session or a known key (U21, U27); one over its route's cap is never read.
+Rules: a body over `SMALL_BYTES` needs a live session or a known key, an upload an admin's key (U21, U27); one over its
+route's cap is never read.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
@@ -15,6 +17,7 @@ from typing import Any
 
 from django.conf import settings
 
+from models_admin.api.problems import CONTENT_TYPE, Problem
 from proxy import gateway
 
 Scope = MutableMapping[str, Any]
@@ -68,14 +71,16 @@ class BodyGuard:
         cap = cap_bytes(scope["path"], settings.DLPROXY_MAX_UPLOAD_BYTES, self._max_infer_bytes)
         length = headers.get(b"content-length", b"0")
         large = length.isdigit() and int(length) > SMALL_BYTES
-        refused = refusal(scope["path"], headers, cap, known_caller=not large or await _is_known(headers))
+        refused = refusal(
+            scope["path"], headers, cap, known_caller=not large or await _is_known(scope["path"], headers)
+        )
         if refused is None:
             await self._application(scope, receive, send)
             return
         status, detail = refused
-        body = json.dumps({"type": "about:blank", "title": "Body refused", "status": status, "detail": detail}).encode()
+        body = json.dumps(Problem(status, "body_refused", detail).body(uuid.uuid4().hex)).encode()
         answer_headers = [
-            (b"content-type", b"application/problem+json"),
+            (b"content-type", CONTENT_TYPE.encode()),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
         ]
@@ -83,10 +88,12 @@ class BodyGuard:
         await send({"type": "http.response.body", "body": body})
 
 
-async def _is_known(headers: dict[bytes, bytes]) -> bool:
+async def _is_known(path: str, headers: dict[bytes, bytes]) -> bool:
+    """True if the body's sender has a live session, or a key that may use the route at all."""
     authorization = headers.get(b"authorization")
     if authorization is not None:
-        return gateway.knows(authorization)
+        holder = gateway.key_holder(authorization)
+        return holder is not None and (holder.is_admin or not _UPLOAD.match(path))
     try:
         cookies = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1"))
     except CookieError:

@@ -52,9 +52,9 @@ def configuration_changed() -> None:
         _runtime.feed_soon()
 
 
-def knows(authorization: bytes) -> bool:
-    """True if this `Authorization` header carries a key that is valid now: to refuse early, never a right by itself."""
-    return _runtime is not None and _runtime.knows(authorization)
+def key_holder(authorization: bytes) -> Principal | None:
+    """Whose key this `Authorization` header carries, if it is valid now: to refuse early, never a right by itself."""
+    return _runtime.key_holder(authorization) if _runtime is not None else None
 
 
 def purge_cache(model: str | None = None) -> None:

@@ -109,13 +109,12 @@ class Runtime:
         """Read the wanted state at once. Safe from any thread."""
         self.loop.call_soon_threadsafe(self.feed.soon)
 
-    def knows(self, authorization: bytes) -> bool:
-        """True if the header carries a valid key."""
+    def key_holder(self, authorization: bytes) -> Principal | None:
+        """Whose key the header carries; None if it is not a valid one."""
         try:
-            self.pipeline.authenticate(authorization)
+            return self.pipeline.authenticate(authorization)
         except Unauthenticated:
-            return False
-        return True
+            return None
 
     def purge_cache(self, model: str | None = None) -> None:
         """Drop cached answers of `model`, or all. Safe from any thread."""

@@ -18,8 +18,8 @@ SHELL_FILES = {
     "proxy/system.py",
     "proxy/runtime.py",
     "proxy/pipeline.py",
+    "proxy/answering.py",
     "proxy/gateway.py",
-    "proxy/apps.py",
     "proxy/scheduler/scheduler.py",
     "proxy/cache/cache.py",
     "proxy/metrics/metrics.py",
@@ -28,8 +28,8 @@ SHELL_FILES = {
     "proxy/model_manager/model_manager.py",
     "proxy/model_manager/artifacts.py",
     "proxy/authorization/authorization.py",
-    "proxy/control/control.py",
     "proxy/control/feed.py",
+    "proxy/frames/launch.py",  # shared by the two that start workers: validation and instances
 }
 IMPURE = {"asyncio", "datetime", "logging", "os", "random", "secrets", "selectors", "signal", "socket", "subprocess"}
 IMPURE |= {"threading", "time", "pathlib", "shutil", "tempfile", "psutil", "pynvml"}
