@@ -26,7 +26,7 @@ def keys(request: HttpRequest) -> HttpResponse:
 
 @change
 def create(request: HttpRequest) -> HttpResponse:
-    """Make a key and show it once; the answer is not kept by any cache."""
+    """Make a key and show it once; the answer is kept by no cache (`change` sees to it)."""
     try:
         key, secret = services.create_key(
             actor=actor_of(request),
@@ -39,11 +39,8 @@ def create(request: HttpRequest) -> HttpResponse:
         )
     except ServiceError as error:
         return render(request, "dashboard/keys.html", {**_context(request), "error": error}, status=error.status)
-    response = render(
-        request, "dashboard/keys.html", {**_context(request), "created": key, "secret": secret}, status=201
-    )
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    context = {**_context(request), "created": key, "secret": secret}
+    return render(request, "dashboard/keys.html", context, status=201)
 
 
 @change

@@ -44,7 +44,7 @@ def icon(name: str) -> SafeString:
 def nav_link(context: Mapping[str, Any], url_name: str, icon_name: str, label: str) -> SafeString:
     """A link of the main menu; marked as current when the page is it."""
     url = reverse(url_name)
-    current = format_html(' aria-current="page"') if context["request"].path == url else ""
+    current = format_html(' aria-current="{}"', "page") if context["request"].path == url else ""
     return format_html('<a href="{}"{}>{}{}</a>', url, current, icon(icon_name), label)
 
 
@@ -128,5 +128,5 @@ def _number(value: Any) -> str:
 def nav_tab(context: Mapping[str, Any], url_name: str, label: str, name: str) -> SafeString:
     """A tab of a model's page."""
     url = reverse(url_name, args=[name])
-    current = format_html(' aria-current="page"') if context["request"].path == url else ""
+    current = format_html(' aria-current="{}"', "page") if context["request"].path == url else ""
     return format_html('<a href="{}"{}>{}</a>', url, current, label)

@@ -61,7 +61,7 @@ def test_a_failed_upload_carries_its_reason() -> None:
         model=Model(name="digits"), number=2, state=VersionState.FAILED, state_reason="No signature."
     )
     (found,) = problems.find([], [version], report(), HEALTHY, 0.5)
-    assert (found.reason, found.url) == ("None.", "/models/digits/versions/2/")
+    assert (found.reason, found.url) == ("No signature.", "/models/digits/versions/2/")
 
 
 def test_a_nearly_full_disk_is_bad() -> None:

@@ -1,0 +1,162 @@
+"""What staff change from the pages: it goes through the services, and refusals come back as words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from models_admin.models import ApiKey, AuditEvent, Model, ModelVersion, Policy
+from models_admin.models.registry import VersionState
+from models_admin.services.policies import EDITABLE_FIELDS
+
+
+def words(response: object) -> str:
+    return " ".join(str(message) for message in get_messages(response.wsgi_request))  # type: ignore[attr-defined]
+
+
+def policy_form(model: Model, **changes: object) -> dict[str, object]:
+    policy = Policy.objects.get(model=model)
+    form = {name: getattr(policy, name) for name in EDITABLE_FIELDS}
+    form = {name: "on" if value is True else value for name, value in form.items() if value is not False}
+    return {**form, "revision": policy.revision, **changes}
+
+
+def test_a_new_model_leads_to_its_first_upload(staff: Client) -> None:
+    response = staff.post("/models/new", {"name": "ranker", "description": "Ranks."})
+    assert response.headers["Location"] == "/models/ranker/versions/"
+    assert AuditEvent.objects.get(action="model.create").actor == "user:alice"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "digits", "x" * 129, "new\n", "<b>"])
+def test_a_bad_or_taken_name_stays_on_the_form_with_words(staff: Client, digits: Model, name: str) -> None:
+    before = Model.objects.count()
+    response = staff.post("/models/new", {"name": name})
+    if response.status_code == 302:
+        assert name.strip() == "new"
+        return
+    assert response.status_code in {400, 409}
+    assert 'role="alert"' in response.content.decode()
+    assert Model.objects.count() == before
+
+
+def test_promote_archive_restore_and_keep(staff: Client, digits: Model) -> None:
+    staff.post("/models/digits/versions/5/promote/")
+    assert Model.objects.get(name="digits").default_version.number == 5
+    staff.post("/models/digits/versions/1/archive/")
+    assert ModelVersion.objects.get(number=1).state == VersionState.ARCHIVED
+    staff.post("/models/digits/versions/1/restore/")
+    staff.post("/models/digits/versions/1/keep/", {"keep": "true"})
+    assert ModelVersion.objects.get(number=1).keep_loaded
+
+
+def test_a12_promoting_a_failed_version_is_refused_in_words(staff: Client, digits: Model) -> None:
+    response = staff.post("/models/digits/versions/2/promote/")
+    assert "only a ready version can be promoted" in words(response)
+    assert Model.objects.get(name="digits").default_version.number == 1
+
+
+def test_a11_the_default_version_is_not_deleted(staff: Client, digits: Model) -> None:
+    response = staff.post("/models/digits/versions/1/delete/")
+    assert "Promote another version first" in words(response)
+    assert ModelVersion.objects.filter(number=1).exists()
+
+
+def test_a11_a_form_made_from_an_older_revision_is_refused(staff: Client, digits: Model) -> None:
+    staff.post("/models/digits/describe/", {"description": "first", "revision": digits.revision})
+    response = staff.post("/models/digits/describe/", {"description": "second", "revision": digits.revision})
+    assert "Someone changed this model" in words(response)
+    assert Model.objects.get(name="digits").description == "first"
+
+
+def test_the_policy_is_saved_and_says_when_nothing_changed(staff: Client, digits: Model) -> None:
+    response = staff.post("/models/digits/policy/save/", policy_form(digits, max_batch_rows=64, cache_enabled=""))
+    assert response.headers["Location"] == "/models/digits/policy/"
+    policy = Policy.objects.get(model=digits)
+    assert (policy.max_batch_rows, policy.cache_enabled) == (64, False)
+    assert "Nothing was changed" in words(staff.post("/models/digits/policy/save/", policy_form(digits)))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_batch_rows", "0"),
+        ("max_batch_rows", "1.5"),
+        ("max_batch_rows", "many"),
+        ("max_queue_requests", str(2**63)),
+        ("max_queue_delay_ms", "nan"),
+        ("max_queue_delay_ms", "inf"),
+        ("min_instances", "9"),
+        ("placement", "nearest"),
+    ],
+)
+def test_a9_a_bad_value_is_refused_at_its_field_and_what_was_typed_stays(
+    staff: Client, digits: Model, field: str, value: str
+) -> None:
+    response = staff.post("/models/digits/policy/save/", policy_form(digits, **{field: value}))
+    assert response.status_code == 400
+    html = response.content.decode()
+    assert "Nothing was saved" in html
+    assert f'value="{value}"' in html or field == "placement"
+    assert Policy.objects.get(model=digits).revision == digits.policy.revision
+
+
+def test_instances_are_set_within_the_policys_bounds(staff: Client, digits: Model) -> None:
+    response = staff.post("/models/digits/instances/", {"count": "64"})
+    assert "allows 1 to 2 instances" in words(response)
+    staff.post("/models/digits/instances/", {"count": "1"})
+    assert Model.objects.get(name="digits").scaling.wanted_instances == 1
+
+
+def test_a_loaded_model_is_unloaded_before_it_can_be_deleted(staff: Client, digits: Model) -> None:
+    assert "Unload it first" in words(staff.post("/models/digits/delete/"))
+    staff.post("/models/digits/unload/")
+    assert staff.post("/models/digits/delete/").headers["Location"] == "/"
+    assert not Model.objects.filter(name="digits").exists()
+
+
+def test_a_new_keys_secret_is_in_one_answer_only(staff: Client, digits: Model) -> None:
+    form = {"name": "checkout", "scope": "inference", "all_models": "false", "models": ["digits"], "expires_at": ""}
+    response = staff.post("/keys/create/", form)
+    assert response.status_code == 201
+    assert "no-store" in response.headers["Cache-Control"]
+    secret = response.context["secret"]
+    assert secret in response.content.decode()
+    assert secret not in staff.get("/keys/").content.decode()
+    key = ApiKey.objects.get(name="checkout")
+    assert [model.name for model in key.models.all()] == ["digits"]
+    staff.post(f"/keys/{key.pk}/revoke/")
+    key.refresh_from_db()
+    assert key.revoked_at is not None
+
+
+@pytest.mark.parametrize("expires_at", ["2020-01-01", "soon", "2027-13-45"])
+def test_a_key_with_a_bad_expiry_is_not_made(staff: Client, digits: Model, expires_at: str) -> None:
+    form = {"name": "x", "scope": "inference", "all_models": "true", "expires_at": expires_at}
+    assert staff.post("/keys/create/", form).status_code == 400
+    assert not ApiKey.objects.filter(name="x").exists()
+
+
+def test_the_first_run_banner_stays_until_the_file_is_deleted(
+    staff: Client, viewer: Client, settings: Settings, tmp_path: Path
+) -> None:
+    settings.DLPROXY_HOME = tmp_path
+    (tmp_path / "first-run.json").write_text("{}")
+    assert "Delete the first-run file" in staff.get("/").content.decode()
+    assert "first-run" not in viewer.get("/").content.decode()
+    staff.post("/first-run/delete/")
+    assert not (tmp_path / "first-run.json").exists()
+    assert "Delete the first-run file" not in staff.get("/").content.decode()
+
+
+def test_steps_are_polled_until_validation_is_final(staff: Client, digits: Model) -> None:
+    moving = staff.get("/models/digits/versions/3/steps/")
+    assert 'hx-trigger="every 1s"' in moving.content.decode()
+    assert "HX-Refresh" not in moving.headers
+    ModelVersion.objects.filter(number=3).update(state=VersionState.READY)
+    final = staff.get("/models/digits/versions/3/steps/")
+    assert "hx-trigger" not in final.content.decode()
+    assert final.headers["HX-Refresh"] == "true"

@@ -1,0 +1,65 @@
+"""Logging in and out."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from models_admin.dashboard import login_limit
+
+RIGHT = {"username": "alice", "password": "a long password"}
+WRONG = {"username": "alice", "password": "guess"}
+
+
+def test_the_right_password_opens_the_overview(client: Client, alice: User) -> None:
+    response = client.post("/login/", RIGHT)
+    assert (response.status_code, response.headers["Location"]) == (302, "/")
+
+
+def test_a6_logging_in_makes_a_new_session(client: Client, alice: User) -> None:
+    client.get("/login/")
+    client.session.save()
+    client.cookies["dlproxy_session"] = "0" * 32
+    client.post("/login/", RIGHT)
+    assert client.cookies["dlproxy_session"].value != "0" * 32
+
+
+@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "javascript:x()", "/\\evil.example"])
+def test_a15_the_next_page_is_never_another_site(client: Client, alice: User, target: str) -> None:
+    response = client.post("/login/", {**RIGHT, "next": target})
+    assert response.headers["Location"] == "/"
+
+
+def test_a13_guessing_is_slowed_down_with_429_and_retry_after(client: Client, alice: User) -> None:
+    for _ in range(login_limit.MAX_FAILURES_PER_NAME):
+        assert client.post("/login/", WRONG).status_code == 200
+    for credentials in (WRONG, RIGHT):
+        response = client.post("/login/", credentials)
+        assert response.status_code == 429
+        assert response.headers["Retry-After"] == str(login_limit.WINDOW_S)
+
+
+def test_a13_another_name_from_the_same_address_may_still_log_in(client: Client, alice: User, bob: User) -> None:
+    for _ in range(login_limit.MAX_FAILURES_PER_NAME):
+        client.post("/login/", WRONG)
+    assert client.post("/login/", {**RIGHT, "username": "bob"}).status_code == 302
+
+
+def test_a13_one_address_that_tries_many_names_is_slowed_down(client: Client, alice: User) -> None:
+    for index in range(login_limit.MAX_FAILURES_PER_ADDRESS):
+        login_limit.note_failure(f"name{index}", "127.0.0.1")
+    assert client.post("/login/", RIGHT).status_code == 429
+
+
+def test_a_right_password_forgets_the_failures_of_the_name(client: Client, alice: User) -> None:
+    for _ in range(login_limit.MAX_FAILURES_PER_NAME - 1):
+        client.post("/login/", WRONG)
+    client.post("/login/", RIGHT)
+    assert not login_limit.is_blocked("alice", "10.0.0.1")
+
+
+def test_logging_out_ends_the_session(staff: Client) -> None:
+    assert staff.get("/logout/").status_code == 405
+    staff.post("/logout/")
+    assert staff.get("/").status_code == 302
