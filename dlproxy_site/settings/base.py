@@ -110,7 +110,7 @@ STATIC_ROOT = BASE_DIR / "static_built"
 STATICFILES_DIRS = [BASE_DIR / "static", BASE_DIR / "static_vendor"]  # the second is filled by script/assets
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "models_admin.dashboard.static_files.ModuleStaticFilesStorage"},
 }
 
 # Uploads: files always go to disk in chunks, whatever their size; other form data stays small.
