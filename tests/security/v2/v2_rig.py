@@ -2,7 +2,7 @@
 
 Everything is the product's own but the instances: they run in this process and give back what came in (output `y` is
 input `x`), or wait until they are told to. `TEST_INSTANCES=process` puts real instance processes behind the
-same tests (those that need to hold an execution are skipped then).
+same tests (those that need to hold an execution are skipped then), `TEST_LOOP=asyncio` runs them without uvloop.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class Rig:
     """The server in its thread. `call` runs a function on its loop and gives its result."""
 
     def __init__(self, artifact: Path) -> None:
-        self.loop = uvloop.new_event_loop()
+        self.loop = asyncio.new_event_loop() if os.environ.get("TEST_LOOP") == "asyncio" else uvloop.new_event_loop()
         self._snapshot = snapshot(artifact)
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
