@@ -20,8 +20,11 @@ from models_admin.services.actors import Actor, system_actor
 from models_admin.services.validation_report import ResultReport, StepReport
 
 MAX_ATTEMPTS = 3
+MAX_PARALLEL = 2
+"""Validations at once. Larger: a queue of uploads is done sooner, and takes more cores from serving."""
 LEASE_S = 30
 """Seconds without a sign of life after which another worker may resume. The task renews each few seconds."""
+LEASE_PREFIX = "validation:"
 ENDED = frozenset({StepStatus.PASSED, StepStatus.FAILED, StepStatus.SKIPPED})
 ACTOR: Actor = system_actor("validation")
 
@@ -40,6 +43,8 @@ def begin(*, version: ModelVersion, holder: str, now: datetime) -> Claim | None:
     row = versions.lock_version(version)
     if row.state not in {VersionState.UPLOADED, VersionState.VALIDATING}:
         return None
+    if _held(now).exclude(name=_lease(row)).count() >= MAX_PARALLEL:
+        return None  # the sweep rings again, and so does the end of each of those
     fence = leases.acquire(name=_lease(row), holder=holder, ttl_s=LEASE_S, now=now)
     if fence is None:
         return None
@@ -91,6 +96,7 @@ def finish(*, claim: Claim, result: ResultReport) -> ModelVersion:
     row.sample_latency_ms = result.sample_latency_ms
     row.memory_bytes = result.memory_bytes
     row.save()
+    leases.release(name=_lease(row), fence=claim.fence, now=timezone.now())
     became_default = versions.become_default_if_none(row.model, row)
     writing.audit(ACTOR, "version.ready", "version", str(row), became_default=became_default)
     writing.publish()
@@ -102,19 +108,21 @@ def fail(*, claim: Claim, reason: str) -> ModelVersion:
     """The version does not run here, with the reason in words. Nothing else changes."""
     row = _claimed(claim)
     _end_as_failed(row, reason)
+    leases.release(name=_lease(row), fence=claim.fence, now=timezone.now())
     return row
 
 
 def unfinished(now: datetime) -> QuerySet[ModelVersion]:
     """Versions that wait for a validator, or whose validator's lease has run out."""
-    held = ControlLease.objects.filter(name__startswith="validation:", expires_at__gt=now).values_list(
-        "name", flat=True
-    )
-    busy = [int(name.partition(":")[2]) for name in held]
+    busy = [int(name.removeprefix(LEASE_PREFIX)) for name in _held(now).values_list("name", flat=True)]
     waiting = ModelVersion.objects.select_related("model").filter(
         state__in=[VersionState.UPLOADED, VersionState.VALIDATING]
     )
     return waiting.exclude(pk__in=busy).order_by("created_at")
+
+
+def _held(now: datetime) -> QuerySet[ControlLease]:
+    return ControlLease.objects.filter(name__startswith=LEASE_PREFIX, expires_at__gt=now)
 
 
 def _claimed(claim: Claim) -> ModelVersion:
@@ -132,4 +140,4 @@ def _end_as_failed(row: ModelVersion, reason: str) -> None:
 
 
 def _lease(version: ModelVersion) -> str:
-    return f"validation:{version.pk}"
+    return f"{LEASE_PREFIX}{version.pk}"

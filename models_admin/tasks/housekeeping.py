@@ -9,6 +9,7 @@ from typing import Any
 
 from celery import shared_task
 from celery.signals import before_task_publish
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import DatabaseError
 from django.utils import timezone
 
@@ -44,7 +45,8 @@ def roll_up() -> None:
 
 @shared_task(name="models_admin.sweep")
 def sweep() -> None:
-    """Drop old measurements and files that belong to no version."""
+    """Drop old measurements, files that belong to no version, and sessions that have ended."""
     removed = measurements.drop_old(now=timezone.now())
     orphans = artifacts.sweep_orphans()
+    SessionStore.clear_expired()
     log.info("sweep: %d old rows and %d orphaned files removed", removed, orphans)

@@ -23,6 +23,7 @@ from proxy.core.units import BYTES_PER_MIB
 
 log = logging.getLogger(__name__)
 
+RESUME_TASK = "models_admin.resume_validations"
 RUN_LIMIT_S = 60
 """Time for the steps after the load: sample, batch and measurement run the model a few times."""
 GRACE_S = 10
@@ -44,9 +45,11 @@ def validate_version(version_id: int) -> None:
         _run(claim)
     except Conflict as lost:
         log.warning("validation of %s was taken over or the version changed: %s", claim.version, lost)
+    if validation.unfinished(timezone.now()).exists():
+        current_app.send_task(RESUME_TASK, expires=15)
 
 
-@shared_task(name="models_admin.resume_validations")
+@shared_task(name=RESUME_TASK)
 def resume_validations() -> None:
     """Ring again for every version that waits and for those whose validator died."""
     for version_id in validation.unfinished(timezone.now()).values_list("pk", flat=True):

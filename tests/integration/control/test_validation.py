@@ -112,6 +112,16 @@ def test_a_validation_that_keeps_dying_is_given_up(model: Model) -> None:
     assert "3 times" in version.state_reason
 
 
+def test_uploads_are_validated_two_at_a_time_so_that_the_control_loop_goes_on(model: Model) -> None:
+    waiting = [upload(model, float(value)) for value in range(3)]
+    first, second, third = (claim(version) for version in waiting)
+    assert first is not None
+    assert second is not None
+    assert third is None
+    validation.fail(claim=first, reason="x")
+    assert claim(waiting[2]) is not None
+
+
 def test_a_renewed_claim_is_not_taken_over(model: Model) -> None:
     version = upload(model)
     held = claim(version)
