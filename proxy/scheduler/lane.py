@@ -25,8 +25,6 @@ from proxy.scheduler.statistics import LaneStatistics
 RECORD_SLACK = 16
 # Shapes noted as full before stale ones are swept. Larger: rarer sweeps.
 RIPE_SLACK = 16
-# A request is surely late if even this part of the predicted execution ends after its deadline. Larger: gives up later.
-SURELY_LATE_DIVISOR = 2
 
 
 class Lane:
@@ -150,9 +148,13 @@ class Lane:
         return predict_wait_ns(rows_ahead, self.max_rows, full_ns, self.running * latency.mean_ns // 2, self.ready)
 
     def own_service_ns(self, rows: int) -> int:
-        """Predicted service time of the batch that a request of `rows` would join."""
+        """Predicted service time of the batch that a request of `rows` would join.
+
+        Others join it, too, so it is taken to be no smaller than batches have been lately.
+        """
         latency = self.latency
-        return latency.alpha_ns + latency.beta_ns * (self.queue.rows % self.max_rows + rows)
+        batch_rows = max(min(self.queue.rows % self.max_rows + rows, self.max_rows), latency.mean_rows, rows)
+        return latency.alpha_ns + latency.beta_ns * batch_rows
 
     def move(self, entry: Entry, state: EntryState) -> None:
         """Take `entry` out of where it counts and put it into `state` (RETRYING, RUNNING or DONE)."""
@@ -219,7 +221,7 @@ class Lane:
             group = self.ripe[0]
         latency = self.latency
         service_ns = latency.alpha_ns + latency.beta_ns * min(group.rows, self.max_rows)
-        taken = self.queue.take(group, self.max_rows, now_ns, now_ns + service_ns // SURELY_LATE_DIVISOR)
+        taken = self.queue.take(group, self.max_rows, now_ns, now_ns + service_ns)
         expired.extend(taken.expired)
         return taken.entries
 

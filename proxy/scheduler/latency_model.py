@@ -24,6 +24,7 @@ class LatencyModel:
         "alpha_ns",
         "beta_ns",
         "mean_ns",
+        "mean_rows",
     )
 
     def __init__(self) -> None:
@@ -31,6 +32,7 @@ class LatencyModel:
         self.alpha_ns = 0
         self.beta_ns = 0
         self.mean_ns = 0
+        self.mean_rows = 0
 
     def observe(self, rows: int, service_ns: int) -> None:
         """Take in one execution and fit again."""
@@ -47,6 +49,7 @@ class LatencyModel:
             beta = max((self._rows_times_service / self._weight - mean_rows * mean_ns) / spread, 0.0)
             beta = min(beta, mean_ns / mean_rows)  # a line below zero at b = 0 is noise
         self.mean_ns = int(mean_ns)
+        self.mean_rows = int(mean_rows)
         self.beta_ns = int(beta)
         self.alpha_ns = int(mean_ns - beta * mean_rows)
 

@@ -86,7 +86,7 @@ class RequestQueue:
         """Remove the next batch of `group`: at most `max_rows`, except for one larger request alone.
 
         A request whose deadline is at or before `now_ns` expires. One whose deadline is before `late_ns` (when an
-        execution begun now would surely end later) expires too, but only while enough others wait to fill the batch:
+        execution begun now would end later) expires too, but only while enough others wait to fill the batch:
         a wrong prediction must never keep an instance from running, or it would never be corrected.
         """
         taken = Taken()

@@ -22,8 +22,8 @@ from proxy.scheduler.placement import InstanceRecord, PeakEwma, place
         (9, 0, 0, 100, None),
         (10, 7, 0, 100, Reject(Reason.QUEUE_FULL, 7)),
         (11, 7, 0, 100, Reject(Reason.QUEUE_FULL, 7)),
-        (1, 60, 30, 100, None),
-        (1, 60, 31, 100, Reject(Reason.PREDICTED_LATE, 60)),
+        (1, 50, 30, 100, None),
+        (1, 50, 31, 100, Reject(Reason.PREDICTED_LATE, 50)),
         (1, 0, 0, 10, None),
     ],
 )
@@ -32,9 +32,11 @@ def test_admission_refuses_a_full_queue_and_what_would_be_late(depth, wait_ns, s
 
 
 @pytest.mark.parametrize(
-    ("rows_ahead", "ready", "expected"), [(0, 1, 50), (31, 1, 50), (32, 1, 150), (64, 2, 125), (64, 0, 250)]
+    ("rows_ahead", "ready", "expected"), [(0, 1, 50), (16, 1, 100), (32, 1, 150), (64, 2, 125), (64, 0, 250)]
 )
-def test_the_wait_is_full_batches_ahead_and_what_runs_over_the_instances(rows_ahead, ready, expected):
+def test_the_wait_is_what_is_ahead_at_the_pace_of_full_batches_and_what_runs_over_the_instances(
+    rows_ahead, ready, expected
+):
     assert predict_wait_ns(rows_ahead, 32, 100, 50, ready) == expected
 
 
@@ -135,6 +137,7 @@ def test_the_latency_model_predicts_the_mean_where_sizes_do_not_vary_and_never_b
     for _ in range(5):
         model.observe(8, 2_000)
     assert model.predict_ns(1) == model.predict_ns(32) == 2_000
+    assert model.mean_rows == 8
     model.observe(1, 100_000)
     assert model.alpha_ns >= 0
     assert model.beta_ns >= 0
