@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -95,12 +96,12 @@ def counting(directory: Path, **changes: Any) -> VersionSnapshot:
 
 
 def from_source(body: str) -> torch.jit.ScriptModule:
-    """Return a module whose `forward(x)` has the given TorchScript body, indented by eight."""
+    """Return a module whose `forward(x)` has the given TorchScript body."""
     import torch  # noqa: F401  the source is resolved in this frame
 
     module = _empty_module()
-    lines = [line[4:] for line in body.strip("\n").splitlines()]
-    module.define("def forward(self, x: Tensor) -> Tensor:\n" + "\n".join(lines) + "\n")
+    lines = textwrap.indent(textwrap.dedent(body.strip("\n")), "    ")
+    module.define(f"def forward(self, x: Tensor) -> Tensor:\n{lines}\n")
     return module
 
 

@@ -67,11 +67,19 @@ def confine(config: InstanceConfig, parent_pid: int, scratch: str) -> tuple[type
     return backend_class, sandbox
 
 
-def open_checked(backend_class: type[Backend], config: InstanceConfig) -> tuple[Backend, Signature]:
-    """Open the artifact and hold it against the configured signature. Raises UnusableArtifact."""
+def open_artifact(backend_class: type[Backend], config: InstanceConfig) -> Backend:
+    """Open the artifact if it is the one that was stored. Raises UnusableArtifact, in words without our paths."""
     if len(config.digest) == _DIGEST_CHARACTERS:
         _check_digest(config)
-    backend = backend_class.open(config)
+    try:
+        return backend_class.open(config)
+    except UnusableArtifact as error:
+        raise UnusableArtifact(str(error).replace(config.artifact_path, "the artifact")) from error
+
+
+def open_checked(backend_class: type[Backend], config: InstanceConfig) -> tuple[Backend, Signature]:
+    """Open the artifact and hold it against the configured signature. Raises UnusableArtifact."""
+    backend = open_artifact(backend_class, config)
     signature = config.signature or backend.signature
     if signature is None:
         raise UnusableArtifact("Neither the artifact nor its configuration says what goes in and out.")

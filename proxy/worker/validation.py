@@ -22,7 +22,7 @@ from proxy.frames.config import InstanceConfig, InvalidConfig, signature_to_dict
 from proxy.worker.backends.base import Array, Backend, BadOutput, UnusableArtifact, shortened
 from proxy.worker.collate import check_outputs
 from proxy.worker.sandbox import LimitTooLow
-from proxy.worker.serving import confine, open_checked, resident_bytes
+from proxy.worker.serving import confine, open_artifact, open_checked, resident_bytes
 from proxy.worker.warmup import find_sample, parse_sample_option, same_with_rows
 
 BATCH_ROWS = 3
@@ -87,7 +87,7 @@ class Validation:
         if self.config.signature is not None:
             backend, _ = open_checked(backend_class, self.config)
             return backend
-        return backend_class.open(self.config)
+        return open_artifact(backend_class, self.config)
 
     def _signature(self, backend: Backend) -> Signature:
         signature = self.config.signature or backend.signature
