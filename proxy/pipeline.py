@@ -16,12 +16,12 @@ from proxy.answering import Answering, Cancel, Respond
 from proxy.authorization.authorization import authenticate, authorise, unknown_model
 from proxy.cache.cache import ResultCache
 from proxy.core.clock import Clock
-from proxy.core.errors import ProxyError
+from proxy.core.errors import NotReady, ProxyError, Reason
 from proxy.core.principals import Principal
 from proxy.core.reports import SecondReport
 from proxy.core.requests import Answer, InferenceRequest
 from proxy.core.snapshot import EMPTY_SNAPSHOT, Snapshot, VersionSnapshot
-from proxy.core.units import NS_PER_US
+from proxy.core.units import NS_PER_S, NS_PER_US
 from proxy.metrics.metrics import Metrics
 from proxy.model_manager.model_manager import ModelManager
 from proxy.model_manager.routing import choose_version
@@ -77,7 +77,9 @@ class Pipeline:
         return self.open_as(self.authenticate(authorization), model, version, arrival_ns)
 
     def authenticate(self, authorization: bytes | None) -> Principal:
-        """Who calls. Raises Unauthenticated."""
+        """Who calls. Raises Unauthenticated; NotReady before the first snapshot, when every key would look unknown."""
+        if self.snapshot is EMPTY_SNAPSHOT:
+            raise NotReady(Reason.NOT_READY, "The server is starting and has not read its keys yet.", NS_PER_S)
         return authenticate(authorization, None, self.snapshot, self._unix_time_s())
 
     def open_as(self, principal: Principal, model: str, version: str | None, arrival_ns: int) -> OpenCall:
