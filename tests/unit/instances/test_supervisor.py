@@ -1,0 +1,49 @@
+"""What the watchdog kills for, at the limit and one nanosecond before."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.policies import ExecutionPolicy
+from proxy.core.units import BYTES_PER_MIB, NS_PER_S
+from proxy.instances.state import InstanceState
+from proxy.instances.supervisor import PING_ANSWER_NS, STOP_GRACE_NS, InstanceView, KillReason, verdict
+
+POLICY = ExecutionPolicy(timeout_ns=2 * NS_PER_S, load_timeout_ns=5 * NS_PER_S, memory_limit_bytes=100 * BYTES_PER_MIB)
+START = 1_000
+
+
+def view(state=InstanceState.READY, *, since=START, started=START, executing=0, ping=0, resident=0):
+    return InstanceView(state, since, started, executing, ping, resident)
+
+
+@pytest.mark.parametrize(
+    ("seen", "limit_ns", "reason"),
+    [
+        (view(executing=START), 2 * NS_PER_S, KillReason.EXECUTION_TIMEOUT),
+        (view(InstanceState.DRAINING, executing=START), 2 * NS_PER_S, KillReason.EXECUTION_TIMEOUT),
+        (view(InstanceState.STARTING), 5 * NS_PER_S, KillReason.LOAD_TIMEOUT),
+        (view(InstanceState.LOADING, since=START + NS_PER_S), 5 * NS_PER_S, KillReason.LOAD_TIMEOUT),
+        (view(InstanceState.DRAINING), STOP_GRACE_NS, KillReason.STOP_TIMEOUT),
+        (view(ping=START), PING_ANSWER_NS, KillReason.NO_ANSWER),
+    ],
+)
+def test_each_limit_kills_when_it_is_reached_and_not_before(seen, limit_ns, reason):
+    assert verdict(seen, POLICY, START + limit_ns - 1) is None
+    kill = verdict(seen, POLICY, START + limit_ns)
+    assert kill is not None
+    assert kill.reason is reason
+    assert kill.message
+
+
+def test_an_idle_ready_instance_lives_for_ever():
+    assert verdict(view(), POLICY, START + 10**18) is None
+
+
+def test_memory_is_measured_against_the_limit_with_slack():
+    assert verdict(view(resident=109 * BYTES_PER_MIB), POLICY, START) is None
+    kill = verdict(view(resident=111 * BYTES_PER_MIB), POLICY, START)
+    assert kill is not None
+    assert kill.reason is KillReason.MEMORY
+    assert "111 MiB" in kill.message
+    assert verdict(view(resident=10**12), ExecutionPolicy(memory_limit_bytes=0), START) is None
