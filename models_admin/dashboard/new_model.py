@@ -14,8 +14,8 @@ from models_admin.models.registry import MODEL_NAME_PATTERN
 from models_admin.services import models as services
 from models_admin.services.errors import ServiceError
 
-# The HTML pattern attribute anchors by itself.
-NAME_PATTERN = MODEL_NAME_PATTERN.removeprefix("^").removesuffix("$")
+# The HTML pattern attribute anchors by itself, and browsers read it with the v flag, where a class escapes its hyphen.
+NAME_PATTERN = MODEL_NAME_PATTERN.removeprefix("^").removesuffix("$").replace("_-]", r"_\-]")
 
 
 @never_cache

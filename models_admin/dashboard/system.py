@@ -19,6 +19,9 @@ from models_admin.dashboard.access import page
 from models_admin.dashboard.problems import PARTS, WAITING
 from models_admin.models import ModelVersion
 from proxy import gateway
+from proxy.core.reports import SecondReport
+
+PART_NAMES = {"web": "Web process", "celery": "Celery worker", "beat": "Celery beat"}
 
 PACKAGES = (
     "django",
@@ -47,8 +50,8 @@ def system(request: HttpRequest) -> HttpResponse:
     known = {node.name for node in nodes}
     context = {
         "report": report,
-        "sandboxes": [(one, sorted(one.sandbox.items())) for one in report.versions if one.sandbox] if report else [],
-        "nodes": nodes,
+        "sandboxes": sandboxes(report),
+        "nodes": [(PART_NAMES.get(node.name, node.name), node) for node in nodes],
         "missing_parts": [label for name, label in PARTS.items() if name not in known],
         "waiting": WAITING,
         "facts": _facts(request.user.is_staff),
@@ -58,6 +61,15 @@ def system(request: HttpRequest) -> HttpResponse:
         "packages": [(name, installed(name)) for name in PACKAGES],
     }
     return render(request, "dashboard/system.html", context)
+
+
+def sandboxes(report: SecondReport | None) -> list[tuple[str, list[tuple[str, str]]]]:
+    """(versions, walls): versions whose instances report the same walls stand together."""
+    grouped: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for one in report.versions if report else ():
+        if one.sandbox:
+            grouped.setdefault(tuple(sorted(one.sandbox.items())), []).append(f"{one.model}/{one.version}")
+    return [(", ".join(versions), list(walls)) for walls, versions in grouped.items()]
 
 
 def installed(name: str) -> str:

@@ -52,7 +52,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
 def steps_part(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """The validation's steps alone, for htmx each second; once final, the whole page is asked for anew."""
     row = version_or_404(name, number)
-    response = render(request, "parts/steps.html", {"version": row, "model": row.model, **_steps(row)})
+    response = render(request, "parts/steps.html", {"version": row, "model": row.model, "alone": True, **_steps(row)})
     if row.state not in MOVING:
         response.headers["HX-Refresh"] = "true"
     return response

@@ -116,12 +116,16 @@ def pretty_json(value: Any) -> str:
 
 @register.filter
 def measured(value: Mapping[str, Any]) -> str:
-    """A step's measurements in one line: `load_time_ms 12.3, …`."""
-    return ", ".join(f"{name} {_number(number)}" for name, number in value.items())
+    """A step's measurements in one line: `load time 12 ms, memory 335.9 MiB`; the unit is the name's ending."""
+    return ", ".join(_measurement(name, number) for name, number in value.items())
 
 
-def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+def _measurement(name: str, value: Any) -> str:
+    for ending, in_words in (("_ms", ms), ("_bytes", size)):
+        if name.endswith(ending):
+            return f"{name.removesuffix(ending).replace('_', ' ')} {in_words(value)}"
+    number = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{name.replace('_', ' ')} {number}"
 
 
 @register.simple_tag(takes_context=True)

@@ -114,6 +114,8 @@ function liveStatus() {
 document.addEventListener("click", (event) => {
   const dismiss = event.target.closest("[data-dismiss]");
   if (dismiss) dismiss.closest(".notice").remove();
+  const close = event.target.closest("[data-close]");
+  if (close) close.closest("dialog").close("cancel");
   const copied = event.target.closest("[data-copy]");
   if (copied) copy(copied);
 });

@@ -24,28 +24,31 @@ function outputParts(output) {
   if (!numeric || values.length > MOST_BARS) return [title, make("div", { class: "code" }, make("pre", { tabindex: 0 }, preview(values)))];
   if (values.length === 1) return [title, make("p", { class: "answer" }, number(values[0]))];
   const row = values.slice(0, output.shape.at(-1) ?? values.length);
-  const { shown, words } = asScores(row);
+  const { shown, words, format } = asScores(row);
   const best = shown.indexOf(Math.max(...shown));
-  return [title, make("p", { class: "answer", "data-best-class": best }, String(best)), make("p", { class: "small muted" }, words), bars(shown, best)];
+  const first = row.length < values.length ? `${words}; the first of ${values.length / row.length} rows` : words;
+  return [title, make("p", { class: "answer", "data-best-class": best }, String(best)), make("p", { class: "small muted" }, first), bars(shown, best, format)];
 }
 
 // Probabilities where the numbers are some, or logarithms of some; else the numbers themselves.
 export function asScores(row) {
   const sum = (values) => values.reduce((total, value) => total + value, 0);
-  if (row.every((value) => value >= 0 && value <= 1) && Math.abs(sum(row) - 1) < 0.01) return { shown: row, words: "Highest probability" };
-  if (row.every((value) => value <= 0) && Math.abs(sum(row.map(Math.exp)) - 1) < 0.01) return { shown: row.map(Math.exp), words: "Highest probability (the model answers logarithms)" };
-  return { shown: row, words: "Highest score" };
+  if (row.every((value) => value >= 0 && value <= 1) && Math.abs(sum(row) - 1) < 0.01) return { shown: row, words: "Highest probability", format: chance };
+  if (row.every((value) => value <= 0) && Math.abs(sum(row.map(Math.exp)) - 1) < 0.01) return { shown: row.map(Math.exp), words: "Highest probability (the model answers logarithms)", format: chance };
+  return { shown: row, words: "Highest score", format: number };
 }
 
-function bars(values, best) {
+function bars(values, best, format) {
   const low = Math.min(0, ...values);
   const width = Math.max(...values) - low || 1;
   return make("ol", { class: "bars", "aria-label": "Scores" }, ...values.map((value, index) => {
     const fill = make("i");
     fill.style.width = `${(((value - low) / width) * 100).toFixed(2)}%`;
-    return make("li", { "data-best": index === best }, make("span", {}, String(index)), make("span", { class: "bar" }, fill), make("span", { class: "num" }, number(value)));
+    return make("li", { "data-best": index === best }, make("span", {}, String(index)), make("span", { class: "bar" }, fill), make("span", { class: "num" }, format(value)));
   }));
 }
+
+function chance(ratio) { return ratio > 0 && ratio < 0.0001 ? "< 0.01%" : `${(ratio * 100).toFixed(2)}%`; }
 
 function number(value) { return Number.isInteger(value) ? String(value) : value.toPrecision(4); }
 

@@ -15,9 +15,9 @@ export class HttpProblem extends Error {
 export function problemWords(status, text) {
   try {
     const body = JSON.parse(text);
-    const fields = Object.entries(body.errors ?? {}).map(([field, words]) => `${field}: ${flat(words)}`);
     const words = body.detail ?? body.error ?? body.title;
-    if (fields.length) return [...new Set([words, ...fields])].filter(Boolean).join(" ");
+    const fields = Object.entries(body.errors ?? {}).filter(([, said]) => flat(said) !== words).map(([field, said]) => `${field}: ${flat(said)}`);
+    if (fields.length) return [words, ...fields].filter(Boolean).join(" ");
     if (words) return String(words);
   } catch { /* not JSON: the generic words below */ }
   return fallbackWords(status);

@@ -61,7 +61,7 @@ function padField(tensor) {
 
 function textField(tensor) {
   const id = `input-${tensor.name}`;
-  const shape = make("input", { id: `${id}-shape`, type: "text", inputmode: "numeric", autocomplete: "off", value: tensor.shape.map((size) => (size === -1 ? 1 : size)).join(", ") });
+  const shape = make("input", { id: `${id}-shape`, type: "text", inputmode: "numeric", autocomplete: "off", value: exampleShape(tensor).join(", ") });
   const data = make("textarea", { id, class: "mono", rows: 3, spellcheck: "false" });
   const sizes = () => shape.value.split(/[\s,×x]+/u).filter(Boolean).map(Number);
   const elements = () => Math.min(MOST_FILLED, sizes().reduce((product, size) => product * size, 1) || 0);
@@ -84,6 +84,11 @@ function textField(tensor) {
   if (tensor.datatype.startsWith("INT") && elements() === 1 && /^(sr|sample_rate)$/u.test(tensor.name)) data.value = "16000";
   const node = make("div", { class: "field" }, label(tensor, id), data, make("div", { class: "row" }, ...buttons, make("label", { class: "small muted", for: `${id}-shape` }, "Shape"), make("span", {}, shape)));
   return { node, isPad: false, tensor: () => ({ name: tensor.name, shape: sizes(), datatype: tensor.datatype, data: parse(data.value) }) };
+}
+
+// Free sizes: one row; a free length behind it is 512, which audio windows and token sequences take.
+function exampleShape(tensor) {
+  return tensor.shape.map((size, index) => (size !== -1 ? size : index > 0 && index === tensor.shape.length - 1 ? 512 : 1));
 }
 
 function round(value, datatype) {
