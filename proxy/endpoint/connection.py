@@ -113,9 +113,9 @@ class Connection(asyncio.Protocol):
                 outlet.transport.abort()
 
     def begin_drain(self) -> None:
-        """Close now if nothing is going on; else the next answer closes."""
+        """Let an idle client finish what it may be sending: it is answered with `Connection: close`, else closed soon."""
         if self._phase is Phase.HEAD and not self._buffer:
-            self._close()
+            self._deadline_s = self._server.now_s + self._server.limits.drain_grace_s
 
     def abort(self) -> None:
         """End the connection without further ado."""

@@ -515,6 +515,22 @@ def test_a_drain_answers_what_runs_closes_what_idles_and_accepts_no_more(rig: Ri
         client.socket.close()
 
 
+def test_f23_a_draining_server_answers_what_an_idle_connection_was_about_to_send(rig: Rig) -> None:
+    import asyncio
+
+    server = rig.listener(drain_grace_s=NO_SECOND)
+    with Client(server.taken_port) as client:
+        client.send(request("GET", "/v2"))
+        assert client.read().status == 200
+        draining = asyncio.run_coroutine_threadsafe(server.drain(NO_SECOND), rig.loop)
+        until(lambda: server.draining)
+        client.send(request(body=infer_body([5, 5, 5, 5])))
+        reply = client.read()
+        assert (reply.status, reply.headers["connection"]) == (200, "close")
+        assert client.is_closed_by_server()
+    draining.result(NO_SECOND)
+
+
 @holds_executions
 def test_a_drain_ends_at_its_limit(rig: Rig) -> None:
     server = rig.listener()
