@@ -6,7 +6,7 @@ import ast
 import re
 import sys
 
-from sources import ROOT, modules
+from tests.architecture.sources import ROOT, modules
 
 # Modules that are named unlike the package that brings them.
 PACKAGE_OF = {

@@ -1,0 +1,84 @@
+"""A server as script/server starts it, and Debian's Chromium.
+
+Screenshots are kept only when SCREENSHOTS names a folder (the README's: `SCREENSHOTS=docs/screens script/test tests/browser`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from bench.harness import ROOT, Site, running_site
+
+CHROMIUM = shutil.which("chromium")
+PATIENCE_MS = 60_000
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    subprocess.run([ROOT / "script/assets"], check=True)
+    command = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "dlproxy_site.settings.default"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    with running_site() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def digits_file(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits model, trained anew as a person would before uploading it."""
+    folder = tmp_path_factory.mktemp("digits")
+    site.manage("train_digits", str(folder))
+    return folder / "digits.pt"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield running
+        running.close()
+
+
+def is_fault(message: ConsoleMessage) -> bool:
+    """Whether a line of the console says that something is broken."""
+    return message.type == "error" and "responded with a status of 4" not in message.text
+
+
+@pytest.fixture
+def page(site: Site, browser: Browser) -> Iterator[Page]:
+    """A page of a fresh visitor. A fault of its scripts or of the server fails the test; a refusal (4xx) is no fault."""
+    context = browser.new_context(base_url=f"http://127.0.0.1:{site.port}", viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(PATIENCE_MS)
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("console", lambda message: complaints.append(message.text) if is_fault(message) else None)
+    yield opened
+    context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def picture(page: Page) -> Callable[[str], None]:
+    """Keep a screenshot under this name, when asked for."""
+    folder = os.environ.get("SCREENSHOTS")
+
+    def take(name: str) -> None:
+        if folder:
+            path = ROOT / folder
+            path.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=path / f"{name}.png", animations="disabled")
+
+    return take

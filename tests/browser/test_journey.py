@@ -1,0 +1,128 @@
+"""The main job in the browser: log in, create a model, upload it, see it pass, try it on a digit, watch it live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from bench.digits import digits_work
+from bench.harness import HOST, Site
+from bench.load import Tally, Target, run_load
+from tests.browser.conftest import PATIENCE_MS
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+NAME = "my-digits"
+LOAD_S = 12
+
+
+@contextmanager
+def load(site: Site, model: str, seconds: float) -> Iterator[list[Tally]]:
+    """Four clients on `model` while the block runs; the tally is there when it has ended."""
+    work = digits_work(site)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {site.first_run['api_key']}"}
+    target = Target(HOST, site.inference_port, f"/v2/models/{model}/infer", headers)
+    tallies: list[Tally] = []
+    thread = threading.Thread(
+        target=lambda: tallies.append(asyncio.run(run_load(target, work.cases, connections=4, seconds=seconds)))
+    )
+    thread.start()
+    try:
+        yield tallies
+    finally:
+        thread.join()
+
+
+def log_in(page: Page, site: Site) -> None:
+    page.goto("/")
+    page.get_by_label("User name").fill(site.first_run["admin_user"])
+    page.get_by_label("Password").fill(site.first_run["admin_password"])
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def plotted(page: Page, chart: str) -> str:
+    """What a chart's canvas shows now."""
+    return page.locator(f"[data-chart={chart}] canvas").first.evaluate("canvas => canvas.toDataURL()")
+
+
+def test_a_person_uploads_a_model_tries_it_and_watches_it_live(
+    page: Page, site: Site, digits_file: Path, picture: Callable[[str], None]
+) -> None:
+    log_in(page, site)
+    expect(page.get_by_role("link", name="digits", exact=True)).to_be_visible()
+
+    page.get_by_role("link", name="New model").first.click()
+    page.get_by_label("Name").fill(NAME)
+    page.get_by_label("Description").fill("Reads a handwritten digit of 8 × 8 pixels.")
+    page.get_by_role("button", name="Create model").click()
+    expect(page.get_by_role("heading", name=NAME)).to_be_visible()
+
+    page.goto(f"/models/{NAME}/versions/")
+    page.locator("#file").set_input_files(digits_file)
+    expect(page.locator("#file-name")).to_have_text("digits.pt")
+    page.get_by_role("button", name="Upload and validate").click()
+
+    expect(page.get_by_role("heading", name="Version 1")).to_be_visible()
+    steps = page.get_by_role("list", name="Validation steps").get_by_role("listitem")
+    expect(steps.last).to_have_attribute("data-status", "passed", timeout=PATIENCE_MS)
+    expect(page.locator("[data-status=failed]")).to_have_count(0)
+    page.reload()
+    expect(page.locator(".page-head").get_by_text("Ready", exact=True)).to_be_visible()
+    picture("validation")
+
+    # Version 1 became the default and is loaded by the data plane; its page says so by itself.
+    page.goto(f"/models/{NAME}/")
+    expect(page.locator("#model-state")).to_have_attribute("data-tone", "ok", timeout=PATIENCE_MS)
+
+    page.get_by_role("link", name="Try it").click()
+    for digit in (3, 7):
+        page.get_by_role("button", name=f"Sample {digit}").click()
+        page.get_by_role("button", name="Send request").click()
+        expect(page.locator("[data-best-class]")).to_have_text(str(digit))
+    picture("try-it")
+
+    page.get_by_role("link", name="Live", exact=True).click()
+    expect(page.locator("#live-status")).to_have_attribute("data-status", "live")
+    rate = page.locator("[data-chart=rate] canvas").first
+    expect(rate).to_be_visible()
+    before = plotted(page, "rate")
+    with load(site, NAME, LOAD_S) as tallies:
+        busy = page.locator("[data-now=requests]")
+        expect(busy).to_have_text(re.compile(r"[1-9]"), timeout=PATIENCE_MS)
+        page.wait_for_function(
+            "before => document.querySelector('[data-chart=rate] canvas').toDataURL() !== before", arg=before
+        )
+        during = plotted(page, "rate")
+        page.wait_for_function(
+            "before => document.querySelector('[data-chart=rate] canvas').toDataURL() !== before", arg=during
+        )
+        expect(page.locator("[data-now=p99_ms]")).to_have_text(re.compile(r"\d"))
+    assert tallies[0].right > 0
+    assert tallies[0].wrong == 0
+    picture("live")
+    page.goto("/")
+    expect(page.locator(f"tr[data-model={NAME}]")).to_be_visible()
+    picture("overview")
+
+
+def test_a_file_that_is_no_model_fails_with_words_and_changes_nothing(page: Page, site: Site, tmp_path: Path) -> None:
+    log_in(page, site)
+    file = tmp_path / "weights.pt"
+    file.write_text("these are no weights")
+    page.goto("/models/digits/versions/")
+    before = page.locator("#version-list tbody tr").count()
+    page.locator("#file").set_input_files(file)
+    page.get_by_role("button", name="Upload and validate").click()
+    expect(page.get_by_role("alert").filter(has_text=re.compile("TorchScript|format", re.IGNORECASE))).to_be_visible()
+    page.reload()
+    expect(page.locator("#version-list tbody tr")).to_have_count(before)
+    status, answer = site.api("GET", "/api/v1/models/digits", site.admin_key())
+    assert status == 200, json.dumps(answer)
