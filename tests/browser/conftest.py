@@ -1,6 +1,7 @@
 """A server as script/server starts it, and Debian's Chromium.
 
-Screenshots are kept only when SCREENSHOTS names a folder (the README's: `SCREENSHOTS=docs/screens script/test tests/browser`).
+Screenshots are kept only when SCREENSHOTS names a folder; `SCREENSHOTS=docs/screens script/test tests/browser` makes the
+README's.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def is_fault(message: ConsoleMessage) -> bool:
 
 @pytest.fixture
 def page(site: Site, browser: Browser) -> Iterator[Page]:
-    """A page of a fresh visitor. A fault of its scripts or of the server fails the test; a refusal (4xx) is no fault."""
+    """A page of a fresh visitor. A fault of its scripts or of the server fails the test; a refusal (4xx) is none."""
     context = browser.new_context(base_url=f"http://127.0.0.1:{site.port}", viewport={"width": 1440, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
     opened = context.new_page()
