@@ -65,6 +65,7 @@ class Pipeline:
     ) -> None:
         self.snapshot: Snapshot = EMPTY_SNAPSHOT
         self.latest_report: SecondReport | None = None
+        self.keys_used: set[str] = set()  # since the runtime last took them for its report
         self._clock = clock
         self._unix_time_s = unix_time_s
         self._manager = manager
@@ -80,7 +81,9 @@ class Pipeline:
         """Who calls. Raises Unauthenticated; NotReady before the first snapshot, when every key would look unknown."""
         if self.snapshot is EMPTY_SNAPSHOT:
             raise NotReady(Reason.NOT_READY, "The server is starting and has not read its keys yet.", NS_PER_S)
-        return authenticate(authorization, None, self.snapshot, self._unix_time_s())
+        principal = authenticate(authorization, None, self.snapshot, self._unix_time_s())
+        self.keys_used.add(principal.principal_id)
+        return principal
 
     def open_as(self, principal: Principal, model: str, version: str | None, arrival_ns: int) -> OpenCall:
         """As `open`, for a caller that Django has authenticated."""

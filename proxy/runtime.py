@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from proxy.cache.cache import ResultCache
 from proxy.control.feed import Feed, LoadSnapshot
 from proxy.core.errors import Unauthenticated
 from proxy.core.policies import ExecutionPolicy
-from proxy.core.principals import Principal
+from proxy.core.principals import KEY_PRINCIPAL, Principal
 from proxy.core.reports import SecondReport
 from proxy.core.requests import Answer
 from proxy.core.snapshot import EMPTY_SNAPSHOT, Snapshot, VersionSnapshot
@@ -146,6 +146,8 @@ class Runtime:
                 instances=self.manager.instance_statistics(),
                 machine=machine,
             )
+            keys_used, self.pipeline.keys_used = self.pipeline.keys_used, set()
+            report = replace(report, keys_used=tuple(key.removeprefix(KEY_PRINCIPAL) for key in keys_used))
             self.latest_report = self.pipeline.latest_report = report
             for callback in tuple(self._subscribers):
                 callback(report)

@@ -25,12 +25,14 @@ from models_admin.api.series import (
     METRIC_COLUMNS,
     STEPS_S,
     Grid,
+    Row,
     grid_for,
     machine_columns,
     metric_columns,
+    with_idle,
 )
 from models_admin.models import MachineSample, MetricSample, Model
-from models_admin.models.measurements import MINUTE_S, SECOND_S
+from models_admin.models.measurements import ALL_MODELS, IDLE_ROW_EACH_S, MINUTE_S, SECOND_S
 from models_admin.services.errors import NotFound
 
 TAGS = ["history"]
@@ -157,8 +159,13 @@ class MetricHistoryView(_HistoryView):
         name = asked["model"]
         rows = _within(MetricSample.objects.filter(model_name=name, resolution_s=source_s), grid)
         fields = METRIC_COLUMNS if grid.step_s == source_s else (*METRIC_COLUMNS, "histogram")
-        columns = metric_columns(_rows(rows, fields), grid)
-        if name and columns["requests"] == [None] * grid.points and not Model.objects.filter(name=name).exists():
+        found: Iterator[Row] = _rows(rows, fields)
+        if name:
+            measured = _within(MetricSample.objects.filter(model_name=ALL_MODELS, resolution_s=source_s), grid)
+            seconds = (int(at.timestamp()) for at in measured.values_list("at", flat=True))
+            found = with_idle(found, seconds, max(source_s, IDLE_ROW_EACH_S))
+        columns = metric_columns(found, grid)
+        if name and not any(columns["requests"]) and not Model.objects.filter(name=name).exists():
             raise NotFound(f"There is no model named {name}.", field="model")
         return Response({"model": name, "resolution_s": grid.step_s, "at": grid.moments, **columns})
 

@@ -1,19 +1,18 @@
 """Samples as columns on a regular grid: which step a range is shown at, and how samples share a point.
 
 Place: the history routes; the columns go into uPlot as they are. Pure.
-Rules: at most MAX_POINTS points; a point without a sample is null, never zero; counts add up, levels are averaged,
+Rules: at most MAX_POINTS points; a point that nobody measured is null, never zero; counts add up, levels are averaged,
 queue depth keeps its peak, and percentiles of several samples come from their merged histograms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.metrics.histogram import quantile
-
 from proxy.core.units import ns_to_ms
+from proxy.metrics.histogram import quantile
 
 # A chart is at most about as many pixels wide; a larger number only makes answers larger.
 MAX_POINTS = 2_000
@@ -27,6 +26,11 @@ GPU_LEVELS = ("utilisation_percent", "memory_used_bytes", "memory_total_bytes", 
 
 Row = Mapping[str, Any]
 Column = list[Any]
+_IDLE: Row = {
+    **dict.fromkeys((*COUNTS, *PEAKS, "busy_ratio"), 0),
+    **dict.fromkeys((*PERCENTILES, *WEIGHTED)),
+    "histogram": {},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,25 @@ def grid_for(start_s: int, end_s: int, source_s: int, step_s: int | None = None)
 def metric_columns(rows: Iterable[Row], grid: Grid) -> dict[str, Column]:
     """Every metric as a column. A row has `at_s`, the metrics, and `histogram` where rows share points."""
     return _columns(rows, grid, METRIC_COLUMNS, merge_metrics)
+
+
+def with_idle(rows: Iterable[Row], measured: Iterable[int], beat_s: int) -> Iterator[Row]:
+    """`rows` of one model, and a row of nothing for each moment in `measured` (Unix seconds, rising) that lacks one.
+
+    A model has no row while it is idle; the row of all models tells such a moment from one that nobody measured. Its
+    instances are those of the last row, if that is at most `beat_s` old (an idle model with instances has a row each
+    `beat_s`), else none.
+    """
+    kept = {row["at_s"]: row for row in rows}
+    last: Row | None = None
+    for at_s in sorted({*measured, *kept}):
+        row = kept.get(at_s)
+        if row is None:
+            stands = last is not None and at_s - last["at_s"] <= beat_s
+            row = {**_IDLE, "at_s": at_s, "instances": last["instances"] if stands and last else 0}
+        else:
+            last = row
+        yield row
 
 
 def merge_metrics(rows: Sequence[Row]) -> dict[str, Any]:

@@ -10,6 +10,11 @@ from django.db import models
 
 SECOND_S = 1
 MINUTE_S = 60
+ALL_MODELS = ""
+"""`model_name` of the row of all models together, which every measured second has."""
+IDLE_ROW_EACH_S = 5
+"""How often an idle model with instances has a row. Larger: fewer rows, and a later look at idle instances; scaling
+looks at the last 15 s."""
 
 
 class MetricSample(models.Model):

@@ -14,15 +14,12 @@ from datetime import UTC, datetime
 from django.db import transaction
 from django.utils import timezone
 
-from models_admin.models import MachineSample, MetricSample, NodeStatus
-from models_admin.models.measurements import SECOND_S
+from models_admin.models import ApiKey, MachineSample, MetricSample, NodeStatus
+from models_admin.models.measurements import ALL_MODELS, IDLE_ROW_EACH_S, SECOND_S
 from models_admin.publishing.connections import looked_after
 from proxy.core.reports import ModelSecond, SecondReport
 
-ALL_MODELS = ""
 WEB_NODE = "web"
-IDLE_ROW_EACH_S = 5
-"""Larger: fewer rows, and a later look at idle instances. Scaling looks at the last 15 s."""
 
 
 def write_report(report: SecondReport) -> None:
@@ -38,6 +35,8 @@ def write_report(report: SecondReport) -> None:
         with transaction.atomic():
             MetricSample.objects.bulk_create(samples, ignore_conflicts=True)
             MachineSample.objects.bulk_create([_machine(at, report)], ignore_conflicts=True)
+            if report.keys_used:
+                ApiKey.objects.filter(pk__in=report.keys_used).update(last_used_at=at)
             NodeStatus.objects.update_or_create(name=WEB_NODE, defaults={"at": timezone.now(), "info": _info(report)})
 
 

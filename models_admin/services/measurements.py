@@ -14,10 +14,9 @@ from django.db import models, transaction
 from django.db.models import Max, Min
 
 from models_admin.models import MachineSample, MetricSample
-from models_admin.models.measurements import MINUTE_S, SECOND_S
+from models_admin.models.measurements import ALL_MODELS, MINUTE_S, SECOND_S
 from models_admin.services import rollup
 
-ALL_MODELS = ""
 SETTLE_S = 5
 """A minute is rolled up this long after its end, when its last reports have been written."""
 MINUTES_A_CALL = 180

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from proxy.authorization.keys import KEY_PATTERN, bearer, digest_hex
 from proxy.core.errors import NotFound, Reason, Unauthenticated
-from proxy.core.principals import Principal
+from proxy.core.principals import KEY_PRINCIPAL, Principal
 from proxy.core.snapshot import Snapshot
 
 
@@ -29,7 +29,7 @@ def authenticate(
     found = snapshot.keys.get(digest_hex(key))
     if found is None or (found.expires_at_unix_s is not None and now_unix_s >= found.expires_at_unix_s):
         raise Unauthenticated(Reason.UNAUTHENTICATED, "The API key is unknown, expired or revoked.")
-    return Principal(f"key:{found.key_id}", found.label, found.models, found.is_admin)
+    return Principal(f"{KEY_PRINCIPAL}{found.key_id}", found.label, found.models, found.is_admin)
 
 
 def authorise(principal: Principal, model: str) -> None:

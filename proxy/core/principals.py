@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+KEY_PRINCIPAL = "key:"
+"""Begins the `principal_id` of an API key; the key's id follows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:

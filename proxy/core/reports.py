@@ -93,7 +93,10 @@ class MachineReport:
 
 @dataclass(frozen=True, slots=True)
 class SecondReport:
-    """Everything over the second that ended at `at_unix_s`. `sequence` rises by one each second."""
+    """Everything over the second that ended at `at_unix_s`. `sequence` rises by one each second.
+
+    `keys_used` are the ids of the API keys that opened a call in it.
+    """
 
     sequence: int
     at_unix_s: int
@@ -103,3 +106,4 @@ class SecondReport:
     versions: tuple[VersionReport, ...]
     instances: tuple[InstanceReport, ...]
     machine: MachineReport
+    keys_used: tuple[str, ...] = ()

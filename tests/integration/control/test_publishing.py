@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from models_admin.models import MachineSample, MetricSample, Model, ModelVersion, NodeStatus, Policy
+from models_admin.models import ApiKey, MachineSample, MetricSample, Model, ModelVersion, NodeStatus, Policy
 from models_admin.models.measurements import MINUTE_S, SECOND_S
 from models_admin.publishing.reports import write_report
 from models_admin.publishing.snapshot import load_snapshot
@@ -152,6 +153,14 @@ def test_idle_instances_are_noted_each_few_seconds_and_idle_seconds_are_filled_i
     load = recent_load("net", now=NOON + timedelta(seconds=10), window_s=15)
     assert [row.instances for row in load] == [3] * 10
     assert recent_load("other", now=NOON + timedelta(seconds=10), window_s=15) == []
+
+
+def test_a_key_that_opened_a_call_is_known_to_have_been_used(model: Model) -> None:
+    used, unused = (ApiKey.objects.create(name=name, prefix=name, digest=name) for name in ("used", "unused"))
+    write_report(replace(report(NOON), keys_used=(str(used.pk),)))
+    used.refresh_from_db()
+    unused.refresh_from_db()
+    assert (used.last_used_at, unused.last_used_at) == (NOON, None)
 
 
 def test_minutes_hold_sums_and_true_percentiles(db: None) -> None:
