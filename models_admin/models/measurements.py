@@ -52,7 +52,7 @@ class MetricSample(models.Model):
 
 
 class MachineSample(models.Model):
-    """CPU, memory and GPUs of the host. `gpus` is a list of {index, name, utilisation_percent, …}; empty without one."""
+    """CPU, memory and GPUs of the host. `gpus` is a list of {index, name, utilisation_percent, …}, maybe empty."""
 
     resolution_s = models.PositiveSmallIntegerField(default=SECOND_S)
     at = models.DateTimeField()
