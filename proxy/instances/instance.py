@@ -82,7 +82,7 @@ class Instance:
         self._batch: Batch | None = None
         self._on_done: OnDone | None = None
         self._sent_ns = 0
-        self._started_ns = self._state_since_ns = self._last_heard_ns = clock.now_ns()
+        self._started_ns = self._state_since_ns = self.last_heard_ns = clock.now_ns()
         self._ping_since_ns = 0
         self._link = Link(loop, self._on_message, self._on_garbage, self._on_exit)
 
@@ -157,7 +157,7 @@ class Instance:
 
     def ping_if_silent(self, now_ns: int) -> None:
         """Ask an idle instance for a sign of life if it has given none for a while."""
-        if self.idle and not self._ping_since_ns and now_ns - self._last_heard_ns >= PING_EVERY_NS:
+        if self.idle and not self._ping_since_ns and now_ns - self.last_heard_ns >= PING_EVERY_NS:
             self._ping_since_ns = now_ns
             self._link.send(messages.Ping(self._sequence))
 
@@ -214,7 +214,7 @@ class Instance:
     def _on_message(self, message: messages.Message) -> None:
         if self.state in ENDED:
             return
-        self._last_heard_ns = self._clock.now_ns()
+        self.last_heard_ns = self._clock.now_ns()
         match message:
             case messages.Result():
                 self._on_result(message)

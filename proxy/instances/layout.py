@@ -64,8 +64,8 @@ def take_outputs(batch: Batch, memory: mmap.mmap, size_bytes: int, entries: Sequ
         datatype = DATATYPES[spec.datatype]
         if entry.code != datatype.code or not spec.accepts_shape(entry.shape):
             raise GarbageAnswer(f"output {spec.name!r} is not what the signature declares")
-        if version.batchable and entry.shape[0] != batch.rows:
-            raise GarbageAnswer(f"output {spec.name!r} has {entry.shape[0]} rows for a batch of {batch.rows}")
+        if version.batchable and entry.shape[:1] != (batch.rows,):
+            raise GarbageAnswer(f"output {spec.name!r} has not one row for each of the batch's {batch.rows}")
         end = entry.offset + entry.size_bytes
         if entry.size_bytes != prod(entry.shape) * datatype.size_bytes or end > size_bytes:
             raise GarbageAnswer(f"output {spec.name!r} does not fit its area")

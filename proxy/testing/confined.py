@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from proxy.frames.config import InstanceConfig
+from proxy.worker import namespaces
 from proxy.worker.serving import confine
 
 
@@ -30,6 +31,11 @@ def attempt(function: Callable[[], Any]) -> str:
     return "allowed"
 
 
+def _refuse() -> None:
+    """Stand for a kernel that does not permit user namespaces to unprivileged processes."""
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
 def main() -> int:
     """Confine this process as a worker for the given artifact, then run the code."""
     parser = argparse.ArgumentParser()
@@ -37,7 +43,10 @@ def main() -> int:
     parser.add_argument("--format", default="torchscript")
     parser.add_argument("--memory-limit-bytes", type=int, default=4 * 2**30)
     parser.add_argument("--scratch", required=True)
+    parser.add_argument("--namespaces", choices=("try", "refuse"), default="try")
     arguments = parser.parse_args()
+    if arguments.namespaces == "refuse":
+        namespaces.enter = _refuse
     code = compile(sys.stdin.read(), "<hostile>", "exec")
     config = InstanceConfig(arguments.artifact, arguments.format, None, memory_limit_bytes=arguments.memory_limit_bytes)
     _, sandbox = confine(config, os.getppid(), arguments.scratch)

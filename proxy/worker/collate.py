@@ -50,8 +50,8 @@ def _check_output(array: Array, spec: TensorSpec, rows: int | None) -> None:
         raise BadOutput(
             f"Output {spec.name!r} has shape {list(array.shape)}; its signature declares {list(spec.shape)}."
         )
-    if rows is not None and array.shape[0] != rows:
-        raise BadOutput(f"Output {spec.name!r} has {array.shape[0]} rows for a batch of {rows}.")
+    if rows is not None and array.shape[:1] != (rows,):
+        raise BadOutput(f"Output {spec.name!r} of shape {list(array.shape)} is not {rows} rows, as the batch has.")
 
 
 def place_outputs(outputs: Sequence[Array]) -> tuple[tuple[Entry, ...], int]:

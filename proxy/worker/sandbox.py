@@ -43,6 +43,7 @@ class Sandbox:
     def begin(self, parent_pid: int, artifact_path: str) -> None:
         """Tie the process to its parent and leave the host's namespaces. Needs a process with one thread."""
         self._try("parent death", lambda: _die_with_parent(parent_pid))
+        self._try("first to go when memory is short", _offer_to_the_oom_killer)
         self._try("no new privileges", lambda: linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1))
         self._try("namespaces", lambda: _enter_namespaces(artifact_path))
         if self.measures["namespaces"].startswith("active"):
@@ -93,6 +94,11 @@ def _die_with_parent(parent_pid: int) -> None:
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os.kill(os.getpid(), signal.SIGKILL)  # it died before the line above; nobody will read an exit status
+
+
+def _offer_to_the_oom_killer() -> None:
+    """Let the kernel end a worker, which is replaced, before the web process, which is not."""
+    Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def _enter_namespaces(artifact_path: str) -> str:

@@ -17,6 +17,8 @@ from instance_cast import PATIENCE_S, POLICY, batch, begin, floats, rows, run, s
 from proxy.core.batches import BatchFault, BatchResult
 from proxy.core.units import BYTES_PER_MIB, NS_PER_MS, NS_PER_S
 from proxy.instances import group as groups
+from proxy.instances import instance as instances
+from proxy.instances import supervisor
 from proxy.testing import models
 
 pytestmark = pytest.mark.slow
@@ -129,6 +131,23 @@ async def test_f05_a_stopped_instance_is_killed_at_the_limit_of_an_execution(tmp
         assert "limit of 0.3 s" in fault.message
         replacement = await watched.ready()
         assert isinstance(await run(replacement, batch(version, rows([1, 0, 0, 0]))), BatchResult)
+
+
+async def test_f05_an_idle_instance_that_stopped_answering_is_found_and_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(instances, "PING_EVERY_NS", 50 * NS_PER_MS)
+    version = models.script(tmp_path, "affine")
+    async with started(version) as watched:
+        instance = await watched.ready()
+        heard_ns = instance.last_heard_ns
+        async with asyncio.timeout(PATIENCE_S):
+            while instance.last_heard_ns == heard_ns:  # a ping is answered
+                await asyncio.sleep(0.01)
+        assert instance.idle
+        monkeypatch.setattr(supervisor, "PING_ANSWER_NS", 300 * NS_PER_MS)
+        os.kill(instance.pid, signal.SIGSTOP)
+        await watched.until(lambda group: instance not in group.all_instances())
+        assert "did not answer" in instance.message
+        assert await watched.ready() is not instance
 
 
 async def test_f05_an_endless_loop_in_the_model_is_killed_at_the_limit(tmp_path):

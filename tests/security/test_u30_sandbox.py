@@ -27,11 +27,10 @@ def artifact(tmp_path_factory):
     return models.script(tmp_path_factory.mktemp("models"), "affine").artifact_path
 
 
-def confined(artifact, code, *, memory_limit_bytes=4 * 2**30):
+def confined(artifact, code, *, memory_limit_bytes=4 * 2**30, namespaces="try"):
     scratch = scratch_directory()
-    arguments = command(
-        "proxy.testing.confined", artifact=artifact, scratch=scratch, memory_limit_bytes=memory_limit_bytes
-    )
+    options = {"artifact": artifact, "scratch": scratch, "memory_limit_bytes": memory_limit_bytes}
+    arguments = command("proxy.testing.confined", **options, namespaces=namespaces)
     done = subprocess.run(
         arguments, input=code, capture_output=True, text=True, env=environment(os.environ, 2, scratch), check=False
     )
@@ -132,12 +131,12 @@ def write(path, size=1):
 def fill():
     for number in range(100):
         write(f"{{scratch}}/{{number}}", 8 << 20)
-findings["tmp"] = attempt(lambda: write("/tmp/x"))
+findings["tmp"] = attempt(lambda: write("/tmp/dlproxy-escaped"))
 findings["test folder"] = attempt(lambda: write({str(tmp_path / "x")!r}))
 findings["artifact"] = attempt(lambda: write(artifact))
 findings["remove artifact"] = attempt(lambda: os.unlink(artifact))
 findings["library"] = attempt(lambda: write(os.__file__))
-findings["shared memory"] = attempt(lambda: write("/dev/shm/x"))
+findings["shared memory"] = attempt(lambda: write("/dev/shm/dlproxy-escaped"))
 findings["scratch"] = attempt(lambda: write(f"{{scratch}}/small"))
 findings["fill"] = attempt(fill)
 findings["large"] = attempt(lambda: write(f"{{scratch}}/large", 65 << 20))
@@ -239,7 +238,14 @@ async def test_u30_a_served_instance_reports_every_measure(tmp_path):
     async with started(version) as watched:
         instance = await watched.ready()
         assert set(watched.group.sandbox) == {
-            *("parent death", "no new privileges", "namespaces", "scratch", "memory limit"),
+            *(
+                "first to go when memory is short",
+                "parent death",
+                "no new privileges",
+                "namespaces",
+                "scratch",
+                "memory limit",
+            ),
             *("resource limits", "files", "system calls"),
             *({"capabilities"} if watched.group.sandbox["namespaces"].startswith("active") else ()),
         }
@@ -251,3 +257,23 @@ async def test_u30_a_served_instance_reports_every_measure(tmp_path):
             assert "CapEff:\t0000000000000000" in status
         assert "NoNewPrivs:\t1" in status
         assert isinstance(await run(instance, batch(version, rows([1, 2, 3, 4]))), BatchResult)
+
+
+def test_u30_where_the_kernel_permits_no_namespaces_the_rest_still_holds(artifact):
+    findings = confined(
+        artifact,
+        """
+import os, socket
+findings["fork"] = attempt(os.fork)
+findings["socket"] = attempt(lambda: socket.socket(socket.AF_INET))
+findings["read"] = attempt(lambda: open("/etc/passwd").read())
+findings["write scratch"] = attempt(lambda: open(f"{scratch}/x", "w"))
+findings["write tmp"] = attempt(lambda: open("/tmp/dlproxy-escaped", "w"))
+""",
+        namespaces="refuse",
+    )
+    assert findings["measures"]["namespaces"].startswith("inactive: ")
+    assert findings["measures"]["scratch"].startswith("inactive: ")
+    needs(findings, "files", "system calls")
+    assert (findings["fork"], findings["socket"]) == ("EPERM", "EPERM")
+    assert {findings[name] for name in ("read", "write scratch", "write tmp")} == {"EACCES"}

@@ -54,6 +54,6 @@ def _array(item: Any) -> Array:
     if item.layout != torch.strided or item.is_quantized:
         raise BadOutput("One of the model's outputs is sparse or quantised; return a dense tensor.")
     try:
-        return np.ascontiguousarray(item.detach().resolve_conj().resolve_neg().cpu().numpy())
+        return np.ascontiguousarray(item.numpy(force=True))
     except (TypeError, RuntimeError) as error:
         raise BadOutput(f"One of the model's outputs cannot be read as an array: {error}") from error

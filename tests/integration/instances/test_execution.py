@@ -110,7 +110,7 @@ async def test_a_model_that_raises_is_named_and_serves_on(tmp_path):
     ("model", "words"),
     [
         ("wrong_shape", "shape [1, 8]; its signature declares [-1, 4]"),
-        ("wrong_rows", "2 rows for a batch of 1"),
+        ("wrong_rows", "shape [2, 4] is not 1 rows"),
         ("wrong_type", "is FP64; its signature declares FP32"),
     ],
 )

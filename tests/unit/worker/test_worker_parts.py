@@ -97,7 +97,7 @@ def test_rows_of_a_joined_sample_differ():
         ([np.zeros((2, 3), np.float64)], "is FP64; its signature declares FP32"),
         ([np.zeros((2, 3), np.complex64)], "is complex64"),
         ([np.zeros((2, 4), np.float32)], "shape [2, 4]"),
-        ([np.zeros((1, 3), np.float32)], "1 rows for a batch of 2"),
+        ([np.zeros((1, 3), np.float32)], "shape [1, 3] is not 2 rows"),
     ],
 )
 def test_outputs_that_are_not_as_declared_are_refused(outputs, words):
