@@ -37,7 +37,7 @@ function axisTop(max, least) {
 }
 
 export class TimeChart {
-  // series: [{key, label, swatch (1 to 5), fill}], format: value → text, least: smallest top of the axis, top: fixed top.
+  // series: [{key, label, swatch (1 to 5), fill, hideZero: no line where nothing happened}], format: value → text, least: smallest top of the axis, top: fixed top.
   constructor(host, { series, format, axisFormat = format, least = 1, top = null, stepped = false }) {
     this.host = host;
     this.series = series;
@@ -47,7 +47,8 @@ export class TimeChart {
     this.top = top;
     this.stepped = stepped;
     this.window = [0, 1];
-    this.data = [[], ...series.map(() => [])];
+    this.columns = series.map(() => []);
+    this.data = [[], ...this.columns];
     this.plotHost = host.querySelector("[data-plot]");
     this.note = host.querySelector("[data-note]");
     this.legend = host.querySelector("[data-legend]");
@@ -60,7 +61,8 @@ export class TimeChart {
   // store: TimeStore; window: [from, to] in unix seconds.
   show(store, window) {
     this.window = window;
-    this.data = [store.times, ...this.series.map((one) => store.column(one.key))];
+    this.columns = this.series.map((one) => store.column(one.key));
+    this.data = [store.times, ...this.series.map((one, index) => (one.hideZero ? this.columns[index].map((value) => value || null) : this.columns[index]))];
     this.plot.setData(this.data, false);
     this.plot.setScale("x", { min: window[0], max: window[1] });
     const empty = !this.data.slice(1).some((column) => column.some((value) => value != null));
@@ -90,7 +92,7 @@ export class TimeChart {
       width: Math.max(120, this.plotHost.clientWidth),
       height: this.plotHost.clientHeight || 190,
       legend: { show: false },
-      padding: [8, 10, 0, 0],
+      padding: [8, 20, 0, 0],
       cursor: { sync: { key: SYNC.key, setSeries: false }, points: { size: 6 }, drag: { x: false, y: false } },
       scales: { x: { time: true }, y: { range: (plot, low, high) => [0, this.top ?? axisTop(high, this.least)] } },
       axes: [
@@ -117,7 +119,7 @@ export class TimeChart {
 
   #showValues(index) {
     const at = index ?? this.data[0].length - 1;
-    this.series.forEach((one, position) => { this.values[position].textContent = this.format(this.data[position + 1][at] ?? null); });
+    this.series.forEach((one, position) => { this.values[position].textContent = this.format(this.columns[position][at] ?? null); });
     const shown = index == null ? "" : clock(new Date(this.data[0][at] * 1000));
     this.host.querySelector("[data-at]").textContent = shown;
   }

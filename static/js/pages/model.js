@@ -8,6 +8,7 @@ import { live } from "../lib/live.js";
 const RANGES = { "5m": 300, "1h": 3600, "24h": 86_400 };
 // Minutes are rolled up about once a minute; asking more often would show nothing new.
 const REFRESH_LONG_MS = 60_000;
+const IDLE = { rps: 0, errors: 0, rejections: 0, queue_depth: 0, in_flight: 0 };
 const KEYS = ["rps", "errors", "rejections", "p50_ms", "p95_ms", "p99_ms", "queue_depth", "in_flight", "batch", "hit", "instances"];
 
 const page = document.getElementById("live-page");
@@ -31,8 +32,8 @@ function begin() {
     mark();
     const [start, end] = shown();
     try {
-      const history = await getJson(`/api/v1/metrics/history?${new URLSearchParams({ model, start: Math.floor(start), end: Math.ceil(end) })}`, loading.signal);
-      store = storeOf(history);
+      const [history, total] = await Promise.all([model, ""].map((name) => getJson(historyUrl(name, start, end), loading.signal)));
+      store = storeOf(history, total);
       if (range !== "24h") pending.filter(([at]) => at > start).forEach(([at, row]) => store.push(at, row));
       setText(document.getElementById("range-words"), history.resolution_s === 1 ? "One point a second" : `One point each ${duration(history.resolution_s)}`);
       draw();
@@ -92,13 +93,24 @@ function rowOf(second, stepS) {
   };
 }
 
-function storeOf(history) {
+function historyUrl(name, start, end) {
+  return `/api/v1/metrics/history?${new URLSearchParams({ model: name, start: Math.floor(start), end: Math.ceil(end) })}`;
+}
+
+// A moment with a row of all models together but none of this one means that this one was idle; without either, nothing
+// was measured, and the chart shows a gap.
+function storeOf(history, total) {
   const store = new TimeStore(KEYS, history.resolution_s);
+  let instances = null;
   const names = Object.keys(history).filter((name) => Array.isArray(history[name]));
   for (let index = 0; index < history.at.length; index += 1) {
-    if (history.requests[index] === null) continue;
-    const second = Object.fromEntries(names.map((name) => [name, history[name][index]]));
-    store.push(second.at, rowOf(second, history.resolution_s));
+    if (history.requests[index] !== null) {
+      const second = Object.fromEntries(names.map((name) => [name, history[name][index]]));
+      instances = second.instances;
+      store.push(second.at, rowOf(second, history.resolution_s));
+    } else if (total.requests[index] !== null) {
+      store.push(history.at[index], { ...IDLE, instances });
+    }
   }
   return store;
 }
@@ -107,7 +119,7 @@ function makeCharts() {
   const host = (key) => document.querySelector(`[data-chart=${key}]`);
   const plain = (value) => (value === null ? "–" : value >= 100 ? count(value) : decimal(value));
   return [
-    new TimeChart(host("rate"), { format: plain, least: 4, series: [{ key: "rps", label: "answered", swatch: 1, fill: true }, { key: "rejections", label: "refused", swatch: 2 }, { key: "errors", label: "errors", swatch: 3 }] }),
+    new TimeChart(host("rate"), { format: plain, least: 4, series: [{ key: "rps", label: "answered", swatch: 1, fill: true }, { key: "rejections", label: "refused", swatch: 2, hideZero: true }, { key: "errors", label: "errors", swatch: 3, hideZero: true }] }),
     new TimeChart(host("latency"), { format: ms, axisFormat: axisMs, least: 1, series: [{ key: "p50_ms", label: "p50", swatch: 1 }, { key: "p95_ms", label: "p95", swatch: 2 }, { key: "p99_ms", label: "p99", swatch: 3 }] }),
     new TimeChart(host("queue"), { format: plain, least: 4, series: [{ key: "queue_depth", label: "waiting", swatch: 2, fill: true }, { key: "in_flight", label: "in flight", swatch: 1 }] }),
     new TimeChart(host("batch"), { format: plain, least: 4, series: [{ key: "batch", label: "rows an execution", swatch: 5, fill: true }] }),
