@@ -99,7 +99,7 @@ def curl_line(address: Address, first_run: dict[str, Any] | None) -> str:
 
 
 class Announcement:
-    """Waits until everything serves and then says so once, through `say(line)`; secrets through `show(line)`."""
+    """Waits until everything serves, then says so once: to people through `show(line)`, to the log through `say`."""
 
     def __init__(self, address: Address, say: Callable[[str], None], show: Callable[[str], None]) -> None:
         self._address = address
@@ -119,8 +119,9 @@ class Announcement:
                 self._last_words = words
                 self._say(words)
             return False
+        self._say(f"ready: dashboard {self._address.dashboard_url}, inference {self._address.inference_url}/v2")
         for line in self._lines(first_run, missing):
-            self._say(line)
+            self._show(line)
         if first_run is not None:
             self._show_secrets_once(first_run)
         return True
@@ -131,7 +132,7 @@ class Announcement:
             return
         self._show(f"  First password of {first_run.get('admin_user')}: {first_run.get('admin_password')}")
         self._show(f"  Demo API key: {first_run.get('api_key')}")
-        self._show("  Shown this once; delete first-run.json when you have kept them.")
+        self._show("  Shown this once; delete first-run.json when you have kept them.\n")
         shown.touch(mode=0o600)
 
     def _missing(self, first_run: dict[str, Any] | None) -> list[str]:
@@ -140,15 +141,17 @@ class Announcement:
             return ["the inference port"]
         if (status_of(host, address.port, "/login/") or 500) >= 400:
             return ["the dashboard"]
+        # 200 once every wanted version answers or has failed.
+        if status_of(host, address.inference_port, "/v2/health/ready") != 200:
+            return ["models to load"]
         if first_run is None:
-            ready = status_of(host, address.inference_port, "/v2/health/ready") == 200
-            return [] if ready else ["models to be ready"]
+            return []
         key = first_run.get("api_key")
-        return [
-            f"model {name}"
-            for name in DEMO_MODELS
-            if status_of(host, address.inference_port, f"/v2/models/{name}/ready", key) not in {200, 404}
-        ]
+        statuses = {
+            name: status_of(host, address.inference_port, f"/v2/models/{name}/ready", key) for name in DEMO_MODELS
+        }
+        # Deleted models (404) and a revoked key (401) are the operator's wish, a 503 is a model that has failed.
+        return [f"model {name}" for name, status in statuses.items() if status == 503]
 
     def _lines(self, first_run: dict[str, Any] | None, missing: list[str]) -> list[str]:
         address = self._address

@@ -1,7 +1,7 @@
 """A server as script/server starts it, and Debian's Chromium.
 
-Screenshots are kept only when SCREENSHOTS names a folder; `SCREENSHOTS=docs/screens script/test tests/browser` makes the
-README's.
+Screenshots are kept only when SCREENSHOTS names a folder: `SCREENSHOTS=docs/screens script/test tests/browser` makes
+the README's.
 """
 
 from __future__ import annotations
