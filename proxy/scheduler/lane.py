@@ -208,10 +208,14 @@ class Lane:
         self.ripe.append(group)
 
     def next_batch(self, now_ns: int, expired: list[Entry]) -> list[Entry] | WaitUntil:
-        """What to run next of the queue (maybe nothing: all had expired), or until when to wait for company."""
+        """What to run next of the queue (maybe nothing: all had expired), or until when to wait for company.
+
+        Something waits; whatever is returned but WaitUntil makes that less, so a caller that repeats comes to an end.
+        """
         group = self.queue.head_group()
         if group is None:
-            return []
+            msg = f"{self.queue.depth} wait in {self.key}, but none of them is first"
+            raise AssertionError(msg)
         decision = self._decide(group, now_ns) if self.waits_for_company else None
         if isinstance(decision, WaitUntil):
             while self.ripe and self.ripe[0].rows < self.max_rows:

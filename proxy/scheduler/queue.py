@@ -1,7 +1,8 @@
 """The waiting requests of one lane: first come, first served, gathered by trailing shape.
 
 Rules: `push`, `discard` and `take` cost O(1) amortised; what was discarded is freed at once and its empty place is
-swept when such places outnumber the living. Depth and rows count the living only.
+swept when such places outnumber the living. Depth and rows count the living only. An entry is in the queue just while
+it has a group: its state is the scheduler's, and may change later.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterator
 
-from proxy.scheduler.entries import WAITING, Entry
+from proxy.scheduler.entries import Entry
 
 # Empty places kept before a sweep. Larger: rarer sweeps, more memory held by an idle queue.
 SWEEP_SLACK = 64
@@ -31,7 +32,7 @@ class ShapeGroup:
         """The longest waiting request, or None."""
         entries = self.entries
         while entries:
-            if entries[0].state is WAITING:
+            if entries[0].group is not None:
                 return entries[0]
             entries.popleft()
         return None
@@ -60,7 +61,7 @@ class RequestQueue:
         self.rows = 0
 
     def push(self, entry: Entry, key: Hashable) -> ShapeGroup:
-        """Append; the caller makes sure that the entry is WAITING."""
+        """Append."""
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = ShapeGroup(key)
@@ -77,8 +78,9 @@ class RequestQueue:
         """The shape of the request that waits longest."""
         order = self._order
         while order:
-            if order[0].state is WAITING:
-                return order[0].group
+            group = order[0].group
+            if group is not None:
+                return group
             order.popleft()
         return None
 
@@ -93,7 +95,7 @@ class RequestQueue:
         entries = group.entries
         while entries and taken.rows < max_rows:
             entry = entries[0]
-            if entry.state is not WAITING:
+            if entry.group is None:
                 entries.popleft()
                 continue
             deadline_ns = entry.deadline_ns
@@ -114,7 +116,7 @@ class RequestQueue:
         return taken
 
     def discard(self, entry: Entry) -> None:
-        """Forget a waiting entry. The caller has set its state to something else already."""
+        """Forget an entry, wherever it stands; nothing happens if it has left already."""
         group = entry.group
         if group is None:
             return
@@ -126,7 +128,7 @@ class RequestQueue:
         order, self._order, self._groups = self._order, deque(), {}
         self.depth = self.rows = 0
         for entry in order:
-            if entry.state is WAITING:
+            if entry.group is not None:
                 entry.group = None
                 yield entry
 
@@ -148,6 +150,6 @@ class RequestQueue:
             if group.key is not None:
                 self._groups.pop(group.key, None)
         elif len(group.entries) > 2 * group.live + SWEEP_SLACK:
-            group.entries = deque(e for e in group.entries if e.state is WAITING)
+            group.entries = deque(e for e in group.entries if e.group is not None)
         if len(self._order) > 2 * self.depth + SWEEP_SLACK:
-            self._order = deque(e for e in self._order if e.state is WAITING)
+            self._order = deque(e for e in self._order if e.group is not None)

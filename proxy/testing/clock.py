@@ -65,6 +65,10 @@ class ManualClock:
             self.turn()
         self._now_ns = end_ns
 
+    def skip(self, by_ns: int) -> None:
+        """Move forward without running timers: the loop was held up."""
+        self._now_ns += by_ns
+
     @property
     def timers(self) -> int:
         """How many timers are pending."""

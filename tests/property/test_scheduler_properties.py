@@ -10,7 +10,7 @@ from proxy.core.errors import Cancelled, DeadlineExceeded, ExecutionFailed, Reas
 from proxy.core.policies import Placement
 from proxy.core.requests import InferenceResult
 from proxy.core.units import NS_PER_MS, NS_PER_S
-from proxy.scheduler.entries import DONE, WAITING, Entry
+from proxy.scheduler.entries import Entry
 from proxy.scheduler.queue import RequestQueue
 from proxy.testing.instances import echo, fake_version
 from tests.unit.scheduler.rig import Rig, policy
@@ -25,6 +25,7 @@ submit = st.tuples(
     st.booleans(),
 )
 advance = st.tuples(st.just("advance"), st.sampled_from([0, 1, NS_PER_MS, 7 * NS_PER_MS, 50 * NS_PER_MS]))
+hold_up = st.tuples(st.just("hold_up"), st.sampled_from([NS_PER_MS, 30 * NS_PER_MS]))
 finish = st.tuples(st.just("finish"), st.integers(0, 5))
 lose = st.tuples(st.just("lose"), st.integers(0, 5), st.booleans())
 add = st.tuples(st.just("add"))
@@ -36,7 +37,9 @@ change = st.tuples(
     st.integers(1, 12),
     st.sampled_from(list(Placement)),
 )
-actions = st.lists(st.one_of(submit, submit, submit, finish, finish, advance, lose, add, cancel, change), max_size=80)
+actions = st.lists(
+    st.one_of(submit, submit, submit, finish, finish, advance, hold_up, lose, add, cancel, change), max_size=80
+)
 
 
 class Checked(Rig):
@@ -73,6 +76,8 @@ class Checked(Rig):
             self.scheduler.submit(request, self.on_done)
         elif name == "advance":
             self.clock.advance(arguments[0])
+        elif name == "hold_up":
+            self.clock.skip(arguments[0])
         elif name == "finish" and busy:
             busy[arguments[0] % len(busy)].finish()
         elif name == "lose" and self.instances:
@@ -176,7 +181,7 @@ def test_the_queue_agrees_with_a_plain_list(steps):  # noqa: C901  one branch an
             model.append((entry, key))
         elif name == "discard" and model:
             entry, _ = model.pop(arguments[0] % len(model))
-            entry.state = DONE
+            queue.discard(entry)
             queue.discard(entry)
         elif name == "drain":
             assert list(queue.drain()) == [entry for entry, _ in model]
@@ -203,10 +208,9 @@ def test_the_queue_agrees_with_a_plain_list(steps):  # noqa: C901  one branch an
             assert taken.entries == expected
             assert taken.expired == expired
             assert taken.rows == rows
-            gone = {*expected, *expired}
-            for entry in gone:
-                entry.state = DONE
+            gone = {*expected, *expired}  # their states change later, as in the scheduler
             model = [(entry, key) for entry, key in model if entry not in gone]
         assert queue.depth == len(model)
         assert queue.rows == sum(entry.rows for entry, _ in model)
-        assert all(entry.state is WAITING for entry, _ in model)
+        assert all(entry.group is not None for entry, _ in model)
+        assert queue.head_group() is (model[0][0].group if model else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import tracemalloc
 
 import pytest
@@ -11,10 +12,12 @@ from proxy.cache.cache import ResultCache
 from proxy.cache.store import LruStore, cost_bytes
 from proxy.core.batches import BatchOutputs
 from proxy.core.policies import CachePolicy
+from proxy.core.requests import InferenceResult
 from proxy.core.tensors import Tensor
 from proxy.core.units import NS_PER_S
-from proxy.protocol.v2_response import encode_batch
+from proxy.protocol.v2_response import encode_output
 from proxy.testing.clock import ManualClock
+from proxy.testing.instances import fake_version
 
 
 def outputs(value=0, size=8):
@@ -155,9 +158,11 @@ def test_a_kept_answer_holds_on_to_nothing_larger_than_itself():
 def test_what_is_charged_covers_what_is_held_with_the_text_that_the_first_hit_leaves(rows, columns, tensors):
     def answer():
         names = (f"y{number}" for number in range(tensors))
-        floats = [Tensor(n, "FP32", (rows, columns), os.urandom(2 * rows * columns) * 2) for n in names]
+        values = [(-1) ** number * 1.1754944e-38 * number for number in range(1, rows * columns + 1)]  # long texts
+        floats = [Tensor(n, "FP32", (rows, columns), struct.pack(f"<{len(values)}f", *values)) for n in names]
         made = BatchOutputs(tuple(floats), rows, batched=True)
-        made.encoded = encode_batch(made)
+        result = InferenceResult(fake_version(), made, 0, rows)
+        assert all(encode_output(result, tensor.name) for tensor in made.tensors)
         return made
 
     answer()

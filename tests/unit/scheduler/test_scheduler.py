@@ -554,6 +554,18 @@ def test_what_is_surely_late_gives_its_place_to_others_but_never_leaves_the_inst
     assert rig.instances[0].current.requests == [alone]
 
 
+def test_an_expired_request_at_the_head_does_not_keep_another_shape_from_running():
+    """Its timer is late: the loop was held up. Found by a property test, as an endless loop."""
+    rig = Rig(version=fake_version(trailing=(-1,)))
+    rig.submit()
+    head = rig.submit(trailing=(1,), timeout_ns=NS_PER_MS)
+    other = rig.submit(trailing=(2,))
+    rig.clock.skip(2 * NS_PER_MS)
+    rig.instances[0].finish()
+    assert rig.reason(head) is Reason.DEADLINE_EXCEEDED
+    assert rig.instances[0].current.requests == [other]
+
+
 def test_shapes_that_were_full_once_are_not_remembered_for_ever():
     rig = Rig(version=fake_version(trailing=(-1,)), the_policy=policy(max_rows=1, max_delay_ns=NS_PER_MS))
     rig.submit()
