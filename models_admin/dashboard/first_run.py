@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from models_admin.dashboard.access import actor_of, change
+from models_admin.services import writing
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,6 @@ def delete(request: HttpRequest) -> HttpResponse:
         log.warning("first-run.json could not be deleted: %s", error)
         messages.error(request, "The server may not delete first-run.json; delete it by hand.")
     else:
-        log.info("first-run.json deleted by %s", actor_of(request).label)
+        writing.audit(actor_of(request), "first_run.delete", "system", "first-run.json")
         messages.success(request, "first-run.json is deleted. Passwords and keys are now only where you kept them.")
     return redirect("overview")

@@ -149,6 +149,7 @@ def test_the_first_run_banner_stays_until_the_file_is_deleted(
     assert "first-run" not in viewer.get("/").content.decode()
     staff.post("/first-run/delete/")
     assert not (tmp_path / "first-run.json").exists()
+    assert AuditEvent.objects.get(action="first_run.delete").actor == "user:alice"
     assert "Delete the first-run file" not in staff.get("/").content.decode()
 
 
