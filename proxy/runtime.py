@@ -24,6 +24,7 @@ from proxy.metrics.metrics import Metrics
 from proxy.model_manager.model_manager import ModelManager
 from proxy.pipeline import Pipeline
 from proxy.protocol.limits import DEFAULT_LIMITS, Limits
+from proxy.protocol.media import Headers
 from proxy.scheduler.scheduler import Scheduler
 from proxy.system import SystemClock, unix_time_s
 
@@ -87,6 +88,7 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.manager.stop()
+        self.pipeline.close()
 
     def apply(self, snapshot: Snapshot) -> None:
         """Hand each room its part of a new wanted state."""
@@ -120,9 +122,11 @@ class Runtime:
         """Drop cached answers of `model`, or all. Safe from any thread."""
         self.loop.call_soon_threadsafe(self.cache.purge, model)
 
-    async def infer(self, principal: Principal, model: str, version: str | None, body: bytes) -> Answer:
+    async def infer(
+        self, principal: Principal, model: str, version: str | None, body: bytes, headers: Headers = ()
+    ) -> Answer:
         """Answer a V2 body for an authenticated caller; a cancelled caller takes its queued work with it."""
-        return await self.pipeline.answer(principal, model, version, body)
+        return await self.pipeline.answer(principal, model, version, body, headers)
 
     def _make_group(
         self, version: VersionSnapshot, execution: ExecutionPolicy, on_change: Callable[[InstanceGroup], None]
@@ -130,7 +134,8 @@ class Runtime:
         return InstanceGroup(version, execution, loop=self.loop, clock=self.clock, on_change=on_change)
 
     async def _report_each_second(self) -> None:
-        next_ns = self.clock.now_ns()
+        # In the middle of a second, so that a timer's jitter never counts one second twice and none at all.
+        next_ns = self.clock.now_ns() + round((0.5 - unix_time_s() % 1) * NS_PER_S)
         while True:
             next_ns = max(next_ns + NS_PER_S, self.clock.now_ns())
             await asyncio.sleep((next_ns - self.clock.now_ns()) / NS_PER_S)
