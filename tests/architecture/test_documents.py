@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 
 from proxy.core.errors import Reason
 from proxy.metrics.names import NAMES
@@ -99,3 +100,8 @@ def test_no_committed_file_names_the_paths_of_one_machine_or_a_registry_host() -
             if match:
                 found.append(f"{name}: {match[0]}")
     assert not found
+
+
+def test_test_files_have_names_of_their_own_since_pytest_imports_them_by_name() -> None:
+    names = Counter(name.rsplit("/", 1)[-1] for name in tracked_files() if re.search(r"^tests/.*test_\w+\.py$", name))
+    assert not [name for name, count in names.items() if count > 1]

@@ -1,4 +1,4 @@
-"""A supervisor of small children for test_supervisor.py.
+"""A supervisor of small children for test_site_supervisor.py.
 
 Arguments: a JSON list of [name, argv, stop order, required at start]; the grace in seconds; "ready" or "starting".
 """
