@@ -7,7 +7,7 @@ Rules: every call is safe from any thread; before the runtime has started `curre
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from proxy.core.principals import Principal
     from proxy.runtime import Runtime
 
+Headers = Iterable[tuple[bytes, bytes]]
 _runtime: Runtime | None = None
 
 
@@ -63,15 +64,20 @@ def purge_cache(model: str | None = None) -> None:
         _runtime.purge_cache(model)
 
 
-async def infer(principal: Principal, model: str, version: str | None, body: bytes) -> Answer:
-    """Answer a V2 inference body for an already authenticated caller. Errors come back as answers, too."""
-    return await _require().infer(principal, model, version, body)
+async def infer(principal: Principal, model: str, version: str | None, body: bytes, headers: Headers = ()) -> Answer:
+    """Answer a V2 inference body for an already authenticated caller. Errors come back as answers, too.
+
+    `headers` (names in lower case) say how the body is to be read; without them it is JSON.
+    """
+    return await _require().infer(principal, model, version, body, headers)
 
 
-def infer_from_thread(principal: Principal, model: str, version: str | None, body: bytes) -> Answer:
+def infer_from_thread(
+    principal: Principal, model: str, version: str | None, body: bytes, headers: Headers = ()
+) -> Answer:
     """As `infer`, from a thread other than the event loop's (a synchronous view); blocks until the answer."""
     runtime = _require()
-    future = asyncio.run_coroutine_threadsafe(runtime.infer(principal, model, version, body), runtime.loop)
+    future = asyncio.run_coroutine_threadsafe(runtime.infer(principal, model, version, body, headers), runtime.loop)
     try:
         return future.result(timeout=runtime.longest_wait_s)
     except FutureTimeoutError:

@@ -11,43 +11,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from proxy.answering import Answering, Cancel, Respond
 from proxy.authorization.authorization import authenticate, authorise, unknown_model
 from proxy.cache.cache import ResultCache
 from proxy.core.clock import Clock
-from proxy.core.errors import NotReady, ProxyError, Reason
+from proxy.core.errors import Cancelled, NotReady, ProxyError, Reason
 from proxy.core.principals import Principal
 from proxy.core.reports import SecondReport
-from proxy.core.requests import Answer, InferenceRequest
-from proxy.core.snapshot import EMPTY_SNAPSHOT, Snapshot, VersionSnapshot
-from proxy.core.units import NS_PER_S, NS_PER_US
+from proxy.core.requests import Answer
+from proxy.core.snapshot import EMPTY_SNAPSHOT, Snapshot
+from proxy.core.units import NS_PER_S
 from proxy.metrics.metrics import Metrics
 from proxy.model_manager.model_manager import ModelManager
 from proxy.model_manager.routing import choose_version
-from proxy.protocol import v2_json
+from proxy.offload import Offload
+from proxy.open_call import OpenCall
+from proxy.protocol import v2_request
 from proxy.protocol.limits import Limits
+from proxy.protocol.media import PLAIN, BodyForm, Headers, body_form
+from proxy.protocol.parsed import ParsedRequest
+from proxy.protocol.v2_request import Body
 from proxy.scheduler.scheduler import Scheduler
-
-
-class OpenCall:
-    """A call whose head was accepted: who asks which version, and how long its body may be."""
-
-    __slots__ = ("arrival_ns", "asked_version", "max_body_bytes", "principal", "version")
-
-    def __init__(
-        self,
-        principal: Principal,
-        version: VersionSnapshot,
-        asked_version: str | None,
-        arrival_ns: int,
-        max_body_bytes: int,
-    ) -> None:
-        self.principal = principal
-        self.version = version
-        self.asked_version = asked_version
-        self.arrival_ns = arrival_ns
-        self.max_body_bytes = max_body_bytes
 
 
 class Pipeline:
@@ -70,7 +56,8 @@ class Pipeline:
         self._unix_time_s = unix_time_s
         self._manager = manager
         self._metrics = metrics
-        self._answering = Answering(clock, cache, scheduler, metrics)
+        self._offload = Offload()
+        self._answering = Answering(clock, cache, scheduler, metrics, self._offload)
         self._limits = limits
 
     def open(self, model: str, version: str | None, authorization: bytes | None, arrival_ns: int) -> OpenCall:
@@ -93,31 +80,49 @@ class Pipeline:
         chosen = choose_version(self._manager.routes, self.snapshot.models, model, version)
         return OpenCall(principal, chosen, version, arrival_ns, self._limits.max_body_bytes)
 
-    def run(self, call: OpenCall, body: bytes | bytearray | memoryview, respond: Respond) -> Cancel | None:
+    def run(self, call: OpenCall, body: Body, respond: Respond, form: BodyForm = PLAIN) -> Cancel | None:
         """Body → cache → scheduler → answer. The returned function takes the request back (its client left)."""
         try:
             if not self._manager.routes.answers(call.version):  # it left while the body was on its way
                 call = self.open_as(call.principal, call.version.model, call.asked_version, call.arrival_ns)
-            request = self._parse(call, body)
+            if v2_request.is_heavy(body, form):
+                read = partial(v2_request.parse, body, call.version, self._limits, form)
+                return self._offload.begin(read, partial(self._go_on, call, respond, form))
+            parsed = v2_request.parse(body, call.version, self._limits, form)
         except ProxyError as error:
-            respond(self.refuse(error, call.version.model, call.arrival_ns))
+            return self._go_on(call, respond, form, error)
+        return self._go_on(call, respond, form, parsed)
+
+    def _go_on(
+        self, call: OpenCall, respond: Respond, form: BodyForm, read: ParsedRequest | ProxyError
+    ) -> Cancel | None:
+        """The body was read, or refused."""
+        model = call.version.model
+        if isinstance(read, ProxyError):
+            answer = self.refuse(read, model, call.arrival_ns)
+            if not isinstance(read, Cancelled):
+                respond(answer)
             return None
-        return self._answering.begin(request, respond)
+        request = call.request(read, self.snapshot.models[model].policy.queue)
+        return self._answering.begin(request, respond, with_timing=form.with_timing)
 
     def refuse(self, error: ProxyError, model: str | None, arrival_ns: int) -> Answer:
         """An error as the answer that its client sees, counted under `model` where that is a registered one."""
         known = model if model is not None and model in self.snapshot.models else ""
         return self._answering.refuse(error, known, arrival_ns)
 
-    async def answer(self, principal: Principal, model: str, version: str | None, body: bytes) -> Answer:
+    async def answer(
+        self, principal: Principal, model: str, version: str | None, body: bytes, headers: Headers = ()
+    ) -> Answer:
         """`open_as` and `run` for a coroutine. A cancelled caller takes its request with it."""
         arrival_ns = self._clock.now_ns()
         try:
             call = self.open_as(principal, model, version, arrival_ns)
+            form = body_form(headers)
         except ProxyError as error:
             return self.refuse(error, model, arrival_ns)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        cancel = self.run(call, body, future.set_result)
+        cancel = self.run(call, body, future.set_result, form)
         try:
             return await future
         except asyncio.CancelledError:
@@ -139,22 +144,10 @@ class Pipeline:
         routes = self._manager.routes
         return name in routes.defaults if number is None else number in routes.ready.get(name, {})
 
+    def close(self) -> None:
+        """End the thread for heavy bodies; nothing may be running any more."""
+        self._offload.close()
+
     def exposition(self) -> bytes:
         """Everything measured, as Prometheus text."""
         return self._metrics.exposition(self.latest_report)
-
-    def _parse(self, call: OpenCall, body: bytes | bytearray | memoryview) -> InferenceRequest:
-        parsed = v2_json.parse(body, call.version, self._limits)
-        queue = self.snapshot.models[call.version.model].policy.queue
-        timeout_ns = queue.default_timeout_ns if parsed.timeout_us is None else parsed.timeout_us * NS_PER_US
-        return InferenceRequest(
-            call.version,
-            parsed.inputs,
-            parsed.rows,
-            call.arrival_ns,
-            call.arrival_ns + min(timeout_ns, queue.max_timeout_ns),
-            request_id=parsed.request_id,
-            outputs=parsed.outputs,
-            priority=parsed.priority,
-            principal_id=call.principal.principal_id,
-        )

@@ -85,6 +85,7 @@ class FakeRuntime:
     latest_report: SecondReport | None = None
     answer: Answer = field(default_factory=lambda: Answer(200, b'{"outputs": []}'))
     asked: list[tuple[Principal, str, str | None, bytes]] = field(default_factory=list)
+    headers: dict[bytes, bytes] = field(default_factory=dict)
     purged: list[str] = field(default_factory=list)
     fed: int = 0
 
@@ -116,8 +117,11 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRuntime]:
         )
     )
 
-    def infer(principal: Principal, model: str, version: str | None, body: bytes) -> Answer:
+    def infer(
+        principal: Principal, model: str, version: str | None, body: bytes, headers: list[tuple[bytes, bytes]]
+    ) -> Answer:
         fake.asked.append((principal, model, version, body))
+        fake.headers = dict(headers)
         return fake.answer
 
     monkeypatch.setattr(gateway, "infer_from_thread", infer)

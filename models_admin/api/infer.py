@@ -16,12 +16,14 @@ from rest_framework.request import Request
 from models_admin.api.base import ApiView
 from models_admin.api.identity import principal_of
 from models_admin.api.openapi import problems
-from models_admin.api.parsers import InferenceBodyParser
+from models_admin.api.parsers import InferenceBinaryParser, InferenceBodyParser
 from models_admin.api.permissions import InferencePolicy
 from proxy import gateway
 from proxy.core.tensors import DATATYPES
 
 TAGS = ["inference"]
+# What the data plane reads of the request's headers; content codings were refused before.
+BODY_HEADERS = ("content-type", "inference-header-content-length", "x-dlproxy-timing")
 
 
 @extend_schema_field({"type": "array", "items": {}})
@@ -95,14 +97,22 @@ _EXAMPLE = OpenApiExample(
 )
 
 
+def _body_headers(request: Request) -> list[tuple[bytes, bytes]]:
+    """The headers that say how the body is to be read, as they came."""
+    return [(name.encode(), request.headers[name].encode()) for name in BODY_HEADERS if name in request.headers]
+
+
 class _InferView(ApiView):
     permission_classes = (InferencePolicy,)
-    parser_classes = (InferenceBodyParser,)
+    parser_classes = (InferenceBodyParser, InferenceBinaryParser)
 
     def _infer(self, request: Request, name: str, version: str | None) -> HttpResponse:
         body = request.data if isinstance(request.data, bytes) else b""
-        answer = gateway.infer_from_thread(principal_of(request), name, version, body)
-        response = HttpResponse(answer.body, status=answer.status, content_type="application/json")
+        answer = gateway.infer_from_thread(principal_of(request), name, version, body, _body_headers(request))
+        kind = next(
+            (value.decode() for header, value in answer.headers if header == b"content-type"), "application/json"
+        )
+        response = HttpResponse(answer.body, status=answer.status, content_type=kind)
         for header, value in answer.headers:
             response.headers[header.decode("latin-1")] = value.decode("latin-1")
         return response

@@ -64,6 +64,12 @@ class InferenceBodyParser(BaseParser):
         return read_bounded(stream, MAX_INFERENCE_BYTES)
 
 
+class InferenceBinaryParser(InferenceBodyParser):
+    """JSON with raw tensors behind it, or one raw tensor; a header that the data plane reads says where they begin."""
+
+    media_type = "application/octet-stream"
+
+
 class BoundedFileHandler(TemporaryFileUploadHandler):
     """Streams a file to the artifacts' disk and stops at DLPROXY_MAX_UPLOAD_BYTES."""
 

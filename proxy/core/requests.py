@@ -6,17 +6,20 @@ from proxy.core.batches import BatchOutputs
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import Tensor
 
+NONE_BINARY: frozenset[str] = frozenset()
+
 
 class InferenceRequest:
     """One client call of `rows` inferences. Mutable only in its timestamps (`*_ns`, monotonic).
 
     `inputs` stand in the signature's order. `outputs` None means all, else names in the client's order.
-    `attempts` counts executions begun with it.
+    `attempts` counts executions begun with it. `binary_outputs` are answered as raw bytes, the others as JSON.
     """
 
     __slots__ = (
         "arrival_ns",
         "attempts",
+        "binary_outputs",
         "deadline_ns",
         "dispatched_ns",
         "inputs",
@@ -41,6 +44,7 @@ class InferenceRequest:
         outputs: tuple[str, ...] | None = None,
         priority: int = 0,
         principal_id: str = "",
+        binary_outputs: frozenset[str] = NONE_BINARY,
     ) -> None:
         self.version = version
         self.inputs = inputs
@@ -51,6 +55,7 @@ class InferenceRequest:
         self.outputs = outputs
         self.priority = priority
         self.principal_id = principal_id
+        self.binary_outputs = binary_outputs
         self.attempts = 0
         self.queued_ns = 0
         self.dispatched_ns = 0

@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
                 outlet.transport.abort()
 
     def begin_drain(self) -> None:
-        """Let an idle client finish what it may be sending: it is answered with `Connection: close`, else closed soon."""
+        """Let an idle client send what it may be about to: that is answered and closes, else the grace ends."""
         if self._phase is Phase.HEAD and not self._buffer:
             self._deadline_s = self._server.now_s + self._server.limits.drain_grace_s
 

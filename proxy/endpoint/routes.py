@@ -26,14 +26,15 @@ from proxy.core.errors import (
 from proxy.core.principals import Principal
 from proxy.core.requests import Answer
 from proxy.core.snapshot import ModelSnapshot, Snapshot, VersionSnapshot
-from proxy.endpoint.media import check_media
 from proxy.protocol import v2_metadata
+from proxy.protocol.media import PLAIN, BodyForm, body_form
 
 if TYPE_CHECKING:
-    from proxy.pipeline import OpenCall
+    from proxy.open_call import OpenCall
 
 log = logging.getLogger(__name__)
 
+Body = bytes | bytearray | memoryview
 Respond = Callable[[Answer], None]
 Cancel = Callable[[], None]
 Headers = list[tuple[bytes, bytes]]
@@ -53,7 +54,7 @@ class Line(Protocol):
         """Head → authorise → version."""
         ...
 
-    def run(self, call: OpenCall, body: bytes | bytearray | memoryview, respond: Respond) -> Cancel | None:
+    def run(self, call: OpenCall, body: Body, respond: Respond, form: BodyForm = ...) -> Cancel | None:
         """Body → answer, exactly one."""
         ...
 
@@ -97,7 +98,7 @@ class Head:
 class Route:
     """Where a head leads: `kind` is a row of the table, or empty with the `error` that refuses it."""
 
-    __slots__ = ("authorization", "error", "kind", "media_error", "model", "version")
+    __slots__ = ("authorization", "error", "form", "kind", "media_error", "model", "version")
 
     def __init__(self, kind: str, model: str = "", version: str | None = None) -> None:
         self.kind = kind
@@ -105,23 +106,25 @@ class Route:
         self.version = version
         self.authorization: bytes | None = None
         self.error: ProxyError | None = None
+        self.form = PLAIN
         self.media_error: ProxyError | None = None
 
 
 class PendingBody:
     """An accepted head that waits for its body of at most `max_body_bytes`."""
 
-    __slots__ = ("_call", "_line", "_model", "max_body_bytes")
+    __slots__ = ("_call", "_form", "_line", "_model", "max_body_bytes")
 
-    def __init__(self, line: Line, call: OpenCall, model: str) -> None:
+    def __init__(self, line: Line, call: OpenCall, model: str, form: BodyForm) -> None:
         self._line = line
         self._call = call
         self._model = model
+        self._form = form
         self.max_body_bytes = call.max_body_bytes
 
-    def complete(self, body: bytes | bytearray | memoryview, respond: Respond) -> Cancel | None:
+    def complete(self, body: Body, respond: Respond) -> Cancel | None:
         """Run the call. `respond` is called exactly once, maybe before this returns; the result takes the call back."""
-        return self._line.run(self._call, body, respond)
+        return self._line.run(self._call, body, respond, self._form)
 
     def refuse(self, error: ProxyError) -> Answer:
         """The answer to a body that cannot be read."""
@@ -150,7 +153,10 @@ def find_route(head: Head) -> Route:
     credentials = [value for name, value in head.headers if name == b"authorization"]
     route.authorization = credentials[0] if credentials else None
     if route.kind == "infer":
-        route.media_error = check_media(head.headers)
+        try:
+            route.form = body_form(head.headers)
+        except ProxyError as error:
+            route.media_error = error
     return route
 
 
@@ -203,7 +209,7 @@ class Routes:
         call = self.line.open(route.model, route.version, route.authorization, arrival_ns)
         if route.media_error is not None:
             return self.line.refuse(route.media_error, route.model, arrival_ns)
-        return PendingBody(self.line, call, route.model)
+        return PendingBody(self.line, call, route.model, route.form)
 
     def _refuse(self, route: Route, error: ProxyError, arrival_ns: int) -> Answer:
         answer = self.line.refuse(error, None, arrival_ns)

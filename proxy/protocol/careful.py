@@ -1,7 +1,7 @@
 """The slow, exact reading of a V2 JSON body: finds what is wrong and names the field; reads every legal form.
 
 Place: `v2_json.parse` comes here when its fast path does not apply (nested data, parameters on tensors, inputs
-in another order, long bodies, anything wrong).
+in another order, long bodies, anything wrong), and `v2_request.parse` for JSON with raw tensors behind it.
 Rules: structure, names, datatypes and shapes are checked before data is decoded; nothing is allocated by a number
 that the client wrote. A dimension of 0 is refused: no request has 0 rows, and an empty tensor would make the rows
 of a batch undefined.
@@ -10,26 +10,28 @@ of a batch undefined.
 from __future__ import annotations
 
 from math import prod
+from typing import NamedTuple
 
 import msgspec
 
 from proxy.core.errors import InvalidRequest, Reason, TooLarge
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import DATATYPES, VARIABLE, Tensor, TensorSpec
-from proxy.protocol import tensor_data
+from proxy.protocol import binary_parts, tensor_data
+from proxy.protocol.binary_parts import Parts
 from proxy.protocol.limits import Limits
-from proxy.protocol.parameters import check_tensor, requested_outputs, scheduling
+from proxy.protocol.parameters import input_size_bytes, request_parameters, requested_outputs, size_field
 from proxy.protocol.parsed import ParsedRequest
 from proxy.protocol.words import MALFORMED, names, quote, refusal
 
 
 class InputText(msgspec.Struct, forbid_unknown_fields=True):
-    """One input, its shape and data still as text."""
+    """One input, its shape and data still as text; no data where it stands behind the JSON."""
 
     name: str
     datatype: str
     shape: msgspec.Raw
-    data: msgspec.Raw
+    data: msgspec.Raw = msgspec.Raw()
     parameters: msgspec.Raw = msgspec.Raw()
 
 
@@ -42,27 +44,39 @@ class RequestText(msgspec.Struct, forbid_unknown_fields=True):
     outputs: msgspec.Raw = msgspec.Raw()
 
 
+class Found(NamedTuple):
+    """An input as it was given and as it is declared; `at` is its index in the body, `part` its raw bytes if it has."""
+
+    at: int
+    text: InputText
+    spec: TensorSpec
+    part: memoryview | None
+
+
 _decoder = msgspec.json.Decoder(RequestText)
 
 
-def read(body: bytes | bytearray, version: VersionSnapshot, limits: Limits) -> ParsedRequest:
-    """The request in `body`, or the first thing that is wrong with it. Raises InvalidRequest."""
+def read(
+    body: bytes | bytearray, version: VersionSnapshot, limits: Limits, raw: memoryview | None = None
+) -> ParsedRequest:
+    """The request in `body`, with tensors in `raw`, or the first thing that is wrong with it. Raises InvalidRequest."""
     text = _decode(body)
     if text.id is not None and len(text.id.encode()) > limits.max_id_bytes:
         raise InvalidRequest(Reason.INVALID_REQUEST, f"id: longer than {limits.max_id_bytes} bytes.")
-    priority, timeout_us = scheduling(text.parameters, limits)
-    outputs = requested_outputs(text.outputs, version, limits)
-    found = _match(text.inputs, version, limits)
-    shapes = _shapes(found, version, limits)
+    asked = request_parameters(text.parameters, limits)
+    outputs = requested_outputs(text.outputs, version, limits, binary_default=asked.binary_output)
+    found = _match(text.inputs, version, limits, Parts(raw))
+    shapes = _shapes(found, limits)
     rows = _rows(found, shapes, version)
-    tensors = tuple(
-        _tensor(at, given, spec, shape, limits) for (at, given, spec), shape in zip(found, shapes, strict=True)
-    )
-    return ParsedRequest(text.id, tensors, rows, outputs, priority, timeout_us)
+    tensors = tuple(_tensor(one, shape, limits) for one, shape in zip(found, shapes, strict=True))
+    return ParsedRequest(text.id, tensors, rows, outputs.names, asked.priority, asked.timeout_us, outputs.binary)
 
 
-def _tensor(at: int, given: InputText, spec: TensorSpec, shape: tuple[int, ...], limits: Limits) -> Tensor:
-    data = tensor_data.pack(given.data, f"inputs[{at}].data", spec.datatype, shape, limits)
+def _tensor(found: Found, shape: tuple[int, ...], limits: Limits) -> Tensor:
+    spec = found.spec
+    if found.part is not None:
+        return binary_parts.tensor(found.part, spec, shape, size_field(f"inputs[{found.at}]"))
+    data = tensor_data.pack(found.text.data, f"inputs[{found.at}].data", spec.datatype, shape, limits)
     return Tensor(spec.name, spec.datatype, shape, data)
 
 
@@ -76,28 +90,38 @@ def _decode(body: bytes | bytearray) -> RequestText:
         raise refusal(error, "", Reason.INVALID_REQUEST) from None
 
 
-# (index in the body, what was given, what is declared), in the signature's order
-Found = list[tuple[int, InputText, TensorSpec]]
-
-
-def _match(given: list[InputText], version: VersionSnapshot, limits: Limits) -> Found:
+def _match(given: list[InputText], version: VersionSnapshot, limits: Limits, parts: Parts) -> list[Found]:
+    """The given inputs in the signature's order."""
     if len(given) > limits.max_inputs:
         raise InvalidRequest(Reason.INVALID_REQUEST, f"inputs: at most {limits.max_inputs}, got {len(given)}.")
     specs = {spec.name: spec for spec in version.signature.inputs}
-    by_name: dict[str, tuple[int, InputText]] = {}
+    by_name: dict[str, Found] = {}
     for at, item in enumerate(given):
         if item.name not in specs:
             message = f"inputs[{at}].name: the model has no input {quote(item.name)}; it has: {names(tuple(specs))}."
             raise InvalidRequest(Reason.UNKNOWN_INPUT, message)
         if item.name in by_name:
             raise InvalidRequest(Reason.INVALID_REQUEST, f"inputs[{at}].name: {quote(item.name)} is given twice.")
-        by_name[item.name] = (at, item)
         _check_datatype(at, item, specs[item.name])
-        check_tensor(item.parameters, f"inputs[{at}]", limits)
+        by_name[item.name] = Found(at, item, specs[item.name], _part(at, item, parts, limits))
     for name in specs:
         if name not in by_name:
             raise InvalidRequest(Reason.UNKNOWN_INPUT, f"inputs: the model's input {quote(name)} is missing.")
-    return [(*by_name[name], spec) for name, spec in specs.items()]
+    parts.finish()
+    return [by_name[name] for name in specs]
+
+
+def _part(at: int, item: InputText, parts: Parts, limits: Limits) -> memoryview | None:
+    """The raw bytes of an input, or None where its data stands in the JSON; exactly one of the two must be there."""
+    size_bytes = input_size_bytes(item.parameters, f"inputs[{at}]", limits)
+    if size_bytes is None:
+        if not len(item.data):
+            raise InvalidRequest(Reason.INVALID_REQUEST, f"inputs[{at}].data: missing.")
+        return None
+    if len(item.data):
+        message = f"{size_field(f'inputs[{at}]')}: `data` is given, too; send one of them."
+        raise InvalidRequest(Reason.INVALID_REQUEST, message)
+    return parts.take(size_bytes, size_field(f"inputs[{at}]"))
 
 
 def _check_datatype(at: int, item: InputText, spec: TensorSpec) -> None:
@@ -113,14 +137,14 @@ def _check_datatype(at: int, item: InputText, spec: TensorSpec) -> None:
     raise InvalidRequest(Reason.INVALID_DATATYPE, message + ".")
 
 
-def _shapes(found: Found, version: VersionSnapshot, limits: Limits) -> list[tuple[int, ...]]:
+def _shapes(found: list[Found], limits: Limits) -> list[tuple[int, ...]]:
     left_bytes = limits.max_tensor_bytes
     shapes: list[tuple[int, ...]] = [()] * len(found)
-    for place, (at, given, spec) in enumerate(found):
+    for place, (at, given, spec, part) in enumerate(found):
         shape = _shape(given.shape, spec, f"inputs[{at}].shape", limits)
         elements = prod(shape)
         left_bytes -= elements * DATATYPES[spec.datatype].size_bytes
-        if left_bytes < 0 and elements > len(given.data):
+        if left_bytes < 0 and elements > len(given.data if part is None else part):
             message = f"inputs[{at}].shape: asks for more values than `data` can hold."
             raise InvalidRequest(Reason.INVALID_SHAPE, message)
         if left_bytes < 0:
@@ -170,12 +194,12 @@ def _declared(spec: TensorSpec) -> str:
     return str(list(spec.shape))
 
 
-def _rows(found: Found, shapes: list[tuple[int, ...]], version: VersionSnapshot) -> int:
+def _rows(found: list[Found], shapes: list[tuple[int, ...]], version: VersionSnapshot) -> int:
     if not version.batchable or not shapes or not shapes[0]:
         return 1
     rows = shapes[0][0]
-    for (at, _, _), shape in zip(found, shapes, strict=True):
+    for one, shape in zip(found, shapes, strict=True):
         if shape and shape[0] != rows:
-            message = f"inputs[{at}].shape[0]: {shape[0]} rows, but inputs[{found[0][0]}] has {rows}."
+            message = f"inputs[{one.at}].shape[0]: {shape[0]} rows, but inputs[{found[0].at}] has {rows}."
             raise InvalidRequest(Reason.INVALID_SHAPE, message)
     return rows

@@ -2,26 +2,45 @@
 
 Source: Open Inference Protocol, inference request; Triton's schedule policy extension for `priority` and `timeout`
 (microseconds, a client may only shorten what the operator set: the pipeline takes the smaller).
-Rules: a parameter without an effect is refused, so that nobody believes that it worked. Two exceptions:
-`content_type` on a tensor (a hint that MLServer's clients add; JSON data needs none) and `binary_data*` where it
-says false.
+Triton's binary tensor data extension for `binary_data_size`, `binary_data` and `binary_data_output`.
+Rules: a parameter without an effect is refused, so that nobody believes that it worked. One exception: `content_type`
+on a tensor (a hint that MLServer's clients add; data needs none).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from proxy.core.errors import InvalidRequest, Reason
+from proxy.core.requests import NONE_BINARY
 from proxy.core.snapshot import VersionSnapshot
 from proxy.protocol.limits import Limits
 from proxy.protocol.words import MALFORMED, names, quote, refusal
 
 Value = str | int | float | bool
-BINARY_UNSUPPORTED = "the binary tensor extension is not supported yet; send and ask for JSON `data`"
 _NULL = b"null"
 _decoder = msgspec.json.Decoder(dict[str, Any])
+
+
+class RequestParameters(NamedTuple):
+    """What a request's `parameters` ask for. `binary_output`: outputs come back raw unless they say otherwise."""
+
+    priority: int = 0
+    timeout_us: int | None = None
+    binary_output: bool = False
+
+
+class Outputs(NamedTuple):
+    """The wanted outputs in the client's order (None: all), and those of them to answer raw."""
+
+    names: tuple[str, ...] | None = None
+    binary: frozenset[str] = NONE_BINARY
+
+
+NO_PARAMETERS = RequestParameters()
+ALL_AS_JSON = Outputs()
 
 
 class OutputRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -39,40 +58,62 @@ def absent(raw: msgspec.Raw) -> bool:
     return len(raw) == 0 or (len(raw) < 16 and bytes(raw).strip() == _NULL)
 
 
-def scheduling(raw: msgspec.Raw, limits: Limits) -> tuple[int, int | None]:
-    """`(priority, timeout_us)` of a request's parameters; (0, None) where it has none."""
+def request_parameters(raw: msgspec.Raw, limits: Limits) -> RequestParameters:
+    """A request's `parameters`, or what holds where it has none."""
     if absent(raw):
-        return 0, None
-    priority, timeout_us = 0, None
+        return NO_PARAMETERS
+    priority, timeout_us, binary_output = 0, None, False
     for key, value in _values(raw, "parameters", limits).items():
         field = _field("parameters", key)
         if key == "priority":
             priority = _integer(value, field, 0, limits.max_priority)
         elif key == "timeout":
             timeout_us = _integer(value, field, 1, limits.max_timeout_us, " microseconds")
-        elif key == "binary_data_output" and value is False:
-            continue
+        elif key == "binary_data_output":
+            binary_output = _boolean(value, field)
         else:
-            raise _refused(key, field)
-    return priority, timeout_us
+            raise _unknown(field)
+    return RequestParameters(priority, timeout_us, binary_output)
 
 
-def check_tensor(raw: msgspec.Raw, field: str, limits: Limits) -> None:
-    """Refuse what a tensor's parameters may not hold; `field` is the tensor's path."""
-    if absent(raw):
-        return
-    for key, value in _values(raw, f"{field}.parameters", limits).items():
-        if key == "content_type" and isinstance(value, str):
-            continue
-        if key == "binary_data" and value is False:
-            continue
-        raise _refused(key, _field(f"{field}.parameters", key))
-
-
-def requested_outputs(raw: msgspec.Raw, version: VersionSnapshot, limits: Limits) -> tuple[str, ...] | None:
-    """Names of the wanted outputs in the client's order, or None for all of them (absent, null or empty)."""
+def input_size_bytes(raw: msgspec.Raw, field: str, limits: Limits) -> int | None:
+    """`binary_data_size` of an input, or None where its data stands in the JSON; `field` is the input's path."""
     if absent(raw):
         return None
+    size_bytes = None
+    for key, value in _values(raw, f"{field}.parameters", limits).items():
+        if key == "binary_data_size":
+            size_bytes = _integer(value, size_field(field), 0, limits.max_body_bytes, " bytes")
+        elif key != "content_type" or not isinstance(value, str):
+            raise _unknown(_field(f"{field}.parameters", key))
+    return size_bytes
+
+
+def size_field(field: str) -> str:
+    """The path of an input's size."""
+    return f"{field}.parameters.binary_data_size"
+
+
+def _is_binary(raw: msgspec.Raw, field: str, limits: Limits) -> bool | None:
+    """`binary_data` of an output, or None where the request's own default holds."""
+    if absent(raw):
+        return None
+    is_binary = None
+    for key, value in _values(raw, f"{field}.parameters", limits).items():
+        path = _field(f"{field}.parameters", key)
+        if key == "binary_data":
+            is_binary = _boolean(value, path)
+        elif key != "content_type" or not isinstance(value, str):
+            raise _unknown(path)
+    return is_binary
+
+
+def requested_outputs(
+    raw: msgspec.Raw, version: VersionSnapshot, limits: Limits, *, binary_default: bool = False
+) -> Outputs:
+    """The wanted outputs; all of them where `outputs` is absent, null or empty."""
+    if absent(raw):
+        return _all(version) if binary_default else ALL_AS_JSON
     if len(raw) > limits.max_outputs_bytes:
         raise InvalidRequest(Reason.INVALID_REQUEST, f"outputs: longer than {limits.max_outputs_bytes} bytes.")
     try:
@@ -82,7 +123,7 @@ def requested_outputs(raw: msgspec.Raw, version: VersionSnapshot, limits: Limits
     if len(wanted) > limits.max_outputs:
         raise InvalidRequest(Reason.INVALID_REQUEST, f"outputs: at most {limits.max_outputs}, got {len(wanted)}.")
     known = tuple(spec.name for spec in version.signature.outputs)
-    seen: dict[str, None] = {}
+    seen: dict[str, bool] = {}
     for index, output in enumerate(wanted):
         if output.name not in known:
             message = f"outputs[{index}].name: the model has no output {quote(output.name)}; it has: {names(known)}."
@@ -90,9 +131,15 @@ def requested_outputs(raw: msgspec.Raw, version: VersionSnapshot, limits: Limits
         if output.name in seen:
             message = f"outputs[{index}].name: {quote(output.name)} is asked for twice."
             raise InvalidRequest(Reason.INVALID_REQUEST, message)
-        seen[output.name] = None
-        check_tensor(output.parameters, f"outputs[{index}]", limits)
-    return tuple(seen) or None
+        is_binary = _is_binary(output.parameters, f"outputs[{index}]", limits)
+        seen[output.name] = binary_default if is_binary is None else is_binary
+    if not seen:
+        return _all(version) if binary_default else ALL_AS_JSON
+    return Outputs(tuple(seen), frozenset(name for name, is_binary in seen.items() if is_binary))
+
+
+def _all(version: VersionSnapshot) -> Outputs:
+    return Outputs(None, frozenset(spec.name for spec in version.signature.outputs))
 
 
 def _values(raw: msgspec.Raw, field: str, limits: Limits) -> dict[str, Value]:
@@ -124,7 +171,11 @@ def _integer(value: Value, field: str, lowest: int, highest: int, unit: str = ""
     return value
 
 
-def _refused(key: str, field: str) -> InvalidRequest:
-    if key.startswith("binary_data"):
-        return InvalidRequest(Reason.INVALID_PARAMETER, f"{field}: {BINARY_UNSUPPORTED}.")
+def _boolean(value: Value, field: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidRequest(Reason.INVALID_PARAMETER, f"{field}: expected true or false.")
+    return value
+
+
+def _unknown(field: str) -> InvalidRequest:
     return InvalidRequest(Reason.INVALID_PARAMETER, f"{field}: unknown parameter.")

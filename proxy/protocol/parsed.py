@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from proxy.core.requests import NONE_BINARY
 from proxy.core.tensors import Tensor
 
 
 @dataclass(slots=True)
 class ParsedRequest:
-    """`inputs` in the signature's order. `outputs` None means all; `timeout_us` is a wish that may only shorten."""
+    """`inputs` in the signature's order. `outputs` None means all; `timeout_us` is a wish that may only shorten.
+
+    `binary_outputs` are the outputs to answer as raw bytes behind the JSON.
+    """
 
     request_id: str | None
     inputs: tuple[Tensor, ...]
@@ -17,3 +21,4 @@ class ParsedRequest:
     outputs: tuple[str, ...] | None
     priority: int
     timeout_us: int | None
+    binary_outputs: frozenset[str] = NONE_BINARY

@@ -21,6 +21,7 @@ from proxy.protocol.limits import Limits
 from proxy.protocol.words import MALFORMED, refusal
 
 PIECE_BYTES = 262_144  # text decoded at once; larger: fewer steps, more lists alive at the same time
+COUNTED_BYTES = 1_048_576
 WHITESPACE = b" \t\r\n"
 NEGATIVE_ZERO_HINT = re.compile(rb"-0[\s,\]]")  # quick look; also true for an exponent such as 1e-0
 NEGATIVE_ZERO = re.compile(rb"(?<![0-9eE])-0(?=[\s,\]])")  # the decoder reads the integer token -0 as +0.0
@@ -51,13 +52,11 @@ def pack(raw: msgspec.Raw, field: str, datatype: str, shape: tuple[int, ...], li
     row = DATATYPES[datatype]
     element = python_type(row)
     if element is None:
-        message = f"{field}: JSON cannot carry {datatype}, and the binary tensor extension is not supported yet."
+        message = f"{field}: JSON cannot carry {datatype}; send it as binary data (`binary_data_size`)."
         raise InvalidRequest(Reason.INVALID_DATATYPE, message)
     text = bytes(raw).strip(WHITESPACE)
     if text[:1] != b"[":
         raise InvalidRequest(Reason.INVALID_DATA, f"{field}: expected an array, got {_kind(text)}.")
-    if element is float and NEGATIVE_ZERO.search(text):
-        text = NEGATIVE_ZERO.sub(b"-0.0", text)
     if _NESTED.match(text):
         return _pack_nested(text, field, row, element, shape, limits)
     if len(text) > limits.fast_body_bytes:
@@ -69,7 +68,7 @@ def pack(raw: msgspec.Raw, field: str, datatype: str, shape: tuple[int, ...], li
 
 
 def _pack_pieces(text: bytes, field: str, row: Datatype, element: type, shape: tuple[int, ...]) -> bytearray:
-    got = 0 if _EMPTY.fullmatch(text) else text.count(b",") + 1
+    got = 0 if _EMPTY.fullmatch(text) else _count_commas(text) + 1
     if got != prod(shape):
         raise _wrong_count(field, shape, got)
     packed = bytearray()
@@ -84,6 +83,11 @@ def _pack_pieces(text: bytes, field: str, row: Datatype, element: type, shape: t
     if done != got:
         raise _wrong_count(field, shape, done)
     return packed
+
+
+def _count_commas(text: bytes) -> int:
+    """Counted in pieces, so that another thread is let in between."""
+    return sum(text.count(b",", at, at + COUNTED_BYTES) for at in range(0, len(text), COUNTED_BYTES))
 
 
 def _pack_nested(
@@ -119,6 +123,8 @@ def _decode(text: bytes, field: str, element: type, depth: int, base_index: int 
     decoder = _decoders.get((element, depth))
     if decoder is None:  # bounded: three element types times max_dims depths
         decoder = _decoders[element, depth] = msgspec.json.Decoder(list_type(element, depth))
+    if element is float and NEGATIVE_ZERO.search(text):
+        text = NEGATIVE_ZERO.sub(b"-0.0", text)
     try:
         decoded: list[Any] = decoder.decode(text)
     except MALFORMED as error:

@@ -20,7 +20,14 @@ from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import DATATYPES, VARIABLE, Tensor, TensorSpec
 from proxy.protocol import careful
 from proxy.protocol.limits import DEFAULT_LIMITS, Limits
-from proxy.protocol.parameters import requested_outputs, scheduling
+from proxy.protocol.parameters import (
+    ALL_AS_JSON,
+    NO_PARAMETERS,
+    Outputs,
+    RequestParameters,
+    request_parameters,
+    requested_outputs,
+)
 from proxy.protocol.parsed import ParsedRequest
 from proxy.protocol.per_version import PerVersion
 from proxy.protocol.tensor_data import NEGATIVE_ZERO_HINT, list_type, python_type
@@ -120,9 +127,17 @@ class _Plan:
             rows = tensors[0].shape[0]
             if any(tensor.shape[:1] != (rows,) for tensor in tensors[1:]):
                 return None
-        priority, timeout_us = scheduling(request.parameters, limits) if len(request.parameters) else (0, None)
-        outputs = requested_outputs(request.outputs, self._version, limits) if len(request.outputs) else None
-        return ParsedRequest(request_id, tensors, rows, outputs, priority, timeout_us)
+        asked, outputs = self._asked(request, limits)
+        return ParsedRequest(request_id, tensors, rows, outputs.names, asked.priority, asked.timeout_us, outputs.binary)
+
+    def _asked(self, request: Any, limits: Limits) -> tuple[RequestParameters, Outputs]:
+        asked, outputs = NO_PARAMETERS, ALL_AS_JSON
+        if len(request.parameters):
+            asked = request_parameters(request.parameters, limits)
+        if len(request.outputs) or asked.binary_output:
+            binary = asked.binary_output
+            outputs = requested_outputs(request.outputs, self._version, limits, binary_default=binary)
+        return asked, outputs
 
     def _tensors(self, given: list[Any]) -> tuple[Tensor, ...] | None:
         if len(given) != len(self._inputs):

@@ -13,8 +13,8 @@ from proxy.core.snapshot import ModelSnapshot, VersionSnapshot
 from proxy.core.tensors import TensorSpec
 
 SERVER_NAME = "dlproxy"
-# What this server really does: `binary_tensor_data` is refused, and of `schedule_policy` only `timeout` has an effect.
-EXTENSIONS: tuple[str, ...] = ()
+# What this server really does; of `schedule_policy` only `timeout` has an effect, so it is not claimed.
+EXTENSIONS = ("binary_tensor_data",)
 PLATFORMS = {
     "torchscript": "pytorch_torchscript",
     "exported": "pytorch_export",

@@ -83,3 +83,17 @@ def test_without_a_data_plane_the_refusal_says_so(inference: Caller) -> None:
 def test_r29_a_name_that_no_model_can_have_is_no_route(name: str, staff: Caller, runtime: FakeRuntime) -> None:
     assert staff("POST", f"/models/{name}/infer", BODY).status_code == 404
     assert runtime.asked == []
+
+
+def test_raw_tensors_go_through_with_the_header_that_says_where_they_begin(
+    inference: Caller, runtime: FakeRuntime
+) -> None:
+    raw_answer = (b"content-type", b"application/octet-stream"), (b"inference-header-content-length", b"2")
+    runtime.answer = Answer(200, b"{}\x00\xff", raw_answer)
+    headers = {"Content_Type": "application/octet-stream", "Inference_Header_Content_Length": "2"}
+    answer = inference("POST", "/models/digits/infer", b"{}\xff\x00", **headers)
+    assert runtime.asked[0][3] == b"{}\xff\x00"
+    assert runtime.headers[b"inference-header-content-length"] == b"2"
+    assert answer.content == b"{}\x00\xff"
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Inference-Header-Content-Length"] == "2"

@@ -234,7 +234,6 @@ def test_r29_a_path_with_bytes_beyond_ascii_is_refused(port: int) -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        None,
         "",
         "text/plain",
         "text/json",
@@ -256,14 +255,20 @@ def test_r32_other_media_types_are_refused(port: int, kind: str | None) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["application/json", "APPLICATION/JSON", "application/json; charset=utf-8", 'application/json;charset="UTF-8"'],
+    [
+        None,  # Triton's own clients name no type
+        "application/json",
+        "APPLICATION/JSON",
+        "application/json; charset=utf-8",
+        'application/json;charset="UTF-8"',
+    ],
 )
 def test_r32_json_in_utf8_is_read(port: int, kind: str) -> None:
     assert ask(port, request(body=GOOD, headers={"Content-Type": kind})).status == 200
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "identity, gzip", "x", "GZIP"])
-def test_r20_compressed_bodies_are_refused(port: int, coding: str) -> None:
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "identity, gzip", "x", "gzip,"])
+def test_r20_unknown_and_double_codings_are_refused(port: int, coding: str) -> None:
     reply = ask(port, request(body=b"\x1f\x8b" + bytes(50), headers={"Content-Encoding": coding}))
     assert reply.status == 415
     assert "Content-Encoding" in reply.error
@@ -272,17 +277,6 @@ def test_r20_compressed_bodies_are_refused(port: int, coding: str) -> None:
 def test_r20_identity_is_read_and_a_lie_about_it_is_refused(port: int) -> None:
     assert ask(port, request(body=GOOD, headers={"Content-Encoding": "identity"})).status == 200
     assert ask(port, request(body=b"\x1f\x8b" + bytes(50), headers={"Content-Encoding": "identity"})).status == 400
-
-
-@pytest.mark.parametrize("value", ["-1", "0", "+5", "0x10", "5 5", "200", "99999999999"])
-def test_r14_the_binary_extension_is_refused_in_words(port: int, value: str) -> None:
-    reply = ask(port, request(body=GOOD, headers={"Inference-Header-Content-Length": value}))
-    assert reply.status == 400
-    assert "binary tensor extension is not supported yet" in reply.error
-
-
-def test_r14_the_server_does_not_claim_it(port: int) -> None:
-    assert "binary_tensor_data" not in ask(port, request("GET", "/v2")).json["extensions"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from proxy.core.requests import Answer, InferenceRequest
 from proxy.core.tensors import Tensor
 from proxy.core.units import NS_PER_S
 from proxy.metrics.metrics import Metrics
+from proxy.offload import Offload
 from proxy.scheduler.scheduler import Scheduler
 from proxy.testing.clock import ManualClock
 from proxy.testing.instances import FakeGroup, fake_version
@@ -33,7 +34,7 @@ class Rig:
         self.scheduler = Scheduler(self.clock, self.clock.call_later, meter=self.metrics)
         self.group = FakeGroup(self.version, self.clock, 1, on_change=lambda g: self.scheduler.wake("echo/1"))
         self.scheduler.attach("echo/1", self.group, ModelPolicy())
-        self.answering = Answering(self.clock, self.cache, self.scheduler, self.metrics)
+        self.answering = Answering(self.clock, self.cache, self.scheduler, self.metrics, Offload())
         self.answers: list[Answer] = []
 
     @property

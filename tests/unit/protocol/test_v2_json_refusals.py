@@ -274,23 +274,35 @@ def test_r12_missing_inputs_are_named() -> None:
             [{"name": "y", "parameters": {"classification": 2**31}}],
             "outputs[0].parameters.classification: unknown parameter",
         ),
-        ([{"name": "y", "parameters": {"binary_data": True}}], "the binary tensor extension is not supported yet"),
+        (
+            [{"name": "y", "parameters": {"binary_data": 1}}],
+            "outputs[0].parameters.binary_data: expected true or false",
+        ),
     ],
 )
 def test_r13_wrong_outputs_are_refused(outputs: Any, words: str) -> None:
     assert words in refused(body(outputs=outputs)).message
 
 
-@pytest.mark.parametrize("value", [256, -1, 2**63, True, "256", 1.5])
-def test_r15_binary_sizes_are_refused_until_the_extension_is_there(value: Any) -> None:
+@pytest.mark.parametrize("value", [-1, 2**63, True, "256", 1.5])
+def test_r15_a_binary_size_is_a_number_of_bytes(value: Any) -> None:
     error = refused(body(tensor(parameters={"binary_data_size": value})))
-    assert error.message.startswith(
-        "inputs[0].parameters.binary_data_size: the binary tensor extension is not supported yet"
-    )
+    assert error.message.startswith("inputs[0].parameters.binary_data_size: ")
 
 
-def test_r16_a_tensor_with_a_binary_size_and_no_data_says_what_is_missing() -> None:
+def test_r16_a_tensor_with_data_and_a_binary_size_is_refused() -> None:
+    error = refused(body(tensor(parameters={"binary_data_size": 256})))
+    assert "`data` is given, too" in error.message
+
+
+def test_r14_a_binary_tensor_without_the_header_says_what_is_missing() -> None:
     given = tensor(parameters={"binary_data_size": 256})
+    del given["data"]
+    assert "need the header Inference-Header-Content-Length" in refused(body(given)).message
+
+
+def test_r16_a_tensor_without_data_says_what_is_missing() -> None:
+    given = tensor()
     del given["data"]
     assert "inputs[0].data: missing" in refused(body(given)).message
 
@@ -312,7 +324,7 @@ def test_r16_a_tensor_with_a_binary_size_and_no_data_says_what_is_missing() -> N
         ({"dlproxy.version": 1}, 'parameters."dlproxy.version": unknown parameter'),
         ({"a": {}}, "parameters.a: expected a string"),
         ({"a": [1]}, "parameters.a: expected a string"),
-        ({"binary_data_output": True}, "the binary tensor extension is not supported yet"),
+        ({"binary_data_output": "yes"}, "parameters.binary_data_output: expected true or false"),
         ({f"k{i}": i for i in range(10_000)}, "parameters: longer than 4096 bytes"),
         ([], "parameters: expected object"),
         ("x", "parameters: expected object"),

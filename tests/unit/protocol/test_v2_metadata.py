@@ -12,10 +12,10 @@ from proxy.protocol import v2_metadata
 MODEL = ModelSnapshot("digits", {10: DIGITS, 3: DIGITS}, 3, 1)
 
 
-def test_the_server_does_not_claim_the_binary_extension() -> None:
+def test_the_server_claims_what_it_does() -> None:
     body = json.loads(v2_metadata.server("1.2"))
     assert (body["name"], body["version"]) == ("dlproxy", "1.2")
-    assert "binary_tensor_data" not in body["extensions"]
+    assert body["extensions"] == ["binary_tensor_data"]
 
 
 def test_a_models_metadata_declares_its_signature() -> None:
