@@ -109,6 +109,13 @@ def model_ready(port: int, model: str, key: str) -> bool:
 @contextlib.contextmanager
 def running_site(models: tuple[str, ...] = ("digits", "silero-vad")) -> Iterator[Site]:
     """Our server on free ports with a temporary home, ready; stopped and removed afterwards."""
+    with new_home() as environment, serving(environment, models) as site:
+        yield site
+
+
+@contextlib.contextmanager
+def new_home(*, demo: bool = True) -> Iterator[dict[str, str]]:
+    """Settings of a server with a temporary home, migrated, with accounts and (`demo`) the demo models."""
     home = Path(tempfile.mkdtemp(prefix="dlproxy-bench-"))
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("DLPROXY_")},
@@ -117,10 +124,24 @@ def running_site(models: tuple[str, ...] = ("digits", "silero-vad")) -> Iterator
         "DLPROXY_INFERENCE_PORT": str(free_port()),
         "DJANGO_SETTINGS_MODULE": "dlproxy_site.settings.default",
     }
-    for command in (["migrate", "--noinput", "--verbosity", "0"], ["bootstrap"]):
-        subprocess.run(
-            [sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL
-        )
+    try:
+        for command in (["migrate", "--noinput", "--verbosity", "0"], ["bootstrap", *([] if demo else ["--no-demo"])]):
+            subprocess.run(
+                [sys.executable, "manage.py", *command],
+                cwd=ROOT,
+                env=environment,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+        yield environment
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def serving(environment: dict[str, str], models: tuple[str, ...] = ()) -> Iterator[Site]:
+    """The server of a home, ready with `models`; stopped afterwards."""
+    home = Path(environment["DLPROXY_HOME"])
     log = (home / "output.log").open("wb")
     process = subprocess.Popen(
         [sys.executable, "manage.py", "serve"],
@@ -140,17 +161,31 @@ def running_site(models: tuple[str, ...] = ("digits", "silero-vad")) -> Iterator
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
         log.close()
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def wait_ready(site: Site, models: tuple[str, ...]) -> None:
     """Return when each of `models` answers; raises with the end of the log when the server ends or time is up."""
     began_s = time.monotonic()
     key = site.first_run["api_key"]
-    while not all(model_ready(site.inference_port, model, key) for model in models):
+    while not (is_up(site) and all(model_ready(site.inference_port, model, key) for model in models)):
         if site.process.poll() is not None or time.monotonic() - began_s > START_LIMIT_S:
             raise RuntimeError("the server is not ready:\n" + (site.home / "output.log").read_text()[-4000:])
-        time.sleep(0.2)
+        time.sleep(0.1)
+
+
+def is_up(site: Site) -> bool:
+    """Whether both ports answer."""
+    for port in (site.inference_port, site.port):
+        connection = http.client.HTTPConnection(HOST, port, timeout=2)
+        try:
+            connection.request("GET", "/v2/health/ready")
+            if connection.getresponse().status != 200:
+                return False
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+    return True
 
 
 def machine() -> dict[str, Any]:

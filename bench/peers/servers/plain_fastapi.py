@@ -1,0 +1,45 @@
+"""Baseline: FastAPI, a pydantic V2 body, the model called in the framework's thread pool."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["PEERS_HARNESS"])
+import torch
+from fastapi import FastAPI
+from models import load
+from pydantic import BaseModel
+
+NAME, MODEL = load()
+app = FastAPI()
+
+
+class Tensor(BaseModel):
+    """A V2 tensor."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[float]
+
+
+class Request(BaseModel):
+    """A V2 request."""
+
+    inputs: list[Tensor]
+
+
+class Response(BaseModel):
+    """A V2 response."""
+
+    model_name: str
+    outputs: list[Tensor]
+
+
+@app.post("/v2/models/m/infer")
+def infer(body: Request) -> Response:
+    """Run the model on one request."""
+    tensor = body.inputs[0]
+    with torch.inference_mode():
+        y = MODEL(torch.tensor(tensor.data).reshape(tensor.shape))
+    output = Tensor(name="y", shape=list(y.shape), datatype="FP32", data=y.flatten().tolist())
+    return Response(model_name=NAME, outputs=[output])
