@@ -1,9 +1,9 @@
 """Our server beside others on the same models, interleaved in one run; a dated result and a table in bench/results.
 
 Every round goes once through every server and concurrency; medians over the rounds are reported with their spread.
-Answers of every server are compared with the model called directly, before and after its load. Ours runs as a user starts it,
-with default settings (the result cache off, so that work is compared with work, except in the rows of cache hits); the
-others with the settings that were best for each model in earlier trials. `bench/peers/setup` installs them first.
+Answers of every server are compared with the model called directly, before and after its load. Ours runs as a user
+starts it, with default settings (the result cache off, so that work is compared with work, except in the rows of cache
+hits); the others with the settings that were best for each model in earlier trials. `bench/peers/setup` installs them.
 The in-process floor is measured beside it: where it is far above its quiet figure, the machine was not ours alone.
 """
 

@@ -13,6 +13,11 @@ _TITLES = {
     "hits": "JSON, the same input again and again, result cache on",
     "binary": "1 MiB FP32 in and 1 MiB out, binary tensor extension",
 }
+_LEGEND = (
+    "Spread: (largest - smallest) / median of requests/s. Wrong: answers that differ from the model called directly, "
+    "of those checked before and after each load. Cores and memory: all processes of the server. A CPU second's requests "
+    "depend least on what else ran on the machine."
+)
 MIB_EACH_WAY = {"wide": 1.0}
 
 
@@ -38,12 +43,14 @@ def medians(rows: Iterable[Row]) -> list[Row]:
 def markdown(content: Row) -> str:
     """The whole page."""
     computer, settings = content["machine"], content["settings"]
+    what = f"{computer['processor']}, {computer['cores']} cores, {computer['memory_gib']} GiB"
+    how = (
+        f"{what}, Python {computer['python']}. Medians of {settings['rounds']} interleaved rounds of "
+        f"{settings['seconds']:g} s; load: {settings['load']}. {_LEGEND}"
+    )
     parts = [
         f"# Comparison of commit {computer['commit']}",
-        f"{computer['processor']}, {computer['cores']} cores, {computer['memory_gib']} GiB, Python {computer['python']}. "
-        f"Medians of {settings['rounds']} interleaved rounds of {settings['seconds']:g} s; load: {settings['load']}. "
-        "Spread: (largest - smallest) / median of requests/s. Wrong: answers that differ from the model called directly, "
-        "of those checked before and after each load. Memory and cores: all processes of the server.",
+        how,
         _versions(content),
         _floor(content["floor"]),
     ]
@@ -77,24 +84,28 @@ def _floor(found: Row) -> str:
 
 def _table(rows: list[Row]) -> str:
     is_wide = rows[0]["workload"] in MIB_EACH_WAY
-    speed = "MB/s each way" if is_wide else "requests/s"
-    lines = [
-        f"| c | server | {speed} | spread | ours to it | p50 ms | p99 ms | errors | wrong | cores | MiB | cold start s |"
-    ]
-    lines.append("|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+    head = ["c", "server", "MB/s each way" if is_wide else "requests/s", "spread", "ours to it", "p50 ms", "p99 ms"]
+    head += ["errors", "wrong", "cores", "requests a CPU s", "MiB", "cold start s"]
+    lines = [f"| {' | '.join(head)} |", "|--:|---|" + "--:|" * (len(head) - 2)]
     for concurrency in sorted({row["concurrency"] for row in rows}):
         cell = [row for row in rows if row["concurrency"] == concurrency]
         ours = next((row["requests_per_s"] for row in cell if row["server"] == "ours"), None)
-        for row in sorted(cell, key=lambda row: -row["requests_per_s"]):
-            ratio = "" if ours is None or row["server"] == "ours" else f"{ours / row['requests_per_s']:.2f}x"
-            value = row["requests_per_s"] * 2**20 / 1e6 if is_wide else row["requests_per_s"]
-            memory = f"{row['memory_mib']:.0f}" + ("" if row["memory_is_pss"] else " (RSS)")
-            lines.append(
-                f"| {concurrency} | {row['server']} | {value:,.0f} | {row['spread']:.0%} | {ratio} | {row['p50_ms']:.2f} | "
-                f"{row['p99_ms']:.2f} | {row['errors']} | {row['wrong']} | {row['cores']:.2f} | {memory} | "
-                f"{row['cold_start_s']:.1f} |"
-            )
+        ordered = sorted(cell, key=lambda row: -row["requests_per_s"])
+        lines += [f"| {' | '.join(_line(row, ours, is_wide=is_wide))} |" for row in ordered]
     return "\n".join(lines)
+
+
+def _line(row: Row, ours: float | None, *, is_wide: bool) -> list[str]:
+    speed = row["requests_per_s"]
+    ratio = "" if ours is None or row["server"] == "ours" or not speed else f"{ours / speed:.2f}x"
+    words = [str(row["concurrency"]), row["server"], f"{speed * 2**20 / 1e6 if is_wide else speed:,.0f}"]
+    words += [f"{row['spread'] or 0:.0%}", ratio, f"{row['p50_ms']:.2f}", f"{row['p99_ms']:.2f}"]
+    words += [str(row["errors"]), str(row["wrong"]), f"{row['cores']:.2f}", f"{speed / max(row['cores'], 0.01):,.0f}"]
+    return [
+        *words,
+        f"{row['memory_mib']:.0f}" + ("" if row["memory_is_pss"] else " (RSS)"),
+        f"{row['cold_start_s']:.1f}",
+    ]
 
 
 def _remarks(content: Row) -> list[str]:
@@ -102,13 +113,13 @@ def _remarks(content: Row) -> list[str]:
     fleet = content["fleet"]
     if fleet:
         idle = fleet["web_idle_1000"]
-        parts += [
-            "## Many registered models",
+        text = (
             f"tiny, c=64: {fleet['requests_per_s_1000']:,.0f} requests/s with 1,000 registered models, "
             f"{fleet['requests_per_s_1']:,.0f} with it alone ({fleet['ratio']:.2f}x), errors {fleet['errors']}. "
             f"Web process, just started, idle, {fleet['models']:,} models: {idle['resident_mib']:.0f} MiB resident, "
-            f"{idle['pss_mib']:.0f} MiB PSS.",
-        ]
+            f"{idle['pss_mib']:.0f} MiB PSS."
+        )
+        parts += ["## Many registered models", text]
     notes = []
     if not any(row["kind"] == "hits" and row["server"] == "triton" for row in content["medians"]):
         notes.append("Cache hits: ours alone, since Triton was not chosen or its wheel brings no local cache.")
