@@ -9,6 +9,7 @@ from proxy.core.requests import Answer
 JSON = (b"content-type", b"application/json")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
+JOINED_BYTES = 65_536  # bodies up to this length are joined with their head: a copy is cheaper than a second write
 _MAX_HEADS = 256  # rendered heads kept; they differ by status and extra headers only
 _heads: dict[tuple[int, tuple[tuple[bytes, bytes], ...]], bytes] = {}
 
@@ -18,8 +19,11 @@ def with_content_type(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[b
     return headers if any(name == b"content-type" for name, _ in headers) else (JSON, *headers)
 
 
-def encode(answer: Answer, connection: bytes, date: bytes, *, with_body: bool) -> bytes:
-    """The whole response. `connection` is a rendered Connection header or empty; `date` a rendered Date header."""
+def encode(answer: Answer, connection: bytes, date: bytes, *, with_body: bool) -> tuple[bytes, ...]:
+    """The response in pieces to write one after the other: one piece, or head and body where copying would cost more.
+
+    `connection` is a rendered Connection header or empty; `date` a rendered Date header.
+    """
     key = (answer.status, answer.headers)
     head = _heads.get(key)
     if head is None:
@@ -27,7 +31,10 @@ def encode(answer: Answer, connection: bytes, date: bytes, *, with_body: bool) -
             _heads.clear()
         head = _heads[key] = _render(answer)
     body = answer.body
-    return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (head, date, connection, len(body), body if with_body else b"")
+    if with_body and len(body) <= JOINED_BYTES:
+        return (b"%b%b%bcontent-length: %d\r\n\r\n%b" % (head, date, connection, len(body), body),)
+    whole_head = b"%b%b%bcontent-length: %d\r\n\r\n" % (head, date, connection, len(body))
+    return (whole_head, body) if with_body else (whole_head,)
 
 
 def _render(answer: Answer) -> bytes:

@@ -24,6 +24,14 @@ class LengthBody:
         self.data = bytearray()
         self._left_bytes = size_bytes
 
+    def take(self, data: bytes) -> bool:
+        """Append `data` if it all belongs to this body; False (nothing taken) if the next request begins in it."""
+        if len(data) > self._left_bytes:
+            return False
+        self.data += data
+        self._left_bytes -= len(data)
+        return True
+
     def feed(self, buffer: bytearray) -> bool:
         """Take what belongs to this body from the front of `buffer`; True when the body is whole."""
         taken = buffer[: self._left_bytes]

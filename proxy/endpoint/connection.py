@@ -62,8 +62,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         if self._phase not in (Phase.LINGER, Phase.CLOSED):
-            self._buffer += data
             self._received_bytes += len(data)
+            body = self._body  # past the buffer, where the whole piece belongs to it: a large body is copied once
+            past = self._phase is Phase.BODY and not self._buffer and isinstance(body, LengthBody) and body.take(data)
+            if not past:
+                self._buffer += data
             self._pump()
 
     def eof_received(self) -> bool | None:

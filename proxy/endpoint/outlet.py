@@ -31,7 +31,8 @@ class Outlet:
         if keep and wire is not None and wire.minor_version == 0:
             connection = b"connection: keep-alive\r\n"
         with_body = wire is None or wire.with_body
-        self.transport.write(answers.encode(answer, connection, date, with_body=with_body))
+        for piece in answers.encode(answer, connection, date, with_body=with_body):
+            self.transport.write(piece)
 
     def invite_body(self) -> None:
         """Tell a client that waits for it to send its body."""

@@ -27,7 +27,10 @@ PIECE_VALUES = 65_536  # encoded at once: about 3 ms; larger: fewer calls, longe
 
 
 class EncodedOutput:
-    """One output of a batch: `rows[i]` is row i's values joined by commas. `finite` False: some row holds `null`."""
+    """One output of a batch: `rows[i]` is row i's values joined by commas. `finite` False: some row holds `null`.
+
+    Where one request has all rows, they are one text: nothing is split that would be joined again.
+    """
 
     __slots__ = ("after_rows", "before_rows", "finite", "rows")
 
@@ -61,25 +64,27 @@ def encode_output(result: InferenceResult, name: str) -> bytes:
         encoded = outputs.encoded = {}
     output = encoded.get(name)
     if output is None:
-        output = encoded[name] = _encode_for_batch(outputs, name)
+        output = encoded[name] = _encode_for_batch(outputs, name, is_alone=result.rows == outputs.rows)
     return _share(output, name, result.first_row, result.rows, whole=not outputs.batched)
 
 
-def _encode_for_batch(outputs: BatchOutputs, name: str) -> EncodedOutput:
+def _encode_for_batch(outputs: BatchOutputs, name: str, *, is_alone: bool) -> EncodedOutput:
     tensor = next(tensor for tensor in outputs.tensors if tensor.name == name)
-    return _encode_output(tensor, outputs.rows if outputs.batched else 1, batched=outputs.batched)
+    parts = outputs.rows if outputs.batched and not is_alone else 1
+    return _encode_output(tensor, parts, batched=outputs.batched)
 
 
-def _encode_output(tensor: Tensor, rows: int, *, batched: bool) -> EncodedOutput:
+def _encode_output(tensor: Tensor, parts: int, *, batched: bool) -> EncodedOutput:
+    """The output in `parts` texts: one a row, or one for all."""
     head, after = _frame(tensor.name, tensor.datatype, tensor.shape[1:] if batched else tensor.shape, batched)
     if not prod(tensor.shape):
-        return EncodedOutput(head, after, [b""] * rows, finite=True)
-    values = np.frombuffer(tensor.data, DATATYPES[tensor.datatype].numpy).reshape(rows, -1)
+        return EncodedOutput(head, after, [b""] * parts, finite=True)
+    values = np.frombuffer(tensor.data, DATATYPES[tensor.datatype].numpy).reshape(parts, -1)
     if values.size <= PIECE_VALUES:
         texts = _encode_rows(values)
     elif values.shape[1] <= PIECE_VALUES:
         step = PIECE_VALUES // values.shape[1]
-        texts = [text for at in range(0, rows, step) for text in _encode_rows(values[at : at + step])]
+        texts = [text for at in range(0, parts, step) for text in _encode_rows(values[at : at + step])]
     else:
         texts = [_encode_long_row(row) for row in values]
     finite = not any(b"null" in text for text in texts)
@@ -110,10 +115,10 @@ def name_and_datatype(name: str, datatype: str) -> bytes:
 
 
 def _share(output: EncodedOutput, name: str, first: int, rows: int, *, whole: bool) -> bytes:
-    if rows == 1:
-        values = output.rows[0 if whole else first]
-    elif whole:
+    if len(output.rows) == 1:
         values = output.rows[0]
+    elif rows == 1:
+        values = output.rows[first]
     else:
         values = b",".join(output.rows[first : first + rows])
     if not output.finite and b"null" in values:

@@ -40,7 +40,7 @@ class Echo:
     def authenticate(self, _: bytes | None) -> Principal:
         return Principal("p", "p")
 
-    def run(self, _: object, body: bytes, respond):
+    def run(self, _: object, body: bytes, respond, form=None):
         answer = Answer(200, json.dumps(bytes(body).decode("latin-1")).encode())
         if not self.late:
             respond(answer)
