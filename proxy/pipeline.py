@@ -87,11 +87,19 @@ class Pipeline:
                 call = self.open_as(call.principal, call.version.model, call.asked_version, call.arrival_ns)
             if v2_request.is_heavy(body, form):
                 read = partial(v2_request.parse, body, call.version, self._limits, form)
-                return self._offload.begin(read, partial(self._go_on, call, respond, form))
+                return self._offload.begin(read, partial(self._after_reading, call, body, respond, form))
             parsed = v2_request.parse(body, call.version, self._limits, form)
         except ProxyError as error:
             return self._go_on(call, respond, form, error)
         return self._go_on(call, respond, form, parsed)
+
+    def _after_reading(
+        self, call: OpenCall, body: Body, respond: Respond, form: BodyForm, read: ParsedRequest | ProxyError
+    ) -> Cancel | None:
+        """The thread has read the body; if its version left meanwhile, it is read again for the one that answers."""
+        if isinstance(read, ProxyError) or self._manager.routes.answers(call.version):
+            return self._go_on(call, respond, form, read)
+        return self.run(call, body, respond, form)
 
     def _go_on(
         self, call: OpenCall, respond: Respond, form: BodyForm, read: ParsedRequest | ProxyError
@@ -133,7 +141,7 @@ class Pipeline:
 
     def is_ready(self) -> bool:
         """True once the wanted state was read and every version in it answers or has failed."""
-        return self.snapshot.generation > 0 and self._manager.is_settled()
+        return self.snapshot is not EMPTY_SNAPSHOT and self._manager.is_settled()
 
     def is_live(self) -> bool:
         """True while this process answers at all."""

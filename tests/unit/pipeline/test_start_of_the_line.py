@@ -1,20 +1,28 @@
-"""The first steps of the line before the control plane has been read."""
+"""The first steps of the line before the control plane has been read, and while it changes under a large body."""
 
 from __future__ import annotations
+
+import asyncio
+import json
+from types import SimpleNamespace
 
 import pytest
 
 from proxy.cache.cache import ResultCache
 from proxy.core.errors import NotReady, Unauthenticated
-from proxy.core.snapshot import Snapshot
+from proxy.core.policies import ModelPolicy
+from proxy.core.principals import Principal
+from proxy.core.requests import Answer
+from proxy.core.snapshot import ModelSnapshot, Snapshot, VersionSnapshot
 from proxy.core.units import NS_PER_S
 from proxy.metrics.metrics import Metrics
 from proxy.model_manager.model_manager import ModelManager
+from proxy.model_manager.routing import EMPTY_ROUTES, RoutingTable
 from proxy.pipeline import Pipeline
 from proxy.protocol.limits import Limits
 from proxy.scheduler.scheduler import Scheduler
 from proxy.testing.clock import ManualClock
-from proxy.testing.instances import FakeGroup
+from proxy.testing.instances import FakeGroup, fake_version
 
 KEY = b"Bearer dlp_" + b"a" * 43
 
@@ -37,3 +45,69 @@ def test_after_the_first_snapshot_an_unknown_key_is_unauthenticated(pipeline: Pi
     pipeline.snapshot = Snapshot(1, {}, {})
     with pytest.raises(Unauthenticated):
         pipeline.open("digits", None, KEY, 0)
+
+
+def test_an_empty_registry_is_ready_once_it_was_read(pipeline: Pipeline) -> None:
+    assert not pipeline.is_ready()
+    pipeline.snapshot = Snapshot(0, {}, {})
+    assert pipeline.is_ready()
+
+
+class Line:
+    """A pipeline in front of one echo model whose default version is set by hand."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.scheduler = Scheduler(self.clock, self.clock.call_later)
+        self.manager = SimpleNamespace(routes=EMPTY_ROUTES)
+        self.pipeline = Pipeline(
+            self.clock, lambda: 0.0, self.manager, ResultCache(self.clock), self.scheduler, Metrics(), Limits()
+        )
+        self.answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def serve(self, version: VersionSnapshot) -> None:
+        """Let `version` be the only one that answers."""
+        for key in tuple(self.scheduler.statistics()):
+            self.scheduler.detach(key, NotReady("not_ready", "gone"))
+        self.scheduler.attach(version.key, FakeGroup(version, self.clock, 1, service_ns=0), ModelPolicy())
+        self.manager.routes = RoutingTable({"echo": {version.number: version}}, {"echo": version.number})
+        model = ModelSnapshot("echo", {version.number: version}, version.number, 1)
+        self.pipeline.snapshot = Snapshot(version.number, {"echo": model}, {})
+
+    def forget(self) -> None:
+        """The model is deleted."""
+        self.manager.routes = EMPTY_ROUTES
+        self.pipeline.snapshot = Snapshot(9, {}, {})
+
+    def send_large(self) -> None:
+        """A body that is read beside the event loop."""
+        tensor = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1.0, 2.0]}
+        body = (json.dumps({"inputs": [tensor]}) + " " * 2_000_000).encode()
+        call = self.pipeline.open_as(Principal("key:1", "key:test"), "echo", None, 0)
+        self.pipeline.run(call, body, self.answered.set_result)
+
+    async def answer(self) -> Answer:
+        """The one answer."""
+        async with asyncio.timeout(10):
+            while not self.answered.done():
+                await asyncio.sleep(0.001)
+                self.clock.advance(1_000)
+        self.pipeline.close()
+        return self.answered.result()
+
+
+async def test_a_request_is_answered_although_its_model_is_deleted_while_its_large_body_is_read() -> None:
+    line = Line()
+    line.serve(fake_version("echo", 1))
+    line.send_large()
+    line.forget()
+    assert (await line.answer()).status == 404
+
+
+async def test_a_large_body_read_while_the_default_changes_is_answered_by_the_new_default() -> None:
+    line = Line()
+    line.serve(fake_version("echo", 1))
+    line.send_large()
+    line.serve(fake_version("echo", 2))
+    answer = await line.answer()
+    assert (answer.status, json.loads(answer.body)["model_version"]) == (200, "2")
