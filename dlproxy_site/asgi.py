@@ -91,7 +91,6 @@ class Site:
             config = RuntimeConfig(
                 host=settings.DLPROXY_HOST,
                 inference_port=settings.DLPROXY_INFERENCE_PORT,
-                log_dir=settings.DLPROXY_HOME / "logs",
             )
             runtime = Runtime(config, load_snapshot, write_report)
             await runtime.start()

@@ -6,17 +6,17 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from proxy.cache.cache import ResultCache
 from proxy.control.feed import Feed, LoadSnapshot
 from proxy.core.errors import Unauthenticated
 from proxy.core.policies import ExecutionPolicy
 from proxy.core.principals import KEY_PRINCIPAL, Principal
-from proxy.core.reports import SecondReport
+from proxy.core.reports import MachineReport, SecondReport
 from proxy.core.requests import Answer
 from proxy.core.snapshot import EMPTY_SNAPSHOT, Snapshot, VersionSnapshot
 from proxy.core.units import NS_PER_S
+from proxy.endpoint.extensions import Extensions, SetLoaded, no_control_plane
 from proxy.endpoint.listener import InferenceServer
 from proxy.instances.group import InstanceGroup
 from proxy.metrics.machine import MachineProbe
@@ -41,7 +41,6 @@ class RuntimeConfig:
     inference_port: int = 8001
     feed_interval_s: float = 1.0
     drain_timeout_s: float = 20.0
-    log_dir: Path | None = None
     limits: Limits = DEFAULT_LIMITS
 
 
@@ -51,12 +50,19 @@ class Runtime:
     # Longer than any deadline that a policy can give, so that a thread waiting for an answer always gets it.
     longest_wait_s = 3_700.0
 
-    def __init__(self, config: RuntimeConfig, load_snapshot: LoadSnapshot, write_report: WriteReport) -> None:
+    def __init__(
+        self,
+        config: RuntimeConfig,
+        load_snapshot: LoadSnapshot,
+        write_report: WriteReport,
+        set_loaded: SetLoaded = no_control_plane,
+    ) -> None:
         self.config = config
         self.latest_report: SecondReport | None = None
         self.inference_port: int | None = None
         self._load_snapshot = load_snapshot
         self._write_report = write_report
+        self._set_loaded = set_loaded
         self._subscribers: set[Callable[[SecondReport], object]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._sequence = 0
@@ -75,7 +81,10 @@ class Runtime:
         self.pipeline = Pipeline(
             self.clock, unix_time_s, self.manager, self.cache, self.scheduler, self.metrics, self.config.limits
         )
-        self.server = InferenceServer(self.pipeline, self.clock)
+        self.extensions = Extensions(
+            self.pipeline, self.manager, self.metrics.versions, self.clock, self._set_loaded, self.feed_soon
+        )
+        self.server = InferenceServer(self.pipeline, self.clock, extensions=self.extensions)
         self.inference_port = await self.server.start(self.config.host, self.config.inference_port)
         self.feed = Feed(self._load_snapshot, self.apply, self.config.feed_interval_s)
         self._tasks = [self.loop.create_task(self.feed.run()), self.loop.create_task(self._report_each_second())]
@@ -139,24 +148,33 @@ class Runtime:
         while True:
             next_ns = max(next_ns + NS_PER_S, self.clock.now_ns())
             await asyncio.sleep((next_ns - self.clock.now_ns()) / NS_PER_S)
-            machine = await asyncio.to_thread(self.machine.read)
-            self._sequence += 1
-            report = self.metrics.second(
-                at_unix_s=int(unix_time_s()),
-                sequence=self._sequence,
-                generation=self.pipeline.snapshot.generation,
-                lanes=self.scheduler.statistics(),
-                cache=self.cache.statistics(),
-                versions=self.manager.statistics(),
-                instances=self.manager.instance_statistics(),
-                machine=machine,
-            )
-            keys_used, self.pipeline.keys_used = self.pipeline.keys_used, set()
-            report = replace(report, keys_used=tuple(key.removeprefix(KEY_PRINCIPAL) for key in keys_used))
-            self.latest_report = self.pipeline.latest_report = report
-            for callback in tuple(self._subscribers):
+            try:
+                self._publish(await asyncio.to_thread(self.machine.read))
+            except Exception:
+                log.exception("a second could not be reported; serving goes on")
+
+    def _publish(self, machine: MachineReport) -> None:
+        """Close the second and hand its report to everyone who wants it; a subscriber's fault is its own."""
+        self._sequence += 1
+        report = self.metrics.second(
+            at_unix_s=int(unix_time_s()),
+            sequence=self._sequence,
+            generation=self.pipeline.snapshot.generation,
+            lanes=self.scheduler.statistics(),
+            cache=self.cache.statistics(),
+            versions=self.manager.statistics(),
+            instances=self.manager.instance_statistics(),
+            machine=machine,
+        )
+        keys_used, self.pipeline.keys_used = self.pipeline.keys_used, set()
+        report = replace(report, keys_used=tuple(key.removeprefix(KEY_PRINCIPAL) for key in keys_used))
+        self.latest_report = self.pipeline.latest_report = report
+        for callback in tuple(self._subscribers):
+            try:
                 callback(report)
-            self._keep(report)
+            except Exception:
+                log.exception("a subscriber of the second's report failed")
+        self._keep(report)
 
     def _keep(self, report: SecondReport) -> None:
         """Write the report in a thread; a slow or dead database drops seconds, never piles them up (F13, F14)."""

@@ -1,7 +1,7 @@
 """Where snapshots come from: a function of the control plane, called in a thread, at each tick and when poked.
 
 Rules: a failing source (database down: F13) changes nothing; the last snapshot holds and the failure is logged once
-until it works again.
+until it works again. A snapshot that could not be applied is asked for again at the next look, and ends nothing.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class Feed:
     async def _look(self) -> None:
         try:
             snapshot = await asyncio.to_thread(self._load, self._generation)
+            if snapshot is not None:
+                self._apply(snapshot)
+                self._generation = snapshot.generation
         except Exception:
             if not self._failing:
-                log.exception("the wanted state cannot be read; serving goes on with the last one")
+                log.exception("the wanted state cannot be read or applied; serving goes on with what there is")
             self._failing = True
             return
         if self._failing:
-            log.info("the wanted state can be read again")
+            log.info("the wanted state is followed again")
             self._failing = False
-        if snapshot is not None:
-            self._generation = snapshot.generation
-            self._apply(snapshot)

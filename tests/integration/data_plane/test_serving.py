@@ -149,3 +149,21 @@ async def test_each_second_is_reported(plane: Plane, affine: VersionSnapshot) ->
     assert [(v.model, v.version, v.state) for v in report.versions] == [("affine", 1, "ready")]
     assert report.instances[0].memory_bytes > 0
     assert sum(r.models["affine"].inferences for r in plane.reports if "affine" in r.models) == 10
+
+
+async def test_a_failing_reader_of_the_host_and_a_failing_subscriber_cost_a_second_and_never_the_next(
+    plane: Plane,
+) -> None:
+    read, failed = plane.runtime.machine.read, []
+
+    def read_once_badly() -> object:
+        plane.runtime.machine.read = read
+        raise OSError("no /proc")
+
+    def fail(report: object) -> None:
+        failed.append(report)
+        raise RuntimeError("a page's fault")
+
+    plane.runtime.machine.read = read_once_badly
+    plane.runtime.subscribe(fail)
+    await plane.until(lambda: len(plane.reports) >= 2 and len(failed) >= 2, limit_s=20)

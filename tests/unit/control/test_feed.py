@@ -65,6 +65,25 @@ async def test_f13_a_failing_source_changes_nothing_and_is_logged_once(caplog: p
     assert [r.levelname for r in caplog.records] == ["ERROR", "INFO"]
 
 
+async def test_a_snapshot_that_cannot_be_applied_is_asked_for_again_and_later_ones_are_still_taken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source, applied, reached = Source(snapshot(1), snapshot(2), snapshot(3)), [], asyncio.Event()
+
+    def apply(new: Snapshot) -> None:
+        if new.generation == 2:
+            raise RuntimeError("a fault of ours")
+        applied.append(new.generation)
+        if new.generation == 3:
+            reached.set()
+
+    with caplog.at_level(logging.INFO):
+        await run_until(Feed(source.load, apply, 0.001), reached)
+    assert applied == [1, 3]
+    assert source.known[:3] == [None, 1, 1]
+    assert [r.levelname for r in caplog.records] == ["ERROR", "INFO"]
+
+
 async def test_a_poke_does_not_wait_for_the_interval() -> None:
     source, reached = Source(snapshot(1), snapshot(2)), asyncio.Event()
 
