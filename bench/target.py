@@ -45,7 +45,7 @@ class Endpoint:
             body = answer.read()
             if answer.status != 200:
                 return answer.status, body[:300].decode(errors="replace")
-            return 200, self.wire.read(body, dict(answer.headers.items()))
+            return 200, self.wire.read(body, answer.headers)
         finally:
             connection.close()
 

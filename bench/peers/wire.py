@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.message import Message
 
 import numpy as np
 
@@ -17,7 +18,7 @@ class Wire:
     """One way to talk to a server. `headers(row)` are those of a request with that row."""
 
     write: Callable[[Row], bytes]
-    read: Callable[[bytes, Mapping[str, str]], Row]
+    read: Callable[[bytes, Message], Row]
     headers: Callable[[Row], dict[str, str]] = field(default=lambda _: dict(JSON_TYPE))
 
 
@@ -26,7 +27,7 @@ def _v2_write(row: Row) -> bytes:
     return json.dumps({"inputs": [tensor]}).encode()
 
 
-def _v2_read(body: bytes, _headers: Mapping[str, str]) -> Row:
+def _v2_read(body: bytes, _headers: Message) -> Row:
     row: Row = json.loads(body)["outputs"][0]["data"]
     return row
 
@@ -45,7 +46,7 @@ def _binary_write(row: Row) -> bytes:
     return _binary_head(row) + np.asarray(row, dtype="<f4").tobytes()
 
 
-def _binary_read(body: bytes, headers: Mapping[str, str]) -> Row:
+def _binary_read(body: bytes, headers: Message) -> Row:
     row: Row = np.frombuffer(body, dtype="<f4", offset=int(headers["Inference-Header-Content-Length"])).tolist()
     return row
 
