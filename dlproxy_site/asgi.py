@@ -23,6 +23,7 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 
 from dlproxy_site.body_guard import BodyGuard
+from dlproxy_site.repository import set_loaded
 from models_admin.live import publisher
 from models_admin.live.routing import websocket_urlpatterns
 from models_admin.publishing.reports import write_report
@@ -92,12 +93,12 @@ class Site:
                 host=settings.DLPROXY_HOST,
                 inference_port=settings.DLPROXY_INFERENCE_PORT,
             )
-            runtime = Runtime(config, load_snapshot, write_report)
+            runtime = Runtime(config, load_snapshot, write_report, set_loaded)
             await runtime.start()
             gateway.attach(runtime)
             publisher.start()
             self._runtime = runtime
-            self._inference = InferenceApp(runtime.pipeline)
+            self._inference = InferenceApp(runtime.pipeline, runtime.extensions)
 
     async def _stop(self) -> None:
         if self._runtime is not None:

@@ -62,8 +62,11 @@ class Answering:
         this = _Call(request, respond, with_timing)
         version = request.version
         if version.cacheable and self._cache.is_enabled(version.model):
+            before_ns = self._clock.now_ns()
             this.key = self._cache.key(request)
             hit = self._cache.get(version.model, this.key, request.arrival_ns)
+            totals = self._metrics.totals_of(version.key)
+            totals.looked_up(self._clock.now_ns() - before_ns, is_hit=hit is not None)
             if hit is not None:
                 self._answer(this, InferenceResult(version, hit, 0, request.rows, cache_hit=True))
                 return None
@@ -127,38 +130,44 @@ class Answering:
             return False
         this.answered = True
         request = this.request
-        model = request.version.model
         if isinstance(outcome, ProxyError):
-            this.respond(self.refuse(outcome, model, request.arrival_ns))
-            return False
+            return self._fail(this, outcome)
         if outcome.outputs.size_bytes > HEAVY_OUTPUT_BYTES and not request.binary_outputs:
             self._offload.begin(partial(v2_answer.write, outcome, request), partial(self._send_later, this, outcome))
             return True
         try:
             answer = v2_answer.write(outcome, request)
         except ProxyError as error:
-            return self._send(this, outcome, error)
+            return self._fail(this, error)
         except Exception:
             log.exception("an answer of %s could not be encoded", request.version.key)
             fault = ExecutionFailed(Reason.INTERNAL, "The answer could not be written; the server's log says why.")
-            return self._send(this, outcome, fault)
+            return self._fail(this, fault)
         return self._send(this, outcome, answer)
 
     def _send_later(self, this: _Call, result: InferenceResult, written: Answer | ProxyError) -> None:
-        self._send(this, result, written)
-
-    def _send(self, this: _Call, result: InferenceResult, written: Answer | ProxyError) -> bool:
-        """Count and send; True if the answer is a good one."""
-        request = this.request
-        model = request.version.model
         if isinstance(written, ProxyError):
-            this.respond(self.refuse(written, model, request.arrival_ns))
-            return False
+            self._fail(this, written)
+        else:
+            self._send(this, result, written)
+
+    def _fail(self, this: _Call, error: ProxyError) -> bool:
+        """Count and send a refusal or fault."""
+        request = this.request
+        self._metrics.totals_of(request.version.key).failed(self._clock.now_ns() - request.arrival_ns)
+        this.respond(self.refuse(error, request.version.model, request.arrival_ns))
+        return False
+
+    def _send(self, this: _Call, result: InferenceResult, answer: Answer) -> bool:
+        """Count and send a good answer."""
+        request = this.request
+        version = request.version
         now_ns = self._clock.now_ns()
-        cached = result.cache_hit if this.key is not None else None
         latency_ns = now_ns - request.arrival_ns
-        self._metrics.on_answer(model, 200, None, latency_ns, result.queue_ns, result.compute_ns, cached)
+        cached = result.cache_hit if this.key is not None else None
+        self._metrics.on_answer(version.model, 200, None, latency_ns, result.queue_ns, result.compute_ns, cached)
+        self._metrics.totals_of(version.key).answered(latency_ns, result.queue_ns)
         if this.with_timing:
-            written.headers = (*written.headers, v2_answer.server_timing(result, request, now_ns))
-        this.respond(written)
+            answer.headers = (*answer.headers, v2_answer.server_timing(result, request, now_ns))
+        this.respond(answer)
         return True

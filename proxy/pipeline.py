@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from proxy.answering import Answering, Cancel, Respond
-from proxy.authorization.authorization import authenticate, authorise, unknown_model
+from proxy.authorization.authorization import Recognised, authorise, unknown_model
 from proxy.cache.cache import ResultCache
 from proxy.core.clock import Clock
 from proxy.core.errors import Cancelled, NotReady, ProxyError, Reason
@@ -59,6 +59,7 @@ class Pipeline:
         self._offload = Offload()
         self._answering = Answering(clock, cache, scheduler, metrics, self._offload)
         self._limits = limits
+        self._recognised = Recognised()
 
     def open(self, model: str, version: str | None, authorization: bytes | None, arrival_ns: int) -> OpenCall:
         """Head → authorise → version. Raises ProxyError."""
@@ -68,7 +69,7 @@ class Pipeline:
         """Who calls. Raises Unauthenticated; NotReady before the first snapshot, when every key would look unknown."""
         if self.snapshot is EMPTY_SNAPSHOT:
             raise NotReady(Reason.NOT_READY, "The server is starting and has not read its keys yet.", NS_PER_S)
-        principal = authenticate(authorization, None, self.snapshot, self._unix_time_s())
+        principal = self._recognised.authenticate(authorization, self.snapshot, self._unix_time_s())
         self.keys_used.add(principal.principal_id)
         return principal
 

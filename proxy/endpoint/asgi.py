@@ -15,8 +15,10 @@ from proxy.core.clock import Clock
 from proxy.core.errors import InvalidRequest, Reason
 from proxy.core.requests import Answer
 from proxy.endpoint.answers import with_content_type
+from proxy.endpoint.extensions import Extensions
 from proxy.endpoint.refusals import too_large
-from proxy.endpoint.routes import Head, Line, PendingBody, Routes
+from proxy.endpoint.routes import Line, PendingBody, Routes
+from proxy.endpoint.table import Head
 from proxy.system import SystemClock
 
 log = logging.getLogger(__name__)
@@ -35,10 +37,10 @@ class _ClientLeft(Exception):
 class InferenceApp:
     """Answers `http` scopes."""
 
-    def __init__(self, pipeline: Line, clock: Clock | None = None) -> None:
+    def __init__(self, pipeline: Line, extensions: Extensions | None = None, clock: Clock | None = None) -> None:
         self._line = pipeline
         self._clock = clock or SystemClock()
-        self._routes = Routes(pipeline, self._clock)
+        self._routes = Routes(pipeline, self._clock, extensions)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""

@@ -15,7 +15,7 @@ import httptools
 
 from proxy.endpoint.limits import ListenerLimits
 from proxy.endpoint.refusals import BadFraming, HeadTooLarge, TargetTooLong
-from proxy.endpoint.routes import Head
+from proxy.endpoint.table import Head
 
 HEAD_END = b"\r\n\r\n"
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) ([!-~]+) HTTP/([0-9])\.([0-9])")

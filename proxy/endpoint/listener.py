@@ -19,6 +19,7 @@ from proxy.core.requests import Answer
 from proxy.core.units import NS_PER_S
 from proxy.endpoint import heads
 from proxy.endpoint.connection import Connection
+from proxy.endpoint.extensions import Extensions
 from proxy.endpoint.heads import WireHead
 from proxy.endpoint.limits import DEFAULT_LISTENER_LIMITS, ListenerLimits
 from proxy.endpoint.refusals import TooManyConnections
@@ -40,9 +41,15 @@ def connection_limit(wanted: int, open_files_limit: int) -> int:
 class InferenceServer:
     """Listens, holds the connections, sweeps out the slow ones, drains."""
 
-    def __init__(self, pipeline: Line, clock: Clock, limits: ListenerLimits = DEFAULT_LISTENER_LIMITS) -> None:
+    def __init__(
+        self,
+        pipeline: Line,
+        clock: Clock,
+        limits: ListenerLimits = DEFAULT_LISTENER_LIMITS,
+        extensions: Extensions | None = None,
+    ) -> None:
         self.limits = limits
-        self.routes = Routes(pipeline, clock)
+        self.routes = Routes(pipeline, clock, extensions)
         self.draining = False
         self.now_s = 0.0
         self.date = b""

@@ -1,9 +1,7 @@
 """The routes of the data plane, the same for both listeners: a head in, an answer or a call awaiting its body out.
 
-Rules: rights are checked before the body is read; paths match byte for byte (no decoding, no trailing slash, no dot
-segments), so two spellings never mean one model; live, ready and server metadata need no key, everything else does;
-metrics need a key that may ask every model, since their labels are model names.
-Source: Open Inference Protocol, REST; `GET /v2/models` is ours.
+Rules: rights are checked before the body is read; live, ready and server metadata need no key, everything else does;
+metrics need a key that may ask every model, since their labels are model names; the repository needs an admin's key.
 """
 
 from __future__ import annotations
@@ -26,8 +24,10 @@ from proxy.core.errors import (
 from proxy.core.principals import Principal
 from proxy.core.requests import Answer
 from proxy.core.snapshot import ModelSnapshot, Snapshot, VersionSnapshot
-from proxy.protocol import v2_metadata
-from proxy.protocol.media import PLAIN, BodyForm, body_form
+from proxy.endpoint.extensions import Extensions, check_admin
+from proxy.endpoint.table import CHANGES, Head, Route, find_route
+from proxy.protocol import v2_metadata, v2_repository
+from proxy.protocol.media import BodyForm
 
 if TYPE_CHECKING:
     from proxy.open_call import OpenCall
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 Body = bytes | bytearray | memoryview
 Respond = Callable[[Answer], None]
 Cancel = Callable[[], None]
-Headers = list[tuple[bytes, bytes]]
+Complete = Callable[[Body, Respond], Cancel | None]
 METRICS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 SERVER_VERSION = "0.1.0"
 
@@ -83,108 +83,34 @@ class Line(Protocol):
         ...
 
 
-class Head:
-    """A request without its body. Header names are in lower case. `route` is kept once it was found."""
-
-    __slots__ = ("headers", "method", "raw_path", "route")
-
-    def __init__(self, method: str, raw_path: bytes, headers: Headers) -> None:
-        self.method = method
-        self.raw_path = raw_path
-        self.headers = headers
-        self.route: Route | None = None
-
-
-class Route:
-    """Where a head leads: `kind` is a row of the table, or empty with the `error` that refuses it."""
-
-    __slots__ = ("authorization", "error", "form", "kind", "media_error", "model", "version")
-
-    def __init__(self, kind: str, model: str = "", version: str | None = None) -> None:
-        self.kind = kind
-        self.model = model
-        self.version = version
-        self.authorization: bytes | None = None
-        self.error: ProxyError | None = None
-        self.form = PLAIN
-        self.media_error: ProxyError | None = None
-
-
 class PendingBody:
     """An accepted head that waits for its body of at most `max_body_bytes`."""
 
-    __slots__ = ("_call", "_form", "_line", "_model", "max_body_bytes")
+    __slots__ = ("_arrival_ns", "_complete", "_line", "_model", "max_body_bytes")
 
-    def __init__(self, line: Line, call: OpenCall, model: str, form: BodyForm) -> None:
+    def __init__(self, line: Line, model: str, arrival_ns: int, max_body_bytes: int, complete: Complete) -> None:
         self._line = line
-        self._call = call
         self._model = model
-        self._form = form
-        self.max_body_bytes = call.max_body_bytes
+        self._arrival_ns = arrival_ns
+        self._complete = complete
+        self.max_body_bytes = max_body_bytes
 
     def complete(self, body: Body, respond: Respond) -> Cancel | None:
         """Run the call. `respond` is called exactly once, maybe before this returns; the result takes the call back."""
-        return self._line.run(self._call, body, respond, self._form)
+        return self._complete(body, respond)
 
     def refuse(self, error: ProxyError) -> Answer:
         """The answer to a body that cannot be read."""
-        return self._line.refuse(error, self._model, self._call.arrival_ns)
-
-
-METHODS = {"infer": "POST"}  # every other row answers GET
-
-
-def find_route(head: Head) -> Route:
-    """The route of a head; depends on nothing but the head."""
-    path = head.raw_path.partition(b"?")[0].decode("latin-1")
-    route = _match(path.split("/")[1:]) if path.startswith("/") else None
-    if head.method in ("CONNECT", "TRACE"):
-        route = route or Route("none")
-    if route is None:
-        route = Route("")
-        message = "There is no such route; inference is POST /v2/models/{name}/infer."
-        route.error = NotFound(Reason.UNKNOWN_ROUTE, message)
-        return route
-    allowed = METHODS.get(route.kind, "GET")
-    if head.method != allowed or route.kind == "none":
-        route.kind, route.version = "", allowed
-        route.error = MethodNotAllowed(Reason.METHOD_NOT_ALLOWED, f"This route answers {allowed}.")
-        return route
-    credentials = [value for name, value in head.headers if name == b"authorization"]
-    route.authorization = credentials[0] if credentials else None
-    if route.kind == "infer":
-        try:
-            route.form = body_form(head.headers)
-        except ProxyError as error:
-            route.media_error = error
-    return route
-
-
-def _match(parts: list[str]) -> Route | None:
-    match parts:
-        case ["metrics" as kind] | ["v2", "models" as kind] | ["v2", "health", "live" | "ready" as kind]:
-            return Route(kind)
-        case ["v2"]:
-            return Route("server")
-        case ["v2", "models", model, *rest]:
-            return _match_model(model, rest)
-    return None
-
-
-def _match_model(model: str, rest: list[str]) -> Route | None:
-    version = None
-    if len(rest) >= 2 and rest[0] == "versions":
-        version, rest = rest[1], rest[2:]
-    kind = {(): "model", ("ready",): "model_ready", ("infer",): "infer"}.get(tuple(rest))
-    return None if kind is None else Route(kind, model, version)
+        return self._line.refuse(error, self._model, self._arrival_ns)
 
 
 class Routes:
     """Opens heads against one pipeline."""
 
-    def __init__(self, line: Line, clock: Clock) -> None:
+    def __init__(self, line: Line, clock: Clock, extensions: Extensions | None = None) -> None:
         self.line = line
         self.clock = clock
+        self.extensions = extensions
 
     def open(self, head: Head) -> Answer | PendingBody:
         """The answer, or the call that waits for its body. Never raises."""
@@ -195,6 +121,8 @@ class Routes:
         try:
             if route.kind == "infer":
                 return self._infer(route, arrival_ns)
+            if route.kind in CHANGES or route.kind == "index":
+                return self._repository(route, arrival_ns)
             if route.error is not None:
                 return self._refuse(route, route.error, arrival_ns)
             return self._read(route)
@@ -209,7 +137,45 @@ class Routes:
         call = self.line.open(route.model, route.version, route.authorization, arrival_ns)
         if route.media_error is not None:
             return self.line.refuse(route.media_error, route.model, arrival_ns)
-        return PendingBody(self.line, call, route.model, route.form)
+        form = route.form
+        return PendingBody(
+            self.line,
+            route.model,
+            arrival_ns,
+            call.max_body_bytes,
+            lambda body, respond: self.line.run(call, body, respond, form),
+        )
+
+    def _repository(self, route: Route, arrival_ns: int) -> PendingBody:
+        """The model repository extension: rights now, the rest when the body is there."""
+        extensions = self._extensions()
+        principal = self.line.authenticate(route.authorization)
+        check_admin(principal)
+        if route.kind in CHANGES and route.model not in self.line.snapshot.models:
+            raise unknown_model(route.model)
+
+        def complete(body: Body, respond: Respond) -> Cancel | None:
+            def answer(outcome: Answer | ProxyError) -> None:
+                if isinstance(outcome, ProxyError):
+                    outcome = self.line.refuse(outcome, route.model, arrival_ns)
+                respond(outcome)
+
+            try:
+                if route.kind == "index":
+                    respond(Answer(200, extensions.index(principal, bytes(body))))
+                    return None
+                v2_repository.check_change(route.kind, bytes(body))
+            except ProxyError as error:
+                answer(error)
+                return None
+            return extensions.change(principal, route.model, loaded=route.kind == "load", respond=answer)
+
+        return PendingBody(self.line, route.model, arrival_ns, v2_repository.MAX_BODY_BYTES, complete)
+
+    def _extensions(self) -> Extensions:
+        if self.extensions is None:
+            raise NotFound(Reason.UNKNOWN_ROUTE, "This server has no such extension.")
+        return self.extensions
 
     def _refuse(self, route: Route, error: ProxyError, arrival_ns: int) -> Answer:
         answer = self.line.refuse(error, None, arrival_ns)
@@ -236,6 +202,13 @@ class Routes:
             return Answer(200, line.exposition(), (METRICS_TYPE,))
         if route.kind == "models":
             return self._models(principal)
+        if route.kind == "all_stats":
+            return Answer(200, self._extensions().statistics(principal, None, None))
+        return self._read_model(route, principal)
+
+    def _read_model(self, route: Route, principal: Principal) -> Answer:
+        """Metadata, readiness and statistics of one model."""
+        line = self.line
         authorise(principal, route.model)
         model = line.snapshot.models.get(route.model)
         if model is None:
@@ -243,6 +216,8 @@ class Routes:
         if route.kind == "model":
             return Answer(200, v2_metadata.model(model, _version(model, route.version)))
         number = None if route.version is None else _version(model, route.version).number
+        if route.kind == "stats":
+            return Answer(200, self._extensions().statistics(principal, model.name, number))
         is_ready = line.model_ready(model.name, number)
         return Answer(200 if is_ready else 503, v2_metadata.ready(model.name, is_ready=is_ready))
 

@@ -4,7 +4,8 @@ Rules: a start that fails (library, artifact, warm-up, crash or hang before read
 say that the next will fail, too. An instance that was ready and is lost is replaced at once, for its artifact has
 proved that it loads (and loading it again limits the rate); but one that is lost before it ever completed an
 execution waits longer each time, so that requests which kill the model cost starts at a bounded rate. That never
-leads to quarantine: else one client with a deadly input could take the model away from all others.
+leads to quarantine: else one client with a deadly input could take the model away from all others. It even ends one,
+which others' failed starts beside it had led to: what was ready once may well start again.
 Pure. Why not a fixed delay: it is too long for one crash or too short for a thousand.
 """
 
@@ -45,10 +46,10 @@ def after_failed_start(record: RestartRecord, now_ns: int) -> RestartRecord:
 def after_loss(record: RestartRecord, completed_executions: int, now_ns: int) -> RestartRecord:
     """A ready instance was lost: at once if it ever completed an execution, else 1 s doubling to 15 s."""
     if completed_executions:
-        return replace(record, early_losses=0)
+        return RestartRecord()
     losses = record.early_losses + 1
     delay_ns = min(FIRST_DELAY_NS << min(losses - 1, 16), MAX_LOSS_DELAY_NS)
-    return replace(record, early_losses=losses, not_before_ns=now_ns + delay_ns)
+    return RestartRecord(early_losses=losses, not_before_ns=now_ns + delay_ns)
 
 
 def after_ready(record: RestartRecord) -> RestartRecord:

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from proxy.core.errors import Reason
 from proxy.core.reports import InstanceReport, MachineReport, ModelSecond, SecondReport, VersionReport
+from proxy.core.totals import VersionTotals
 from proxy.core.units import NS_PER_S
 from proxy.metrics.exposition import write
 from proxy.metrics.histogram import index
@@ -61,6 +62,7 @@ class Metrics:
     """All counters of this process."""
 
     def __init__(self) -> None:
+        self.versions: dict[str, VersionTotals] = {}  # by version key; read by the statistics extension
         self._answers: dict[str, Counts] = {}
         self._executions: dict[str, ExecutionCounts] = {}
         self._answer_totals: dict[str, Counts] = {}
@@ -99,8 +101,18 @@ class Metrics:
             reason = reason or Reason.INTERNAL
             counts.reasons[reason] = counts.reasons.get(reason, 0) + 1
 
+    def totals_of(self, version_key: str) -> VersionTotals:
+        """Where a version's answers and look-ups are counted; one that is forgotten when there is no place for it."""
+        totals = self.versions.get(version_key)
+        if totals is None:
+            totals = VersionTotals()
+            if len(self.versions) < MAX_MODELS:
+                self.versions[version_key] = totals
+        return totals
+
     def on_execution(self, version_key: str, rows: int, requests: int, service_ns: int) -> None:
         """Count one execution of `requests` requests, `rows` rows in all, that gave outputs."""
+        self.totals_of(version_key).executed_batch(rows, requests, service_ns)
         counts = self._executions.get(version_key)
         if counts is None:
             if len(self._executions) >= MAX_MODELS:
@@ -127,6 +139,8 @@ class Metrics:
         versions = tuple(versions)
         known = {report.model for report in versions} | set(cache) | {_model_of(key) for key in lanes}
         window_ns = self._window_ns(at_unix_s)
+        for key in self._executions:
+            self.totals_of(key).last_inference_unix_s = at_unix_s
         windows = self._close(known)
         self._read_lanes(lanes, windows)
         for name, statistics in cache.items():
@@ -185,6 +199,8 @@ class Metrics:
             del self._answer_totals[name]
         for key in [key for key in self._execution_totals if _model_of(key) not in windows]:
             del self._execution_totals[key]
+        for key in [key for key in self.versions if _model_of(key) not in windows]:
+            del self.versions[key]
         return windows
 
     def _read_lanes(self, lanes: Mapping[str, LaneView], windows: Mapping[str, ModelWindow]) -> None:

@@ -164,6 +164,12 @@ class ModelManager:
                 for group in (one.group, one.successor):
                     if group is not None:
                         group.set_wanted(instances)
+            case version_policy.SetLimits(wanted):
+                one = self._loaded[wanted.version.key]
+                one.execution = wanted.execution
+                for group in (one.group, one.successor):
+                    if group is not None:
+                        group.update_policy(wanted.execution)
             case version_policy.Replace(wanted):
                 one = self._loaded[wanted.version.key]
                 if one.state is LoadState.VERIFYING:
@@ -187,9 +193,11 @@ class ModelManager:
             if one.state is not LoadState.DRAINING:
                 self._fail(one, str(error))
             return
-        if one.state is LoadState.DRAINING or (one.version, one.execution) != (version, execution):
+        if one.state is LoadState.DRAINING or one.version != version:
             return  # no longer wanted like this; another start is under way
-        group = self._make_group(version, execution, lambda changed: self._on_change(one, changed))
+        if version_policy.needs_new_processes(execution, one.execution):
+            return
+        group = self._make_group(version, one.execution, lambda changed: self._on_change(one, changed))
         if one.state is LoadState.READY:
             superseded, one.successor = one.successor, group
             if superseded is not None:
@@ -206,24 +214,35 @@ class ModelManager:
     def _on_change(self, one: _Loaded, group: InstanceGroup) -> None:
         if one.state in (LoadState.DRAINING, LoadState.UNLOADED) or group not in (one.group, one.successor):
             return
-        if group is one.successor:
-            if group.ready_instances():
-                retired, one.group, one.successor = one.group, group, None
-                self._attach(one)
-                if retired is not None:
-                    self._spawn(retired.stop())
-            elif group.failed:
-                one.successor, one.message = None, f"The change could not be applied: {group.message}"
-                self._spawn(group.stop())
-        elif group.failed:
-            self._fail(one, group.message)
-        elif group.ready_instances():
+        self._look_at_successor(one)
+        present = one.group
+        if present is None or group is one.successor:
+            return
+        if present.ready_instances():
             if one.state is not LoadState.READY:
                 one.move(LoadState.READY)
                 self._attach(one)
                 log.info("%s is ready", one.version.key)
-                self._reconcile()
+            self._reconcile()
             self._lanes.wake(one.version.key)
+        elif present.failed:
+            self._fail(one, present.message)
+
+    def _look_at_successor(self, one: _Loaded) -> None:
+        """Let it take over once it is complete, or answers while nothing else does; drop it if it will never answer."""
+        successor, present = one.successor, one.group
+        if successor is None:
+            return
+        if _is_complete(successor, one.instances) or (
+            successor.ready_instances() and not (present and present.ready_instances())
+        ):
+            one.group, one.successor = successor, None
+            self._attach(one)
+            if present is not None:
+                self._spawn(present.stop())
+        elif successor.failed and not successor.ready_instances():
+            one.successor, one.message = None, f"The change could not be applied: {successor.message}"
+            self._spawn(successor.stop())
 
     def _attach(self, one: _Loaded) -> None:
         model = self._snapshot.models.get(one.version.model)
@@ -265,12 +284,17 @@ class ModelManager:
 
     def _reroute(self) -> None:
         ready: dict[str, dict[int, VersionSnapshot]] = {}
+        complete: dict[str, set[int]] = {}
         for one in self._loaded.values():
             if one.state is LoadState.READY:
                 ready.setdefault(one.version.model, {})[one.version.number] = one.version
+                if one.group is not None and _is_complete(one.group, one.instances):
+                    complete.setdefault(one.version.model, set()).add(one.version.number)
         serving: dict[str, int] = {}
         for name, model in self._snapshot.models.items():
-            chosen = version_policy.default_route(model, self._serving.get(name), frozenset(ready.get(name, ())))
+            chosen = version_policy.default_route(
+                model, self._serving.get(name), frozenset(ready.get(name, ())), frozenset(complete.get(name, ()))
+            )
             if chosen is not None:
                 serving[name] = chosen
         self._serving = serving
@@ -285,3 +309,9 @@ class ModelManager:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("the model manager's work failed", exc_info=task.exception())
+
+
+def _is_complete(group: InstanceGroup, wanted: int) -> bool:
+    """True if every wanted instance answers, or those that do are all that will ever start."""
+    ready = len(group.ready_instances())
+    return ready > 0 and (ready >= wanted or group.failed)

@@ -1,8 +1,8 @@
 """Wanted versions against actual ones → the next actions. Pure.
 
-Rules: availability first — a version that answers for its model by default is not unloaded before the new
-default is ready, unless the model itself is no longer wanted (TensorFlow Serving's availability preserving policy,
-tensorflow_serving/core/availability_preserving_policy.h).
+Rules: availability first — a version that answers for its model by default is neither unloaded nor made smaller before
+the new default has taken over, at full strength, unless the model itself is no longer wanted (TensorFlow Serving's
+availability preserving policy, tensorflow_serving/core/availability_preserving_policy.h).
 """
 
 from __future__ import annotations
@@ -50,8 +50,15 @@ class Resize:
 
 
 @dataclass(frozen=True, slots=True)
+class SetLimits:
+    """Watch the instances by other limits of time; they stay."""
+
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
 class Replace:
-    """Start new instances beside the old ones, since artifact, options or execution policy changed."""
+    """Start new instances beside the old ones, since artifact, options, threads or memory changed."""
 
     wanted: Wanted
 
@@ -63,7 +70,7 @@ class Unload:
     key: str
 
 
-Action = Load | Resize | Replace | Unload
+Action = Load | Resize | SetLimits | Replace | Unload
 
 
 def wanted_versions(snapshot: Snapshot) -> dict[str, Wanted]:
@@ -87,34 +94,46 @@ def next_actions(
             actions.append(Load(want))
         elif have.state is LoadState.DRAINING:
             continue  # loaded again once it has gone
-        elif have.version != want.version or have.execution != want.execution:
+        elif have.version != want.version or needs_new_processes(have.execution, want.execution):
             actions.append(Replace(want))
-        elif have.instances != want.instances:
-            actions.append(Resize(key, want.instances))
+        else:
+            if have.execution != want.execution:
+                actions.append(SetLimits(want))
+            shrinks = want.instances < have.instances
+            if have.instances != want.instances and not (shrinks and _stands_in(have, serving, snapshot)):
+                actions.append(Resize(key, want.instances))
     for key, have in actual.items():
         if key in wanted or have.state in (LoadState.DRAINING, LoadState.UNLOADED):
             continue
-        if not _still_needed(have, actual, serving, snapshot.models.get(have.version.model)):
+        if not _stands_in(have, serving, snapshot):
             actions.append(Unload(key))
     return actions
 
 
-def _still_needed(
-    have: Actual, actual: Mapping[str, Actual], serving: Mapping[str, int], model: ModelSnapshot | None
-) -> bool:
-    """True while `have` answers for its model and the wanted default is not ready to take over."""
-    if model is None or model.default_version is None or model.default_version not in model.versions:
-        return False
-    if serving.get(model.name) != have.version.number or have.state is not LoadState.READY:
-        return False
-    successor = actual.get(f"{model.name}/{model.default_version}")
-    return successor is None or successor.state is not LoadState.READY
+def needs_new_processes(old: ExecutionPolicy, new: ExecutionPolicy) -> bool:
+    """True if instances started under `old` cannot go on under `new`: limits of time are watched from outside."""
+    return (old.threads, old.memory_limit_bytes) != (new.threads, new.memory_limit_bytes)
 
 
-def default_route(model: ModelSnapshot, serving: int | None, ready: frozenset[int]) -> int | None:
-    """Who answers a request that names no version: the wanted default once ready, else the one before it."""
-    if model.default_version in ready:
-        return model.default_version
-    if serving in ready and model.default_version is not None:
-        return serving
-    return None
+def _stands_in(have: Actual, serving: Mapping[str, int], snapshot: Snapshot) -> bool:
+    """True while `have` answers for its model in place of a wanted default that has not taken over yet."""
+    model = snapshot.models.get(have.version.model)
+    if model is None or model.default_version not in model.versions or model.default_version == have.version.number:
+        return False
+    return serving.get(model.name) == have.version.number and have.state is LoadState.READY
+
+
+def default_route(
+    model: ModelSnapshot, serving: int | None, ready: frozenset[int], complete: frozenset[int]
+) -> int | None:
+    """Who answers a request that names no version: the wanted default, else `serving`, the one before it.
+
+    The default takes over from one that answers only with as many instances as are wanted of it (`complete`): with the
+    first of four, a promotion under load would be an overload. It keeps the place when it loses some of them.
+    """
+    default = model.default_version
+    if default is None:
+        return None
+    if default in ready and (default in complete or serving not in ready or serving == default):
+        return default
+    return serving if serving in ready else None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 
 from proxy.core.batches import Batch, BatchFault, BatchOutputs, BatchResult
+from proxy.core.policies import ExecutionPolicy
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import Signature, Tensor, TensorSpec
 from proxy.core.units import NS_PER_S
@@ -120,6 +121,7 @@ class FakeGroup:
         self.restarts = 0
         self.message = ""
         self.on_change = on_change
+        self.policy = ExecutionPolicy()
         self._clock = clock
         self._respond = respond
         self._service_ns = service_ns
@@ -144,6 +146,10 @@ class FakeGroup:
     def all_instances(self) -> Sequence[FakeInstance]:
         """Everyone that has not been lost."""
         return tuple(self._instances)
+
+    def update_policy(self, policy: ExecutionPolicy) -> None:
+        """Take other limits of time."""
+        self.policy = policy
 
     def add(self) -> FakeInstance:
         """Another instance becomes ready."""

@@ -24,6 +24,7 @@ import uvloop
 
 from proxy.authorization.keys import digest_hex
 from proxy.core.policies import BatchingPolicy, CachePolicy, ModelPolicy, QueuePolicy, ScalingPolicy
+from proxy.core.principals import Principal
 from proxy.core.snapshot import KeySnapshot, ModelSnapshot, Snapshot, VersionSnapshot
 from proxy.core.tensors import Signature, TensorSpec
 from proxy.endpoint.asgi import InferenceApp
@@ -35,6 +36,7 @@ from proxy.testing.instances import FakeGroup
 KEY = "dlp_" + "A" * 43
 RESTRICTED_KEY = "dlp_" + "B" * 43
 EXPIRED_KEY = "dlp_" + "C" * 43
+ADMIN_KEY = "dlp_" + "D" * 43
 IN_PROCESS = os.environ.get("TEST_INSTANCES", "memory") == "memory"
 COLUMNS = 4
 NO_SECOND = 10.0  # seconds within which every answer must be there; a hang fails the test
@@ -62,6 +64,7 @@ def snapshot(artifact: Path) -> Snapshot:
         KeySnapshot("1", "all", digest_hex(KEY)),
         KeySnapshot("2", "echo only", digest_hex(RESTRICTED_KEY), frozenset({"echo"})),
         KeySnapshot("3", "expired", digest_hex(EXPIRED_KEY), expires_at_unix_s=1.0),
+        KeySnapshot("4", "admin", digest_hex(ADMIN_KEY), is_admin=True),
     ]
     return Snapshot(1, MappingProxyType(models), MappingProxyType({k.digest_hex: k for k in keys}))
 
@@ -198,7 +201,7 @@ class Rig:
 
     def __init__(self, artifact: Path) -> None:
         self.loop = asyncio.new_event_loop() if os.environ.get("TEST_LOOP") == "asyncio" else uvloop.new_event_loop()
-        self._snapshot = snapshot(artifact)
+        self._snapshot = self._everything = snapshot(artifact)
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         self.run(self._start())
@@ -214,10 +217,10 @@ class Rig:
 
     async def _start(self) -> None:
         config = RuntimeConfig(inference_port=0, feed_interval_s=60.0)
-        self.runtime = RigRuntime(config, self._load, lambda _: None)
+        self.runtime = RigRuntime(config, self._load, lambda _: None, self._set_loaded)
         await self.runtime.start()
         self.inference_port: int = self.runtime.inference_port  # type: ignore[assignment]
-        app = InferenceApp(self.runtime.pipeline)
+        app = InferenceApp(self.runtime.pipeline, self.runtime.extensions)
         asgi_config = uvicorn.Config(app, port=0, log_level="warning", lifespan="off", loop="none", http="httptools")
         self._asgi = uvicorn.Server(asgi_config)
         self._asgi.install_signal_handlers = lambda: None  # type: ignore[attr-defined, method-assign]
@@ -230,6 +233,16 @@ class Rig:
 
     def _load(self, known_generation: int | None) -> Snapshot | None:
         return None if known_generation == self._snapshot.generation else self._snapshot
+
+    def _set_loaded(self, principal: Principal, model: str, loaded: bool) -> int:
+        """The control plane's part of loading and unloading."""
+        assert principal.is_admin
+        known = self._everything.models[model]
+        if not loaded:
+            known = replace(known, versions=MappingProxyType({}), default_version=None)
+        models = {**self._snapshot.models, model: known}
+        self._snapshot = replace(self._snapshot, generation=self._snapshot.generation + 1, models=models)
+        return self._snapshot.generation
 
     def _routes(self) -> bool:
         return len(self.runtime.manager.routes.defaults) == 2
