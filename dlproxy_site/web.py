@@ -6,13 +6,32 @@ itself, in its lifespan, on the same event loop.
 
 from __future__ import annotations
 
+import gc
 import os
+import socket
 import sys
 
 import uvicorn
 
 # Requests under way may take this long after a stop was asked; the supervisor's own bound is longer.
 DRAIN_S = 8
+
+
+# Net allocations before the youngest generation is collected. Larger: fewer pauses and, between collections, more
+# memory held by cycles. With Python's 700 the requests in flight alone trigger collections of the whole heap: measured
+# as 8 % of the data path's time at 64 connections, and most of its worst latencies.
+COLLECT_EACH = 50_000
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, whose heap at start-up the garbage collector no longer looks at."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then set the collector up for a long life."""
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(COLLECT_EACH, 20, 20)
 
 
 def main() -> int:
@@ -37,7 +56,7 @@ def main() -> int:
         ws_max_size=64 * 1024,
         timeout_graceful_shutdown=DRAIN_S,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     server.run()
     return 0 if server.started else 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.authorization.authorization import authenticate, authorise, unknown_model
+from proxy.authorization.authorization import Recognised, authenticate, authorise, unknown_model
 from proxy.authorization.keys import digest_hex
 from proxy.core.errors import NotFound, Unauthenticated
 from proxy.core.principals import Principal
@@ -98,3 +98,17 @@ def test_a_model_outside_the_keys_list_looks_as_if_it_did_not_exist() -> None:
 
 def test_the_words_repeat_a_long_name_shortened() -> None:
     assert len(unknown_model("n" * 100_000).message) < 200
+
+
+def test_a_recognised_key_is_its_caller_until_it_expires_or_the_keys_change() -> None:
+    expiring = snapshot(expires_at_unix_s=100.0)
+    recognised = Recognised()
+    first = recognised.authenticate(BEARER, expiring, 50.0)
+    assert recognised.authenticate(BEARER, expiring, 99.0) is first
+    with pytest.raises(Unauthenticated):
+        recognised.authenticate(BEARER, expiring, 100.0)
+    with pytest.raises(Unauthenticated):
+        recognised.authenticate(BEARER, Snapshot(2, {}, {}), 50.0)
+    assert recognised.authenticate(BEARER, snapshot(), 50.0) == first
+    with pytest.raises(Unauthenticated):
+        recognised.authenticate(None, expiring, 50.0)
