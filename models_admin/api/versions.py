@@ -189,7 +189,7 @@ class PromoteView(_ActionView):
 
     @_documented("promoteVersion", "Make a version the default")
     def post(self, request: Request, name: str, number: int) -> Response:
-        """Route calls that name no version to this one, as soon as an instance of it is ready."""
+        """Route calls that name no version to this one, as soon as its instances are ready."""
         return self._act(request, name, number, services.promote)
 
 

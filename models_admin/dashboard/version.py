@@ -25,7 +25,7 @@ STEP_LABELS = {
 }
 # What may be done by POST, with the words for when it was done.
 ACTIONS = {
-    "promote": (services.promote, "{} is the default now; calls go there as soon as an instance is ready."),
+    "promote": (services.promote, "{} is the default now; calls go there as soon as its instances are ready."),
     "archive": (services.archive, "{} is archived. Its file is kept; restore it at any time."),
     "restore": (services.restore, "{} is ready again."),
     "validate": (services.revalidate, "Validation of {} begins anew."),

@@ -22,8 +22,10 @@ from proxy.core.units import NS_PER_S
 from proxy.instances.group import InstanceGroup
 from proxy.model_manager import version_policy
 from proxy.model_manager.artifacts import ArtifactDamaged, verify
-from proxy.model_manager.lifecycle import LoadState, may_move
+from proxy.model_manager.lifecycle import LoadState
+from proxy.model_manager.loaded import Loaded, is_complete
 from proxy.model_manager.routing import EMPTY_ROUTES, RETRY_WHILE_LOADING_NS, RoutingTable
+from proxy.model_manager.version_policy import needs_new_processes
 
 log = logging.getLogger(__name__)
 
@@ -54,28 +56,6 @@ class Lanes(Protocol):
 GroupFactory = Callable[[VersionSnapshot, ExecutionPolicy, Callable[[InstanceGroup], None]], InstanceGroup]
 
 
-class _Loaded:
-    """One version in this process. `successor` is a group starting beside `group` after a change."""
-
-    __slots__ = ("execution", "group", "instances", "message", "state", "successor", "version")
-
-    def __init__(self, wanted: version_policy.Wanted) -> None:
-        self.version = wanted.version
-        self.execution = wanted.execution
-        self.instances = wanted.instances
-        self.state = LoadState.VERIFYING
-        self.message = ""
-        self.group: InstanceGroup | None = None
-        self.successor: InstanceGroup | None = None
-
-    def move(self, state: LoadState, message: str = "") -> None:
-        """Change state along the table; a move it lacks is a fault of ours."""
-        if state is not self.state and not may_move(self.state, state):
-            raise RuntimeError(f"illegal move of {self.version.key}: {self.state} to {state}")
-        self.state = state
-        self.message = message
-
-
 class ModelManager:
     """Loads, resizes, replaces and unloads versions; keeps the routing table."""
 
@@ -85,7 +65,7 @@ class ModelManager:
         self._make_group = make_group
         self._clock = clock
         self._snapshot: Snapshot = EMPTY_SNAPSHOT
-        self._loaded: dict[str, _Loaded] = {}
+        self._loaded: dict[str, Loaded] = {}
         self._serving: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -127,7 +107,7 @@ class ModelManager:
 
     def instance_statistics(self) -> tuple[InstanceReport, ...]:
         """Each instance process of every version."""
-        groups = [g for one in self._loaded.values() for g in (one.group, one.successor) if g is not None]
+        groups = [group for one in self._loaded.values() for group in one.groups]
         return tuple(report for group in groups for report in group.statistics())
 
     def is_settled(self) -> bool:
@@ -138,7 +118,7 @@ class ModelManager:
         """The present group of each version that has one, by version key."""
         return {key: one.group for key, one in self._loaded.items() if one.group is not None}
 
-    def _of(self, model: str) -> list[_Loaded]:
+    def _of(self, model: str) -> list[Loaded]:
         return [one for one in self._loaded.values() if one.version.model == model]
 
     def _reconcile(self) -> None:
@@ -150,26 +130,23 @@ class ModelManager:
         wanted = version_policy.wanted_versions(self._snapshot)
         for action in version_policy.next_actions(wanted, actual, self._serving, self._snapshot):
             self._act(action)
+        before = self._serving
         self._reroute()
+        if self._serving != before:
+            self._reconcile()  # another version answers now, so that the one before may go
 
     def _act(self, action: version_policy.Action) -> None:
         match action:
             case version_policy.Load(wanted):
                 log.info("loading %s with %d instance(s)", wanted.version.key, wanted.instances)
-                one = self._loaded[wanted.version.key] = _Loaded(wanted)
+                one = self._loaded[wanted.version.key] = Loaded(wanted)
                 self._spawn(self._start(one))
             case version_policy.Resize(key, instances):
                 one = self._loaded[key]
-                one.instances = instances
-                for group in (one.group, one.successor):
-                    if group is not None:
-                        group.set_wanted(instances)
+                one.resize(instances)
+                self._look_at_successor(one)
             case version_policy.SetLimits(wanted):
-                one = self._loaded[wanted.version.key]
-                one.execution = wanted.execution
-                for group in (one.group, one.successor):
-                    if group is not None:
-                        group.update_policy(wanted.execution)
+                self._loaded[wanted.version.key].set_limits(wanted.execution)
             case version_policy.Replace(wanted):
                 one = self._loaded[wanted.version.key]
                 if one.state is LoadState.VERIFYING:
@@ -184,19 +161,17 @@ class ModelManager:
                 one.move(LoadState.DRAINING)
                 self._spawn(self._unload(one, was_ready=was_ready))
 
-    async def _start(self, one: _Loaded) -> None:
+    async def _start(self, one: Loaded) -> None:
         """Verify the artifact, then start instances: the first group, or one beside a group that answers."""
         version, execution = one.version, one.execution
         try:
             await asyncio.to_thread(verify, version.artifact_path, version.digest)
         except ArtifactDamaged as error:
-            if one.state is not LoadState.DRAINING:
+            if not one.is_leaving:
                 self._fail(one, str(error))
             return
-        if one.state is LoadState.DRAINING or one.version != version:
-            return  # no longer wanted like this; another start is under way
-        if version_policy.needs_new_processes(execution, one.execution):
-            return
+        if one.is_leaving or one.version != version or needs_new_processes(execution, one.execution):
+            return  # no longer wanted like this; another start is under way if it is wanted at all
         group = self._make_group(version, one.execution, lambda changed: self._on_change(one, changed))
         if one.state is LoadState.READY:
             superseded, one.successor = one.successor, group
@@ -211,8 +186,8 @@ class ModelManager:
         group.set_wanted(one.instances)
         self._reconcile()
 
-    def _on_change(self, one: _Loaded, group: InstanceGroup) -> None:
-        if one.state in (LoadState.DRAINING, LoadState.UNLOADED) or group not in (one.group, one.successor):
+    def _on_change(self, one: Loaded, group: InstanceGroup) -> None:
+        if one.is_leaving or group not in (one.group, one.successor):
             return
         self._look_at_successor(one)
         present = one.group
@@ -228,12 +203,12 @@ class ModelManager:
         elif present.failed:
             self._fail(one, present.message)
 
-    def _look_at_successor(self, one: _Loaded) -> None:
+    def _look_at_successor(self, one: Loaded) -> None:
         """Let it take over once it is complete, or answers while nothing else does; drop it if it will never answer."""
         successor, present = one.successor, one.group
         if successor is None:
             return
-        if _is_complete(successor, one.instances) or (
+        if is_complete(successor, one.instances) or (
             successor.ready_instances() and not (present and present.ready_instances())
         ):
             one.group, one.successor = successor, None
@@ -244,43 +219,34 @@ class ModelManager:
             one.successor, one.message = None, f"The change could not be applied: {successor.message}"
             self._spawn(successor.stop())
 
-    def _attach(self, one: _Loaded) -> None:
+    def _attach(self, one: Loaded) -> None:
         model = self._snapshot.models.get(one.version.model)
         if one.group is not None and model is not None:
             self._lanes.attach(one.version.key, one.group, model.policy)
 
-    def _fail(self, one: _Loaded, message: str) -> None:
+    def _fail(self, one: Loaded, message: str) -> None:
         was_ready = one.state is LoadState.READY
         one.move(LoadState.FAILED, message)
         log.error("%s failed: %s", one.version.key, message)
         if was_ready:
-            self._lanes.detach(one.version.key, self._gone(one))
+            self._lanes.detach(one.version.key, _gone(one, "has failed"))
         self._reconcile()
 
-    async def _unload(self, one: _Loaded, *, was_ready: bool) -> None:
+    async def _unload(self, one: Loaded, *, was_ready: bool) -> None:
         key = one.version.key
         self._reroute()
         if was_ready:
             limit_ns = self._clock.now_ns() + DRAIN_LIMIT_NS
             while not self._lanes.is_idle(key) and self._clock.now_ns() < limit_ns:
                 await asyncio.sleep(_DRAIN_LOOK_S)
-            self._lanes.detach(key, self._gone(one))
-        for group in (one.group, one.successor):
-            if group is not None:
-                await group.stop()
+            self._lanes.detach(key, _gone(one, "has been unloaded"))
+        for group in one.groups:
+            await group.stop()
         one.move(LoadState.UNLOADED)
         if self._loaded.get(key) is one:
             del self._loaded[key]
         log.info("unloaded %s", key)
         self._reconcile()
-
-    @staticmethod
-    def _gone(one: _Loaded) -> NotReady:
-        return NotReady(
-            Reason.NOT_READY,
-            f"Version {one.version.number} of '{one.version.model}' has been unloaded.",
-            RETRY_WHILE_LOADING_NS,
-        )
 
     def _reroute(self) -> None:
         ready: dict[str, dict[int, VersionSnapshot]] = {}
@@ -288,7 +254,7 @@ class ModelManager:
         for one in self._loaded.values():
             if one.state is LoadState.READY:
                 ready.setdefault(one.version.model, {})[one.version.number] = one.version
-                if one.group is not None and _is_complete(one.group, one.instances):
+                if one.group is not None and is_complete(one.group, one.instances):
                     complete.setdefault(one.version.model, set()).add(one.version.number)
         serving: dict[str, int] = {}
         for name, model in self._snapshot.models.items():
@@ -311,7 +277,6 @@ class ModelManager:
             log.error("the model manager's work failed", exc_info=task.exception())
 
 
-def _is_complete(group: InstanceGroup, wanted: int) -> bool:
-    """True if every wanted instance answers, or those that do are all that will ever start."""
-    ready = len(group.ready_instances())
-    return ready > 0 and (ready >= wanted or group.failed)
+def _gone(one: Loaded, how: str) -> NotReady:
+    words = f"Version {one.version.number} of '{one.version.model}' {how}."
+    return NotReady(Reason.NOT_READY, words, RETRY_WHILE_LOADING_NS)

@@ -49,3 +49,11 @@ def test_instances_lost_before_any_execution_wait_but_are_never_given_up():
     assert record.not_before_ns == 15 * NS_PER_S
     assert not record.is_quarantined
     assert restart.after_first_execution(record).early_losses == 0
+
+
+@pytest.mark.parametrize(("completed", "delay_s"), [(1, 0), (0, 1)])
+def test_the_loss_of_an_instance_that_was_ready_ends_a_quarantine(completed, delay_s):
+    record = RestartRecord(failed_starts=5, not_before_ns=90 * NS_PER_S)
+    record = restart.after_loss(record, completed, now_ns=0)
+    assert not record.is_quarantined
+    assert record.not_before_ns == delay_s * NS_PER_S

@@ -82,9 +82,15 @@ class Rig:
     def version(self, number: int, digest: str | None = None) -> VersionSnapshot:
         return replace(fake_version("echo", number), artifact_path=str(self.artifact), digest=digest or self.digest)
 
-    def want(self, *versions: VersionSnapshot, default: int | None, policy: ModelPolicy | None = None) -> None:
+    def want(
+        self,
+        *versions: VersionSnapshot,
+        default: int | None,
+        policy: ModelPolicy | None = None,
+        instances: int = 1,
+    ) -> None:
         self.generation += 1
-        model = ModelSnapshot("echo", {v.number: v for v in versions}, default, 1, policy or ModelPolicy())
+        model = ModelSnapshot("echo", {v.number: v for v in versions}, default, instances, policy or ModelPolicy())
         self.manager.apply(Snapshot(self.generation, {"echo": model}, {}))
 
     def states(self) -> dict[int, str]:
@@ -209,3 +215,73 @@ async def test_a_policy_change_reaches_the_lane(rig: Rig) -> None:
     changed = replace(ModelPolicy(), placement="round_robin")
     rig.want(rig.version(1), default=1, policy=changed)
     assert rig.lanes.policies["echo/1"] == changed
+
+
+async def test_a_new_default_takes_over_only_with_all_its_instances(rig: Rig) -> None:
+    await rig.ready(rig.version(1), default=1)
+    rig.want(rig.version(2), default=2, instances=2)
+    await rig.until(lambda: len(rig.groups) == 2)
+    rig.groups[1].add()
+    assert rig.manager.routes.defaults == {"echo": 1}
+    assert rig.states() == {1: "ready", 2: "ready"}
+    rig.groups[1].add()
+    assert rig.manager.routes.defaults == {"echo": 2}
+    assert rig.states() == {1: "draining", 2: "ready"}
+
+
+async def test_a_new_default_takes_over_with_what_it_has_when_the_rest_will_never_start(rig: Rig) -> None:
+    await rig.ready(rig.version(1), default=1)
+    rig.want(rig.version(2), default=2, instances=2)
+    await rig.until(lambda: len(rig.groups) == 2)
+    rig.groups[1].add()
+    rig.groups[1].fail()
+    assert rig.manager.routes.defaults == {"echo": 2}
+    assert rig.states() == {1: "draining", 2: "ready"}
+
+
+async def test_fewer_wanted_instances_let_the_new_default_take_over_at_once(rig: Rig) -> None:
+    await rig.ready(rig.version(1), default=1)
+    rig.want(rig.version(2), default=2, instances=2)
+    await rig.until(lambda: len(rig.groups) == 2)
+    rig.groups[1].add()
+    rig.want(rig.version(2), default=2, instances=1)
+    assert rig.manager.routes.defaults == {"echo": 2}
+    assert rig.states() == {1: "draining", 2: "ready"}
+
+
+async def test_replacing_instances_take_over_together_unless_nothing_else_answers(rig: Rig) -> None:
+    old = await rig.ready(rig.version(1), default=1)
+    policy = ModelPolicy(execution=ExecutionPolicy(threads=2))
+    rig.want(rig.version(1), default=1, policy=policy, instances=2)
+    await rig.until(lambda: len(rig.groups) == 2)
+    rig.groups[1].add()
+    assert rig.lanes.attached == {"echo/1": old}
+    old.lose(old.all_instances()[0])
+    assert rig.lanes.attached == {"echo/1": rig.groups[1]}
+    assert rig.states() == {1: "ready"}
+
+
+async def test_a_version_answers_with_the_instances_it_has_although_others_will_not_start(rig: Rig) -> None:
+    group = await rig.ready(rig.version(1), default=1)
+    rig.want(rig.version(1), default=1, instances=2)
+    group.fail()
+    assert rig.states() == {1: "ready"}
+    assert rig.lanes.attached == {"echo/1": group}
+    group.lose(group.all_instances()[0])
+    assert rig.states() == {1: "failed"}
+
+
+async def test_changed_limits_of_time_reach_the_instances_that_run(rig: Rig) -> None:
+    group = await rig.ready(rig.version(1), default=1)
+    limits = ExecutionPolicy(timeout_ns=7)
+    rig.want(rig.version(1), default=1, policy=ModelPolicy(execution=limits))
+    assert group.policy == limits
+    assert rig.groups == [group]
+
+
+async def test_limits_of_time_changed_while_bytes_are_read_do_not_lose_the_start(rig: Rig) -> None:
+    rig.want(rig.version(1), default=1)
+    rig.want(rig.version(1), default=1, policy=ModelPolicy(execution=ExecutionPolicy(timeout_ns=7)))
+    await rig.until(lambda: rig.groups)
+    rig.groups[0].add()
+    assert rig.states() == {1: "ready"}

@@ -15,6 +15,7 @@ from proxy.model_manager.version_policy import (
     Load,
     Replace,
     Resize,
+    SetLimits,
     Unload,
     Wanted,
     default_route,
@@ -108,7 +109,34 @@ def test_changed_bytes_or_limits_replace_the_instances(changed: Actual) -> None:
 )
 def test_the_default_route_prefers_the_wanted_default(serving: int | None, ready: set[int], expected: int) -> None:
     model = snapshot(1, default=1).models["digits"]
-    assert default_route(model, serving, frozenset(ready)) == expected
+    assert default_route(model, serving, frozenset(ready), frozenset(ready)) == expected
+
+
+@pytest.mark.parametrize(
+    ("serving", "ready", "expected"),
+    [(2, {1, 2}, 2), (None, {1}, 1), (2, {1}, 1), (1, {1, 2}, 1)],
+    ids=["two answers at full strength", "nobody answered", "two no longer answers", "one has the place already"],
+)
+def test_an_incomplete_default_takes_over_from_nobody_that_answers(
+    serving: int | None, ready: set[int], expected: int
+) -> None:
+    model = snapshot(1, default=1).models["digits"]
+    assert default_route(model, serving, frozenset(ready), frozenset({2})) == expected
+
+
+def test_a_version_kept_loaded_that_stands_in_for_the_new_default_is_not_made_smaller() -> None:
+    have = dict([actual(1, instances=4), actual(2, LoadState.LOADING, instances=4)])
+    wanted = snapshot(1, 2, default=2, instances=4)
+    assert decide(wanted, have, {"digits": 1}) == []
+    have |= dict([actual(2, instances=4)])
+    assert decide(wanted, have, {"digits": 2}) == [Resize("digits/1", 1)]
+
+
+def test_limits_of_time_are_changed_without_new_processes() -> None:
+    old = Actual(version(1), replace(EXECUTION, timeout_ns=1, load_timeout_ns=2), 1, LoadState.READY)
+    assert decide(snapshot(1, default=1), {"digits/1": old}, {"digits": 1}) == [
+        SetLimits(Wanted(version(1), 1, EXECUTION))
+    ]
 
 
 def test_every_state_has_a_row_and_the_end_is_final() -> None:
