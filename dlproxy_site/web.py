@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import socket
 import sys
 
@@ -17,6 +18,8 @@ from dlproxy_site.dashboard_protocol import DashboardProtocol
 
 # Requests under way may take this long after a stop was asked; the supervisor's own bound is longer.
 DRAIN_S = 8
+# Many systems begin with 1,024 open files and allow far more; each connection is one.
+WANTED_OPEN_FILES = 65_536
 
 
 # Net allocations before the youngest generation is collected. Larger: fewer pauses and, between collections, more
@@ -41,6 +44,7 @@ def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dlproxy_site.settings.default")
     from django.conf import settings
 
+    raise_open_files_limit()
     config = uvicorn.Config(
         "dlproxy_site.asgi:application",
         host=settings.DLPROXY_HOST,
@@ -61,6 +65,14 @@ def main() -> int:
     server = _Server(config)
     server.run()
     return 0 if server.started else 1
+
+
+def raise_open_files_limit() -> None:
+    """Take as many open files as the system allows without asking anybody, up to WANTED_OPEN_FILES."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_OPEN_FILES if hard == resource.RLIM_INFINITY else min(WANTED_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 if __name__ == "__main__":
