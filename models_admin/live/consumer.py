@@ -44,10 +44,23 @@ class LiveConsumer(AsyncWebsocketConsumer):
     recheck_s = RECHECK_S
     stall_s = STALL_S
 
-    async def connect(self) -> None:
-        """Accept first, so that the close code reaches the page."""
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._tasks: list[asyncio.Task[None]] = []
         self._place: int | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One socket. However it ends, so do its tasks, and its place is free.
+
+        Channels calls `disconnect` only when the client closes, not when the channel layer is lost.
+        """
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._release()
+
+    async def connect(self) -> None:
+        """Accept first, so that the close code reaches the page."""
         self._sent: State | None = None
         self._event: dict[str, Any] | None = None
         self._fresh = asyncio.Event()
@@ -66,7 +79,12 @@ class LiveConsumer(AsyncWebsocketConsumer):
             return
         self._place = self._identity[0]
         publisher.sockets += 1
-        await self.channel_layer.group_add(GROUP, self.channel_name)
+        try:
+            await self.channel_layer.group_add(GROUP, self.channel_name)
+        except Exception:  # a network service may fail in any way; the page comes back by itself
+            log.exception("the channel layer takes no live socket")
+            await self.close(CLOSE_FAULT)
+            return
         self._fresh.set()
         self._tasks = [
             loop.create_task(self._guard(self._send_newest())),
@@ -76,14 +94,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         """Leave the group and end the socket's tasks."""
         del code
-        if self._place is not None:
-            places.leave(self._place)
-            self._place = None
-            publisher.sockets -= 1
-            await self.channel_layer.group_discard(GROUP, self.channel_name)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._release()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """A message of the page."""
@@ -102,6 +113,22 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """The group's message: remember it and return, so that the channel never fills behind a slow reader."""
         self._event = event
         self._fresh.set()
+
+    async def _release(self) -> None:
+        """Give everything back, once."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._place is None:
+            return
+        places.leave(self._place)
+        self._place = None
+        publisher.sockets -= 1
+        try:
+            await self.channel_layer.group_discard(GROUP, self.channel_name)
+        except Exception:
+            log.exception("a live socket could not leave its group; the channel layer forgets it in a while")
 
     def _obey(self, kind: str | None) -> None:
         if kind == "pause":
