@@ -19,6 +19,7 @@ SHELL_FILES = {
     "proxy/runtime.py",
     "proxy/pipeline.py",
     "proxy/answering.py",
+    "proxy/offload.py",  # heavy bodies beside the event loop
     "proxy/offload.py",
     "proxy/gateway.py",
     "proxy/scheduler/scheduler.py",
