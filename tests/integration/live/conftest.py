@@ -61,6 +61,7 @@ async def socket(transactional_db: None) -> AsyncIterator[Callable[..., Websocke
         opened.append(one)
         return one
 
+    make.opened = opened
     yield make
     for one in opened:
         await one.disconnect()
