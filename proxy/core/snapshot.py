@@ -14,7 +14,8 @@ from proxy.core.tensors import Signature
 class VersionSnapshot:
     """One version that is wanted loaded.
 
-    `options` goes to the backend as it is (`method`, `reset_method`, `architecture` …).
+    `options` goes to the backend as it is (`method`, `reset_method`, `architecture` …). `key` is `model/number`: what
+    groups, lanes and metrics are keyed by, made once since every request asks for it.
     """
 
     model: str
@@ -27,11 +28,10 @@ class VersionSnapshot:
     stateful: bool = False
     cacheable: bool = True
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    key: str = field(init=False, compare=False, repr=False)
 
-    @property
-    def key(self) -> str:
-        """`model/number`: what groups, lanes and metrics are keyed by."""
-        return f"{self.model}/{self.number}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.model}/{self.number}")
 
 
 @dataclass(frozen=True, slots=True)
