@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db import models, transaction
 
-from models_admin.models import Model, Policy, ScalingState
-from models_admin.services import writing
+from models_admin.models import Model, Policy
+from models_admin.services import scaling, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Invalid
 
@@ -20,7 +20,7 @@ EDITABLE_FIELDS = tuple(field.name for field in Policy._meta.fields if field.nam
 def update_policy(*, actor: Actor, model: Model, expected_revision: int | None = None, **fields: Any) -> Policy:
     """Set some of the policy's fields (EDITABLE_FIELDS); all rules are checked on the result.
 
-    New bounds of the number of instances take effect at once: the wanted number is clamped into them.
+    New bounds of the number of instances take effect at once: the wanted number moves into them, as a Decision.
     """
     row = writing.lock(Policy.objects.get(model=model), expected_revision)
     changes = {}
@@ -36,7 +36,7 @@ def update_policy(*, actor: Actor, model: Model, expected_revision: int | None =
     row.revision += 1
     writing.check(row)
     row.save()
-    _clamp_wanted(row)
+    scaling.keep_within(actor=actor, policy=row)
     writing.audit(actor, "policy.update", "model", model.name, changes=changes)
     writing.publish()
     return row
@@ -56,13 +56,3 @@ def _typed(field: Any, name: str, value: Any) -> Any:
     elif isinstance(value, str):
         return value
     raise Invalid(f"{name}: {value!r:.60} is not a valid value.", field=name)
-
-
-def _clamp_wanted(policy: Policy) -> None:
-    state, _ = ScalingState.objects.select_for_update().get_or_create(
-        model_id=policy.model_id, defaults={"wanted_instances": policy.min_instances}
-    )
-    clamped = min(max(state.wanted_instances, policy.min_instances), policy.max_instances)
-    if clamped != state.wanted_instances:
-        state.wanted_instances = clamped
-        state.save(update_fields=["wanted_instances"])

@@ -15,6 +15,8 @@ from models_admin.services.errors import Invalid
 
 KNOB = "instances"
 LEASE = "scaling"
+OPERATOR = "operator"
+"""The reason of what a person changed; the others are those of proxy.tuner."""
 
 
 @transaction.atomic
@@ -31,26 +33,24 @@ def set_instances(*, actor: Actor, model: Model, count: int) -> Decision | None:
             f"count: the policy of {model.name} allows {policy.min_instances} to {policy.max_instances} instances.",
             field="count",
         )
-    state = _locked_state(model, policy)
+    state = _locked_state(policy)
     if state.wanted_instances == count:
         return None
-    decision = Decision.objects.create(
-        model=model,
-        knob=KNOB,
-        from_value=str(state.wanted_instances),
-        to_value=str(count),
-        reason="operator",
-        explanation=f"{actor.label} asked for {count}.",
-        actor=actor.label,
-        fence=state.fence,
-    )
-    state.wanted_instances = count
-    state.low_since = None
-    state.decided_at = timezone.now()
-    state.save()
+    words = f"{actor.label} asked for {count}."
+    decision = _change(state, count, reason=OPERATOR, explanation=words, actor=actor.label, fence=state.fence)
     writing.audit(actor, "model.set_instances", "model", model.name, count=count)
     writing.publish()
     return decision
+
+
+def keep_within(*, actor: Actor, policy: Policy) -> Decision | None:
+    """Move the wanted number into the policy's new bounds. Part of the transaction that changes those."""
+    state = _locked_state(policy)
+    target = _within(policy, state.wanted_instances)
+    if target == state.wanted_instances:
+        return None
+    words = f"{actor.label} set the policy's bounds to {policy.min_instances} to {policy.max_instances}."
+    return _change(state, target, reason=OPERATOR, explanation=words, actor=actor.label, fence=state.fence)
 
 
 @transaction.atomic
@@ -70,32 +70,28 @@ def apply_decision(
     """The control loop's decision. Conflict if `fence` is no longer the lease's: a stale holder must not write.
 
     `from_instances` is the number that the decision was taken on: if an operator changed it meanwhile, the decision is
-    dropped (None), as it is when the number is wanted already (the same decision delivered twice).
+    dropped (None), as it is when the number is wanted already (the same decision delivered twice) or automatic scaling
+    was switched off.
     """
     leases.require(name=LEASE, fence=fence)
-    policy = Policy.objects.get(model=model)
-    state = _locked_state(model, policy)
-    if from_instances is not None and state.wanted_instances != from_instances:
+    state = _locked_state(Policy.objects.get(model=model))
+    policy = Policy.objects.get(model=model)  # once more: it may have changed while the lock was waited for
+    if not policy.autoscale or (from_instances is not None and state.wanted_instances != from_instances):
         return None
-    target = min(max(to_instances, policy.min_instances), policy.max_instances)
+    target = _within(policy, to_instances)
     if target == state.wanted_instances:
         return None
-    decision = Decision.objects.create(
-        model=model,
-        knob=KNOB,
-        from_value=str(state.wanted_instances),
-        to_value=str(target),
+    decision = _change(
+        state,
+        target,
         reason=reason,
         explanation=explanation,
         expected=expected,
         evidence=evidence or {},
         fence=fence,
+        low_since=low_since,
+        at=now,
     )
-    state.wanted_instances = target
-    state.fence = fence
-    state.low_since = low_since
-    state.decided_at = now or timezone.now()
-    state.save()
     writing.audit(
         Actor("system:autoscaler"), "model.scale", "model", model.name, to=target, reason=reason, decision=decision.pk
     )
@@ -110,8 +106,38 @@ def note_low_since(*, fence: int, model: Model, low_since: datetime | None) -> N
     ScalingState.objects.filter(model=model).exclude(low_since=low_since).update(low_since=low_since, fence=fence)
 
 
-def _locked_state(model: Model, policy: Policy) -> ScalingState:
+def _locked_state(policy: Policy) -> ScalingState:
     state, _ = ScalingState.objects.select_for_update().get_or_create(
-        model=model, defaults={"wanted_instances": policy.min_instances}
+        model_id=policy.model_id, defaults={"wanted_instances": policy.min_instances}
     )
     return state
+
+
+def _within(policy: Policy, count: int) -> int:
+    return min(max(count, policy.min_instances), policy.max_instances)
+
+
+def _change(
+    state: ScalingState,
+    target: int,
+    *,
+    fence: int,
+    low_since: datetime | None = None,
+    at: datetime | None = None,
+    **said: Any,
+) -> Decision:
+    """Want `target`, and write the Decision that says why (`said`: its other columns)."""
+    decision = Decision.objects.create(
+        model_id=state.model_id,
+        knob=KNOB,
+        from_value=str(state.wanted_instances),
+        to_value=str(target),
+        fence=fence,
+        **said,
+    )
+    state.wanted_instances = target
+    state.fence = fence
+    state.low_since = low_since
+    state.decided_at = at or timezone.now()
+    state.save()
+    return decision

@@ -2,6 +2,7 @@
 
 Rules: one controller acts at a time, and a stale one's writes are refused (fencing number); nothing depends on how
 often or how late the tick comes, since each decision starts from the database; without ticks the last number holds.
+Time in which nobody looked is no time of low load: a new holder of the lease begins to count it anew.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import socket
 from datetime import UTC, datetime
 
 from celery import shared_task
+from django.core.exceptions import ObjectDoesNotExist
 from django.utils import timezone
 
 from models_admin.models import MetricSample, Model
@@ -49,6 +51,8 @@ def run_tick(*, holder: str, now: datetime) -> None:
         except Conflict as lost:
             log.warning("the scaling lease was lost during the tick: %s", lost)
             return
+        except ObjectDoesNotExist:
+            log.info("%s was deleted during the tick", model.name)
 
 
 def _decide(model: Model, fence: int, now: datetime) -> None:
@@ -58,7 +62,7 @@ def _decide(model: Model, fence: int, now: datetime) -> None:
         signals_from(seconds, now.timestamp()),
         policy_snapshot(model.policy).scaling,
         state.wanted_instances,
-        _to_ns(state.low_since),
+        _to_ns(state.low_since) if state.fence == fence else None,
         _to_ns(now) or 0,
         cores_carry=core_limit(len(os.sched_getaffinity(0)), model.policy.threads_per_instance),
     )

@@ -9,8 +9,9 @@ import pytest
 
 from models_admin.models import AuditEvent, Decision, MetricSample, ModelVersion, Policy, ScalingState
 from models_admin.publishing.snapshot import current_generation
-from models_admin.services import leases, policies, scaling
+from models_admin.services import leases, models, policies, scaling
 from models_admin.services.errors import Conflict, Invalid
+from models_admin.tasks import scaling as tasks
 from models_admin.tasks.scaling import run_tick
 from tests.integration.control.conftest import ANN
 
@@ -157,10 +158,44 @@ def test_the_operator_s_number_is_a_decision_too(state: ScalingState) -> None:
     assert scaling.set_instances(actor=ANN, model=state.model, count=2) is None
 
 
-def test_a_narrower_policy_clamps_the_wanted_number(state: ScalingState) -> None:
+def test_a_narrower_policy_clamps_the_wanted_number_and_says_so(state: ScalingState) -> None:
     scaling.set_instances(actor=ANN, model=state.model, count=5)
     policies.update_policy(actor=ANN, model=state.model, max_instances=3)
     assert wanted(state) == 3
+    decision = Decision.objects.order_by("id").last()
+    assert decision is not None
+    assert (decision.from_value, decision.to_value, decision.reason) == ("5", "3", "operator")
+    assert "1 to 3" in decision.explanation
+
+
+@pytest.mark.parametrize(("changed", "left"), [({"max_instances": 2}, 2), ({"autoscale": False}, 1)])
+def test_a_policy_that_changed_while_a_decision_waited_for_its_turn_holds(
+    state: ScalingState, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], left: int
+) -> None:
+    fence = leases.acquire(name=scaling.LEASE, holder="a", ttl_s=15, now=NOW)
+    assert fence is not None
+    lock = scaling._locked_state
+
+    def wait_for_another(policy: Policy) -> ScalingState:
+        Policy.objects.update(**changed)
+        return lock(policy)
+
+    monkeypatch.setattr(scaling, "_locked_state", wait_for_another)
+    scaling.apply_decision(
+        fence=fence, model=state.model, from_instances=1, to_instances=4, reason="demand", explanation="why"
+    )
+    assert wanted(state) == left
+
+
+def test_time_in_which_nobody_looked_is_no_time_of_low_load(state: ScalingState) -> None:
+    scaling.set_instances(actor=ANN, model=state.model, count=3)
+    measure(NOW, idle=True, instances=3)
+    run_tick(holder="a", now=NOW)
+    for seconds, expected in ((3_600, 3), (3_605, 3), (3_610, 2)):
+        now = NOW + timedelta(seconds=seconds)
+        measure(now, idle=True, instances=3)
+        run_tick(holder="b", now=now)
+        assert wanted(state) == expected
 
 
 @pytest.mark.parametrize(
@@ -199,3 +234,22 @@ def test_an_unloaded_model_is_not_scaled(state: ScalingState) -> None:
     measure(NOW, requests=100, busy_ratio=1.0)
     run_tick(holder="a", now=NOW)
     assert wanted(state) == 1
+
+
+def test_a_model_deleted_during_the_tick_does_not_keep_others_from_being_scaled(
+    state: ScalingState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = models.create_model(actor=ANN, name="a")
+    gone.default_version = state.model.default_version
+    gone.save()
+    recent_load = tasks.recent_load
+
+    def delete_first(name: str, **window: Any) -> Any:
+        if name == "a":
+            gone.delete()
+        return recent_load("net", **window)
+
+    monkeypatch.setattr(tasks, "recent_load", delete_first)
+    measure(NOW, requests=100, busy_ratio=1.0)
+    run_tick(holder="a", now=NOW)
+    assert wanted(state) == 2
