@@ -72,4 +72,4 @@ def delete_model(*, actor: Actor, model: Model, expected_revision: int | None = 
     writing.audit(actor, "model.delete", "model", name, versions=len(paths))
     writing.publish()
     # Files go after the commit: a crash between leaves orphans for the sweep, never a row without its artifact.
-    transaction.on_commit(lambda: [path.unlink(missing_ok=True) for path in paths])
+    transaction.on_commit(lambda: [path.unlink(missing_ok=True) for path in paths], robust=True)

@@ -201,7 +201,7 @@ def delete_version(*, actor: Actor, version: ModelVersion, expected_revision: in
     row.delete()
     writing.audit(actor, "version.delete", "version", label, digest=row.digest)
     writing.publish()
-    transaction.on_commit(lambda: path.unlink(missing_ok=True))
+    transaction.on_commit(lambda: path.unlink(missing_ok=True), robust=True)
 
 
 def make_steps(version: ModelVersion) -> None:
@@ -230,7 +230,7 @@ def ring_validation(version: ModelVersion) -> None:
         except (OperationalError, OSError) as error:
             log.warning("The broker is not reachable; the sweep will find %s: %s", version, error)
 
-    transaction.on_commit(ring)
+    transaction.on_commit(ring, robust=True)
 
 
 def lock_version(version: ModelVersion, expected_revision: int | None = None) -> ModelVersion:

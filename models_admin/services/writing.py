@@ -1,7 +1,8 @@
 """What each change shares: the row lock with its revision check, the audit event, and telling the data plane.
 
 Rules: used inside one transaction; an audit event is written exactly once a change; the generation rises in the same
-transaction, and the running data plane is told after the commit (never for a change that was rolled back).
+transaction, and the running data plane is told after the commit (never for a change that was rolled back). What follows
+a commit is `robust`: the change has happened, so a failure there is logged and is no failure of the change.
 """
 
 from __future__ import annotations
@@ -76,4 +77,4 @@ def publish() -> None:
     """Raise the generation now and tell the data plane of this process once the transaction has committed."""
     if not ConfigurationGeneration.objects.filter(name=GENERATION_NAME).update(number=F("number") + 1):
         ConfigurationGeneration.objects.create(name=GENERATION_NAME, number=1)
-    transaction.on_commit(gateway.configuration_changed)
+    transaction.on_commit(gateway.configuration_changed, robust=True)

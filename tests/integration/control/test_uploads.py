@@ -16,7 +16,7 @@ from django.db import connection
 from models_admin.models import AuditEvent, Model, ModelVersion
 from models_admin.models.registry import VersionState
 from models_admin.selectors.artifacts import artifact_path
-from models_admin.services import artifacts, versions
+from models_admin.services import artifacts, models, versions
 from models_admin.services.errors import (
     Conflict,
     Forbidden,
@@ -129,6 +129,24 @@ def test_u27_all_artifacts_together_stay_within_the_quota(model: Model, store: P
     with pytest.raises(NoSpace):
         upload(model)
     assert len(files(store)) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_fault_after_the_commit_fails_no_change_and_loses_no_file(
+    monkeypatch: pytest.MonkeyPatch, store: Path
+) -> None:
+    def fault(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    model = models.create_model(actor=ANN, name="net")
+    monkeypatch.setattr("models_admin.services.versions.current_app.send_task", fault)
+    version = upload(model)
+    assert artifact_path(version).exists()
+    assert ModelVersion.objects.get().state == VersionState.UPLOADED
+    monkeypatch.setattr("proxy.gateway.configuration_changed", fault)
+    versions.delete_version(actor=ANN, version=version)
+    assert not ModelVersion.objects.exists()
+    assert files(store) == []
 
 
 @pytest.mark.django_db(transaction=True)
