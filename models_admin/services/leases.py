@@ -48,3 +48,8 @@ def require(*, name: str, fence: int) -> None:
     lease = ControlLease.objects.select_for_update().filter(name=name).first()
     if lease is None or lease.fence != fence:
         raise Conflict("Another holder has the lease; this one's write is refused.", code="stale_fence")
+
+
+def forget(*, prefix: str, before: datetime) -> int:
+    """Delete leases named `prefix…` that ran out before `before`, longer ago than any holder may live; how many."""
+    return ControlLease.objects.filter(name__startswith=prefix, expires_at__lt=before).delete()[0]

@@ -7,7 +7,7 @@ MAX_ATTEMPTS times; a stale holder's writes are refused.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -119,6 +119,11 @@ def unfinished(now: datetime) -> QuerySet[ModelVersion]:
         state__in=[VersionState.UPLOADED, VersionState.VALIDATING]
     )
     return waiting.exclude(pk__in=busy).order_by("created_at")
+
+
+def forget_old(now: datetime) -> int:
+    """Delete what is left of validations that ended long ago; how many they were."""
+    return leases.forget(prefix=LEASE_PREFIX, before=now - timedelta(days=1))
 
 
 def _held(now: datetime) -> QuerySet[ControlLease]:

@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from models_admin.publishing.connections import looked_after
-from models_admin.services import artifacts, measurements, nodes
+from models_admin.services import artifacts, measurements, nodes, validation
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,9 @@ def roll_up() -> None:
 
 @shared_task(name="models_admin.sweep")
 def sweep() -> None:
-    """Drop old measurements, files that belong to no version, and sessions that have ended."""
+    """Drop old measurements, files that belong to no version, claims and sessions that have ended."""
     removed = measurements.drop_old(now=timezone.now())
     orphans = artifacts.sweep_orphans()
+    validation.forget_old(timezone.now())
     SessionStore.clear_expired()
     log.info("sweep: %d old rows and %d orphaned files removed", removed, orphans)

@@ -10,12 +10,13 @@ import uuid
 from typing import Any
 
 from celery import current_app, shared_task
+from django.core.exceptions import ObjectDoesNotExist
 from django.utils import timezone
 
 from models_admin.models import ModelVersion, Policy
 from models_admin.selectors.artifacts import artifact_path
 from models_admin.services import validation
-from models_admin.services.errors import Conflict
+from models_admin.services.errors import Conflict, NotFound
 from models_admin.services.validation_report import Malformed, ResultReport, StepReport, parse_line
 from models_admin.services.versions import STEPS, VALIDATE_TASK
 from models_admin.tasks import validator_process
@@ -37,14 +38,16 @@ def validate_version(version_id: int) -> None:
     if version is None:
         return
     holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    claim = validation.begin(version=version, holder=holder, now=timezone.now())
-    if claim is None:
-        return
-    log.info("validating %s (attempt %d)", claim.version, claim.version.validation_attempts)
     try:
+        claim = validation.begin(version=version, holder=holder, now=timezone.now())
+        if claim is None:
+            return
+        log.info("validating %s (attempt %d)", version, claim.version.validation_attempts)
         _run(claim)
     except Conflict as lost:
-        log.warning("validation of %s was taken over or the version changed: %s", claim.version, lost)
+        log.warning("validation of %s was taken over or the version changed: %s", version, lost)
+    except (NotFound, ObjectDoesNotExist):
+        log.info("%s was deleted while it was validated", version)
     if validation.unfinished(timezone.now()).exists():
         current_app.send_task(RESUME_TASK, expires=15)
 

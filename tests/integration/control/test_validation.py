@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from models_admin.models import AuditEvent, Model, ModelVersion
+from models_admin.models import AuditEvent, ControlLease, Model, ModelVersion
 from models_admin.models.registry import VersionState
 from models_admin.selectors.artifacts import artifact_path
-from models_admin.services import validation, versions
+from models_admin.services import leases, validation, versions
 from models_admin.services.errors import Conflict
 from models_admin.services.validation_report import Malformed, ResultReport, StepReport, parse_line
 from models_admin.services.versions import STEPS
 from models_admin.tasks import validator_process
+from models_admin.tasks.housekeeping import sweep
 from models_admin.tasks.validation import validate_version
 from tests.integration.control.conftest import ANN, SIGNATURE, make_ready, upload
 
@@ -306,3 +307,26 @@ def test_unused_claims_of_other_kinds_do_not_hide_versions(model: Model, setting
     version = upload(model)
     leases.acquire(name="scaling", holder="x", ttl_s=60, now=timezone.now())
     assert list(validation.unfinished(timezone.now())) == [version]
+
+
+def test_a_model_deleted_under_its_validation_ends_it_and_is_no_fault(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = upload(model)
+
+    def delete_under_way(_job: Any, *, on_line: Callable[[bytes], None], **_: Any) -> None:
+        model.delete()
+        on_line(b'{"step": "load", "status": "running"}')
+
+    monkeypatch.setattr(validator_process, "run", delete_under_way)
+    validate_version(version.pk)
+    assert not ModelVersion.objects.exists()
+
+
+def test_the_sweep_forgets_claims_of_long_ago_and_no_others(model: Model) -> None:
+    claim(upload(model), after_s=-3 * 86_400)
+    fresh = claim(upload(model))
+    assert fresh is not None
+    leases.acquire(name="scaling", holder="a", ttl_s=15, now=timezone.now() - timedelta(days=3))
+    sweep()
+    assert sorted(ControlLease.objects.values_list("name", flat=True)) == ["scaling", f"validation:{fresh.version.pk}"]
