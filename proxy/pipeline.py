@@ -131,12 +131,16 @@ class Pipeline:
         except ProxyError as error:
             return self.refuse(error, model, arrival_ns)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        cancel = self.run(call, body, future.set_result, form)
+
+        def respond(answer: Answer) -> None:
+            if not future.done():  # else the caller left while its answer was written
+                future.set_result(answer)
+
+        cancel = self.run(call, body, respond, form)
         try:
             return await future
         except asyncio.CancelledError:
             if cancel is not None:
-                future.cancel()
                 cancel()
             raise
 

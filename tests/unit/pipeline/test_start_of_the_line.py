@@ -111,3 +111,23 @@ async def test_a_large_body_read_while_the_default_changes_is_answered_by_the_ne
     line.serve(fake_version("echo", 2))
     answer = await line.answer()
     assert (answer.status, json.loads(answer.body)["model_version"]) == (200, "2")
+
+
+async def test_a_caller_that_leaves_while_its_large_answer_is_written_is_no_fault() -> None:
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    line = Line()
+    version = fake_version("echo", 1, trailing=(300_000,))
+    line.serve(version)
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 300_000], "data": [1.0] * 300_000}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    caller = asyncio.create_task(line.pipeline.answer(Principal("key:1", "key:test"), "echo", None, body))
+    async with asyncio.timeout(10):
+        while not line.scheduler.statistics()["echo/1"].executions:
+            await asyncio.sleep(0.001)
+            line.clock.advance(1_000)
+        caller.cancel()
+        while line.pipeline._offload._waiting:
+            await asyncio.sleep(0.001)
+    line.pipeline.close()
+    assert faults == []
