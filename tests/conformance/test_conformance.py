@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from conformance_cast import HEADER, OCTETS, Target, refused, same
+from conformance_cast import HEADER, NO_JSON_FORM, OCTETS, Target, refused, same
+
+STATISTICS_LAG_S = 2.0
 
 # Health and metadata.
 
@@ -181,7 +184,8 @@ RAW_OUTPUTS = {"parameters": {"binary_data_output": True}}
 def test_raw_and_json_give_the_same_answers(binary: Target, rows: int) -> None:
     arrays = binary.arrays(rows)
     raw = binary.outputs(binary.infer_binary(arrays, **RAW_OUTPUTS))
-    same(binary.outputs(binary.infer_binary(arrays)), raw)  # raw in, JSON out
+    if binary.answers_in_json:
+        same(binary.outputs(binary.infer_binary(arrays)), raw)
     if binary.has_json_form:
         same(binary.outputs(binary.infer({"inputs": binary.inputs(arrays)})), raw)
         same(binary.outputs(binary.infer({"inputs": binary.inputs(arrays), **RAW_OUTPUTS})), raw)
@@ -189,13 +193,15 @@ def test_raw_and_json_give_the_same_answers(binary: Target, rows: int) -> None:
 
 def test_raw_and_json_inputs_mix(binary: Target) -> None:
     arrays = binary.arrays(2)
-    expected = binary.outputs(binary.infer_binary(arrays))
+    expected = binary.outputs(binary.infer_binary(arrays, **RAW_OUTPUTS))
     for name in arrays:
-        if binary.datatype(name) != "FP16":
-            same(binary.outputs(binary.infer_binary(arrays, as_json=(name,))), expected)
+        if binary.datatype(name) not in NO_JSON_FORM:
+            same(binary.outputs(binary.infer_binary(arrays, as_json=(name,), **RAW_OUTPUTS)), expected)
 
 
 def test_each_output_says_how_it_wants_to_come(binary: Target) -> None:
+    if not binary.answers_in_json:
+        pytest.skip("an output of this model has no JSON form")
     names = [spec["name"] for spec in binary.metadata["outputs"]]
     for raw_one in names:
         wanted = [{"name": name, "parameters": {"binary_data": name == raw_one}} for name in names]
@@ -206,9 +212,9 @@ def test_each_output_says_how_it_wants_to_come(binary: Target) -> None:
 
 def test_raw_bytes_at_odd_offsets_are_read(binary: Target) -> None:
     arrays = binary.arrays(2)
-    expected = binary.outputs(binary.infer_binary(arrays))
+    expected = binary.outputs(binary.infer_binary(arrays, **RAW_OUTPUTS))
     for padding in range(1, 9):
-        same(binary.outputs(binary.infer_binary(arrays, id="i" * padding)), expected)
+        same(binary.outputs(binary.infer_binary(arrays, id="i" * padding, **RAW_OUTPUTS)), expected)
 
 
 @pytest.mark.parametrize("length", ["-1", "abc", "99999999", ""])
@@ -233,7 +239,7 @@ def test_a_body_that_is_one_tensor_needs_no_json(binary: Target) -> None:
         refused(binary.infer(array.tobytes(), headers=headers))
     else:
         found = binary.outputs(binary.infer(array.tobytes(), headers=headers))
-        same(found, binary.outputs(binary.infer_binary({name: array})))
+        same(found, binary.outputs(binary.infer_binary({name: array}, **RAW_OUTPUTS)))
 
 
 # Statistics and repository.
@@ -243,28 +249,31 @@ def test_statistics_grow_by_what_was_asked(target: Target) -> None:
     target.needs("statistics")
 
     def read() -> dict[str, Any]:
-        found = target.client.get(f"{target.path}/stats").json()["model_stats"]
-        return {s["version"]: s for s in found}
+        response = target.allowed(target.client.get(f"{target.path}/stats"))
+        return {s["version"]: s for s in response.json()["model_stats"]}
+
+    def grown() -> list[tuple[int, int]]:
+        """Rows and requests of each version since `before`."""
+        counts = []
+        for version, found in read().items():
+            old = before[version]
+            requests = found["inference_stats"]["success"]["count"] - old["inference_stats"]["success"]["count"]
+            counts.append((found["inference_count"] - old["inference_count"], requests))
+        return sorted(counts, reverse=True)
 
     before = read()
-    target.outputs(target.infer_binary(target.arrays(3)))
-    after = read()
-    grown = {
-        version: (
-            found["inference_count"] - before[version]["inference_count"],
-            found["inference_stats"]["success"]["count"] - before[version]["inference_stats"]["success"]["count"],
-        )
-        for version, found in after.items()
-    }
-    assert sorted(grown.values())[-1] == (3, 1)
-    assert sum(count for count, _ in grown.values()) == 3
+    target.outputs(target.infer_binary(target.arrays(3), **RAW_OUTPUTS))
+    give_up = time.monotonic() + STATISTICS_LAG_S
+    while grown()[0] != (3, 1) and time.monotonic() < give_up:
+        time.sleep(0.02)  # a server may count after it has answered
+    first, *others = grown()
+    assert first == (3, 1)
+    assert set(others) <= {(0, 0)}
 
 
 def test_the_index_lists_the_model_as_ready(target: Target) -> None:
     target.needs("model_repository")
-    response = target.client.post("/v2/repository/index", json={})
-    if response.status_code in (401, 403):
-        pytest.skip("this key may not see the repository")
+    response = target.allowed(target.client.post("/v2/repository/index", json={}))
     states = {entry["state"] for entry in response.json() if entry["name"] == target.model}
     assert states == {"READY"}
 
