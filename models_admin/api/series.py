@@ -19,7 +19,8 @@ MAX_POINTS = 2_000
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 86_400)
 COUNTS = ("requests", "errors", "rejections", "cache_hits", "cache_misses", "inferences", "executions")
 PEAKS = ("queue_depth", "in_flight", "instances")
-WEIGHTED = ("mean_ms", "queue_mean_ms")
+WEIGHTED = {"mean_ms": None, "queue_mean_ms": "cache_hits"}
+"""Means over the answered requests, without those counted in the named column: hits never queue."""
 PERCENTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
 METRIC_COLUMNS = (*COUNTS, *PERCENTILES, *WEIGHTED, *PEAKS, "busy_ratio")
 GPU_LEVELS = ("utilisation_percent", "memory_used_bytes", "memory_total_bytes", "temperature_c", "power_w")
@@ -94,10 +95,11 @@ def merge_metrics(rows: Sequence[Row]) -> dict[str, Any]:
     merged: dict[str, Any] = {name: sum(row[name] for row in rows) for name in COUNTS}
     merged |= {name: max(row[name] for row in rows) for name in PEAKS}
     merged["busy_ratio"] = sum(row["busy_ratio"] for row in rows) / len(rows)
-    for name in WEIGHTED:
-        known = [row for row in rows if row[name] is not None and row["requests"]]
-        weight = sum(row["requests"] for row in known)
-        merged[name] = sum(row[name] * row["requests"] for row in known) / weight if weight else None
+    for name, without in WEIGHTED.items():
+        rows_with = [row for row in rows if row[name] is not None]
+        known = [(row[name], row["requests"] - (row[without] if without else 0)) for row in rows_with]
+        weight = sum(count for _, count in known)
+        merged[name] = sum(value * count for value, count in known) / weight if weight > 0 else None
     counts: dict[int, int] = {}
     for row in rows:
         for index, count in row["histogram"].items():

@@ -2,18 +2,14 @@
 
 from models_admin.selectors.artifacts import artifact_path
 from models_admin.selectors.control import NodeView, audit_events, decisions, keys, nodes
-from models_admin.selectors.history import History, machine_history, metric_history
 from models_admin.selectors.registry import model_detail, models_overview, version, versions
 
 __all__ = [
-    "History",
     "NodeView",
     "artifact_path",
     "audit_events",
     "decisions",
     "keys",
-    "machine_history",
-    "metric_history",
     "model_detail",
     "models_overview",
     "nodes",

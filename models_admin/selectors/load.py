@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from models_admin.models import MetricSample
-from models_admin.models.measurements import SECOND_S
-
-ALL_MODELS = ""
+from models_admin.models.measurements import ALL_MODELS, SECOND_S
 
 
 def recent_load(model_name: str, *, now: datetime, window_s: int) -> list[MetricSample]:

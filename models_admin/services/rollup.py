@@ -34,7 +34,7 @@ def roll_metrics(name: str, at: datetime, seconds: Sequence[MetricSample], measu
     for field, value_ns in zip(QUANTILES, histogram.quantiles(counts, QUANTILES.values()), strict=True):
         setattr(row, field, None if value_ns is None else ns_to_ms(value_ns))
     row.mean_ms = _weighted((second.mean_ms, _answers(second)) for second in seconds)
-    row.queue_mean_ms = _weighted((second.queue_mean_ms, _answers(second)) for second in seconds)
+    row.queue_mean_ms = _weighted((second.queue_mean_ms, second.requests - second.cache_hits) for second in seconds)
     row.busy_ratio = sum(second.busy_ratio for second in seconds) / max(measured_seconds, len(seconds))
     row.histogram = {str(bucket): count for bucket, count in counts.items()}
     return row
@@ -54,7 +54,7 @@ def roll_machine(at: datetime, seconds: Sequence[MachineSample]) -> MachineSampl
 
 
 def _answers(second: MetricSample) -> int:
-    """How many answers the second's means were taken over."""
+    """How many answers the second's mean was taken over."""
     return sum(second.histogram.values()) or second.requests + second.errors
 
 

@@ -67,7 +67,9 @@ def test_several_samples_share_a_point(viewer: Caller) -> None:
         MetricSample.objects.create(
             at=first + timedelta(seconds=offset),
             requests=requests,
+            cache_hits=requests - 2 * offset - 1,
             mean_ms=requests / 10,
+            queue_mean_ms=4.0 + 4 * offset,
             queue_depth=depth,
             busy_ratio=offset,
             histogram={"5": 1},
@@ -76,6 +78,7 @@ def test_several_samples_share_a_point(viewer: Caller) -> None:
     assert len(body["at"]) == 1
     assert (body["requests"], body["queue_depth"], body["busy_ratio"]) == ([40], [9], [0.5])
     assert body["mean_ms"] == [2.5]
+    assert body["queue_mean_ms"] == [7.0]  # one waited 4 ms and three 8 ms; hits do not wait
     assert body["p50_ms"][0] is not None
 
 

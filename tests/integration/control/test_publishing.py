@@ -13,8 +13,7 @@ from models_admin.models import ApiKey, MachineSample, MetricSample, Model, Mode
 from models_admin.models.measurements import MINUTE_S, SECOND_S
 from models_admin.publishing.reports import write_report
 from models_admin.publishing.snapshot import load_snapshot
-from models_admin.selectors import metric_history, nodes
-from models_admin.selectors.history import choose_resolution_s
+from models_admin.selectors import nodes
 from models_admin.selectors.load import recent_load
 from models_admin.services import keys, measurements, models, policies, versions
 from models_admin.services.errors import Forbidden, Invalid
@@ -180,6 +179,16 @@ def test_minutes_hold_sums_and_true_percentiles(db: None) -> None:
     assert MachineSample.objects.get(resolution_s=MINUTE_S).gpus[0]["utilisation_percent"] == 50
 
 
+def test_a_minute_s_mean_wait_counts_those_who_waited_and_no_hits(db: None) -> None:
+    hits = replace(busy(1.0, 100), cache_hits=99, queue_mean_ms=10.0)
+    misses = replace(busy(1.0, 10), queue_mean_ms=1.0)
+    write_report(report(NOON, net=hits))
+    write_report(report(NOON + timedelta(seconds=1), net=misses))
+    measurements.roll_up(now=NOON + timedelta(minutes=2))
+    minute = MetricSample.objects.get(resolution_s=MINUTE_S, model_name="net")
+    assert minute.queue_mean_ms == pytest.approx((1 * 10 + 10 * 1) / 11)
+
+
 def test_a_roll_up_twice_or_late_has_the_same_outcome(db: None) -> None:
     for minute in (0, 1, 5):
         write_report(report(NOON + timedelta(minutes=minute), net=busy(1.0, 10)))
@@ -208,16 +217,6 @@ def test_old_measurements_are_dropped_by_their_resolution(db: None, settings: An
     assert measurements.drop_old(now=NOON) == 2
     left = MetricSample.objects.order_by("-at").values_list("resolution_s", flat=True)
     assert list(left) == [SECOND_S, MINUTE_S]
-
-
-def test_history_chooses_seconds_while_they_are_kept_and_fit_a_chart(db: None) -> None:
-    hour = timedelta(hours=1)
-    assert choose_resolution_s(NOON - hour, NOON, NOON, 2) == SECOND_S
-    assert choose_resolution_s(NOON - 2 * hour, NOON, NOON, 4) == MINUTE_S
-    assert choose_resolution_s(NOON - 3 * hour, NOON - 2 * hour, NOON, 2) == MINUTE_S
-    write_report(report(NOON, net=busy(1.0, 3)))
-    found = metric_history("net", start=NOON, end=NOON, resolution_s=1)
-    assert [row.requests for row in found.samples] == [3]
 
 
 def test_a_policy_row_never_breaks_publishing(model: Model) -> None:
