@@ -195,7 +195,3 @@ CELERY_BEAT_SCHEDULE = {
     "roll-up": {"task": "models_admin.roll_up", "schedule": 60.0, "options": {"expires": 60}},
     "retention": {"task": "models_admin.sweep", "schedule": 600.0, "options": {"expires": 600}},
 }
-
-# Retention of measurements.
-DLPROXY_KEEP_SECONDS_H = 2
-DLPROXY_KEEP_MINUTES_D = 14

@@ -67,7 +67,6 @@ class Instance:
         self.message = ""
         self.device = ""
         self.sandbox: dict[str, str] = {}
-        self.load_time_ns = 0
         self.executions = 0
         self.outstanding = 0
         self.service_ewma_ns = 0.0
@@ -252,7 +251,6 @@ class Instance:
             self.sandbox = {str(name)[:64]: str(text)[:200] for name, text in details["sandbox"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise GarbageAnswer("an unreadable ready message") from error
-        self.load_time_ns = message.load_time_ns
         self.was_ready = True
         self._advance(InstanceState.READY)
         self._on_event(self, Event.READY)

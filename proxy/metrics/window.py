@@ -72,11 +72,6 @@ class Counts:
         for reason, count in other.reasons.items():
             self.reasons[reason] = self.reasons.get(reason, 0) + count
 
-    @property
-    def is_empty(self) -> bool:
-        """True if nothing was counted."""
-        return not (self.requests or self.reasons or self.cache_misses)
-
 
 class ExecutionCounts:
     """What the instances of one version did."""

@@ -22,7 +22,6 @@ class Limits:
     max_inputs: int = 64
     max_outputs: int = 64
     max_dims: int = 16
-    max_name_bytes: int = 256
     max_id_bytes: int = 256
     max_parameters_bytes: int = 4_096
     max_shape_bytes: int = 4_096
