@@ -10,7 +10,7 @@ from pathlib import Path
 
 from models_admin.inspection.onnx_structure import inspect_onnx, looks_like_onnx
 from models_admin.inspection.outcome import Inspection, Refused
-from models_admin.inspection.safetensors_header import inspect_safetensors
+from models_admin.inspection.safetensors_header import inspect_safetensors, looks_like_safetensors
 from models_admin.inspection.torch_archive import HOW_TO_EXPORT, inspect_zip
 
 ACCEPTED = "Accepted are TorchScript, torch.export (.pt2), safetensors with a declared architecture, and ONNX."
@@ -35,6 +35,9 @@ def inspect(path: Path) -> Inspection:
     file_bytes = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(START_BYTES)
+        # Before anything else: a safetensors file begins with a length, whose bytes may look like any other magic.
+        if looks_like_safetensors(start, file_bytes):
+            return inspect_safetensors(file, file_bytes)
         if start.startswith(b"PK"):
             return inspect_zip(file, file_bytes)
         _refuse_known(start)

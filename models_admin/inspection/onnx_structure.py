@@ -17,6 +17,8 @@ from models_admin.inspection.outcome import Inspection, Refused
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 MAX_FIELDS = 2_000_000
 MAX_DEPTH = 40
+MAX_FIELD_NUMBER = 2**29 - 1
+"""Protobuf's own limit. Readers that keep 32 bits of a tag would take a higher number for another field."""
 IR_VERSION, GRAPH, OPSETS, FUNCTIONS = 1, 7, 8, 25
 MODEL_FIELDS = {1: VARINT, 2: LENGTH, 3: LENGTH, 4: LENGTH, 5: VARINT, 6: LENGTH, 7: LENGTH, 8: LENGTH, 14: LENGTH,
                 20: LENGTH, 25: LENGTH, 26: LENGTH}  # fmt: skip
@@ -89,7 +91,7 @@ class _Walker:
                 position += 4 if wire == FIXED32 else 8
             else:
                 raise _refused("its structure is damaged")
-            if position > end or number == 0:
+            if position > end or not 0 < number <= MAX_FIELD_NUMBER:
                 raise _refused("it is cut off or its structure is damaged")
             yield number, wire, start, position
 

@@ -19,12 +19,22 @@ LENGTH = struct.Struct("<Q")
 MAX_HEADER_BYTES = 25_000_000
 """Cap of the header; the reference reader allows 100,000,000, which no real model comes near."""
 MAX_TENSORS = 100_000
+MAX_OBJECTS = 2 * MAX_TENSORS
+"""Braces in a header that is parsed at all: some may stand in the names and the metadata of a good one."""
 MAX_DIMS = 16
 MAX_DIMENSION = 2**48
 ELEMENT_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
     "I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8,
 }  # fmt: skip
+
+
+def looks_like_safetensors(start: bytes, file_bytes: int) -> bool:
+    """True if the file begins with a length that it has room for, and an object follows."""
+    if start[LENGTH.size : LENGTH.size + 1] != b"{":
+        return False
+    (header_bytes,) = LENGTH.unpack(start[: LENGTH.size])
+    return 2 <= int(header_bytes) <= min(MAX_HEADER_BYTES, file_bytes - LENGTH.size)
 
 
 def inspect_safetensors(file: BinaryIO, file_bytes: int) -> Inspection:
@@ -46,6 +56,8 @@ def _parse(raw: bytes) -> dict[str, Any]:
     # The reference reader wants the brace first and allows only spaces as padding at the end.
     if not raw.startswith(b"{") or not raw.rstrip(b" ").endswith(b"}"):
         raise _refused("its header is not a JSON object")
+    if raw.count(b"{") > MAX_OBJECTS:
+        raise _refused(f"it has more than {MAX_TENSORS} tensors")
     try:
         header = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError):

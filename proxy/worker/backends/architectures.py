@@ -39,14 +39,17 @@ def build(text: str | None) -> tuple[nn.Module, Signature]:
         )
     try:
         description = json.loads(text)
+    except RecursionError as error:
+        raise UnusableArtifact("The option architecture is nested too deeply.") from error
     except ValueError as error:
         raise UnusableArtifact(f"The option architecture is not JSON: {error}") from error
-    if not isinstance(description, dict) or description.get("name") not in _BUILDERS:
+    name = description.get("name") if isinstance(description, dict) else None
+    if not isinstance(name, str) or name not in _BUILDERS:
         raise UnusableArtifact(f"The option architecture must name one of: {names}.")
-    builder, known = _BUILDERS[description["name"]]
+    builder, known = _BUILDERS[name]
     unknown = set(description) - known - {"name"}
     if unknown:
-        raise UnusableArtifact(f"The architecture {description['name']} has no field {sorted(unknown)[0]!r}.")
+        raise UnusableArtifact(f"The architecture {name} has no field {sorted(unknown)[0]!r}.")
     with torch.device("meta"):
         return builder(description)
 
@@ -104,6 +107,6 @@ def _sizes(description: Mapping[str, Any], field: str, least: int) -> list[int]:
 
 def _activation(description: Mapping[str, Any]) -> Callable[[], nn.Module]:
     name = description.get("activation", "relu")
-    if name not in _ACTIVATIONS:
-        raise UnusableArtifact(f"Unknown activation {name!r}; known are {', '.join(sorted(_ACTIVATIONS))}.")
+    if not isinstance(name, str) or name not in _ACTIVATIONS:
+        raise UnusableArtifact(f"Unknown activation {name!r:.40}; known are {', '.join(sorted(_ACTIVATIONS))}.")
     return _ACTIVATIONS[name]

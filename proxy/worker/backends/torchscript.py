@@ -82,6 +82,8 @@ def _embedded_signature(text: str) -> Signature | None:
         return None
     try:
         return signature_from_dict(json.loads(text))
+    except RecursionError as error:
+        raise UnusableArtifact(f"The archive's {SIGNATURE_MEMBER} is nested too deeply.") from error
     except (ValueError, InvalidConfig) as error:
         raise UnusableArtifact(f"The archive's {SIGNATURE_MEMBER} is not a valid signature: {error}") from error
 
@@ -105,7 +107,7 @@ def _reset_method(module: torch.jit.ScriptModule, config: InstanceConfig) -> Any
 
 def _converters(schema: Any, signature: Signature) -> list[Callable[[Any], Any] | None]:
     """Return one entry an input: how a one-element tensor becomes the scalar that the method wants, or None."""
-    arguments = [argument for argument in schema.arguments if argument.name != "self"]
+    arguments = schema.arguments[1:]  # the first is the module, whatever its author calls it
     required = sum(not argument.has_default_value() for argument in arguments)
     if not required <= len(signature.inputs) <= len(arguments):
         raise UnusableArtifact(

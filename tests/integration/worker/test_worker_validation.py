@@ -79,6 +79,20 @@ def test_a_signature_in_the_archive_needs_no_declaration(tmp_path):
     assert validate(str(path), None)[-1]["result"]["signature"] == ROW
 
 
+def test_a_method_may_call_its_module_whatever_it_likes(tmp_path):
+    path = tmp_path / "other_name.pt"
+    module = torch.jit.ScriptModule()
+    module.define("def forward(this, x):\n    return x * 2.0\n")
+    torch.jit.save(module, str(path), _extra_files={"dlproxy.json": json.dumps(ROW)})
+    assert validate(str(path), None)[-1]["result"]["signature"] == ROW
+
+
+def test_u30_a_signature_nested_without_end_fails_in_words(tmp_path):
+    path = tmp_path / "nested.pt"
+    torch.jit.save(models.from_source("return x"), str(path), _extra_files={"dlproxy.json": "[" * 100_000})
+    assert "nested too deeply" in failure(validate(str(path), None))[1]
+
+
 def test_without_any_signature_the_words_say_how_to_declare_one(tmp_path):
     step, words = failure(validate(models.script(tmp_path, "affine"), None))
     assert step == "signature"

@@ -216,3 +216,28 @@ def test_no_content_whatever_raises_anything_but_a_refusal(look: Look, start: by
         look(start + rest)
     except Refused:
         return
+
+
+@pytest.mark.parametrize(
+    "start", [b"PK", b"<\0", b" <", b"\x80\x02", b"\x80\x05", b"MZ", b"\x1f\x8b", b"\x08\x07"], ids=lambda s: s.hex()
+)
+def test_a_safetensors_header_may_be_as_long_as_another_formats_first_bytes_say(look: Look, start: bytes) -> None:
+    length = int.from_bytes(start, "little")
+    header = json.dumps({"a": tensor()}).encode()
+    if len(header) > length:
+        header = b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'
+    data = b"\0" if b"U8" in header else b"\0" * 8
+    assert look(safetensors(header.ljust(length), data)).format == "safetensors"
+
+
+def test_u13_a_header_of_very_many_tensors_is_refused_before_it_is_parsed(refuse: Refuse) -> None:
+    header = b"{" + b",".join(b'"%d":{}' % i for i in range(200_001)) + b"}"
+    assert "tensors" in str(refuse(safetensors(header)))
+
+
+@pytest.mark.parametrize("high_bits", [1, 7])
+def test_an_onnx_field_number_that_readers_would_cut_short_is_refused(refuse: Refuse, high_bits: int) -> None:
+    # external_data (field 13) in five bytes: seen by readers that keep 32 bits of the tag, by no others.
+    tag = 13 << 3 | 2 | high_bits << 32
+    raw = bytes((tag >> shift) & 0x7F | (0x80 if shift < 28 else 0) for shift in range(0, 35, 7))
+    assert refuse(onnx_model(part(5, raw + b"\x00"))).code == "onnx"
