@@ -52,13 +52,15 @@ def under_load(seconds: float, connections: int) -> dict[str, Any]:
             "celery": server.site.processes("celery"),
         }
         before = {name: _cpu_s(found) for name, found in parts.items()}
+        kernel_s = web.cpu_times().system
         row = wrk.load(shot, connections, seconds)
+        kernel_s = web.cpu_times().system - kernel_s
         spent = {name: (_cpu_s(found) - before[name]) / row["requests"] * 1e6 for name, found in parts.items()}
-        system_share = web.cpu_times().system / sum(web.cpu_times()[:2])
+        kernel_us = kernel_s / row["requests"] * 1e6
         print(f"\nunder load, c={connections}: {row['requests_per_s']:,.0f} requests/s, errors {row['errors']}")
         for name, us in spent.items():
             print(f"  {name:<10} {us:6.1f} µs of processor time a request")
-        print(f"  of the web process, {system_share:.0%} in the kernel")
+        print(f"  of the web process, {kernel_us:.1f} µs in the kernel")
         sampled = sample(web.pid, shot, connections, seconds)
     return {"load": row, "cpu_us_a_request": {k: round(v, 1) for k, v in spent.items()}, "profile": sampled}
 

@@ -31,7 +31,10 @@ class Endpoint:
 
     def shot(self, workload: str) -> Shot:
         """The one request that wrk repeats."""
-        row = models.sample(workload)
+        return self.shot_of(models.sample(workload))
+
+    def shot_of(self, row: Row) -> Shot:
+        """A request with this row."""
         url = f"http://{HOST}:{self.port}{self.path}"
         return Shot(url, self.wire.write(row), {**self.wire.headers(row), **self.extra})
 
