@@ -19,9 +19,8 @@ from proxy.cache.cache import ResultCache
 from proxy.core.clock import Clock
 from proxy.core.errors import Cancelled, NotReady, ProxyError, Reason
 from proxy.core.principals import Principal
-from proxy.core.reports import SecondReport
 from proxy.core.requests import Answer
-from proxy.core.snapshot import EMPTY_SNAPSHOT, Snapshot
+from proxy.core.snapshot import EMPTY_SNAPSHOT
 from proxy.core.units import NS_PER_S
 from proxy.metrics.metrics import Metrics
 from proxy.model_manager.model_manager import ModelManager
@@ -34,9 +33,10 @@ from proxy.protocol.media import PLAIN, BodyForm, Headers, body_form
 from proxy.protocol.parsed import ParsedRequest
 from proxy.protocol.v2_request import Body
 from proxy.scheduler.scheduler import Scheduler
+from proxy.views import Views
 
 
-class Pipeline:
+class Pipeline(Views):
     """The rooms of the data plane in the order in which a request meets them."""
 
     def __init__(
@@ -49,13 +49,10 @@ class Pipeline:
         metrics: Metrics,
         limits: Limits,
     ) -> None:
-        self.snapshot: Snapshot = EMPTY_SNAPSHOT
-        self.latest_report: SecondReport | None = None
+        super().__init__(manager, metrics)
         self.keys_used: set[str] = set()  # since the runtime last took them for its report
         self._clock = clock
         self._unix_time_s = unix_time_s
-        self._manager = manager
-        self._metrics = metrics
         self._offload = Offload()
         self._answering = Answering(clock, cache, scheduler, metrics, self._offload)
         self._limits = limits
@@ -144,23 +141,6 @@ class Pipeline:
                 cancel()
             raise
 
-    def is_ready(self) -> bool:
-        """True once the wanted state was read and every version in it answers or has failed."""
-        return self.snapshot is not EMPTY_SNAPSHOT and self._manager.is_settled()
-
-    def is_live(self) -> bool:
-        """True while this process answers at all."""
-        return True
-
-    def model_ready(self, name: str, number: int | None) -> bool:
-        """True if a request for it (None: the default version) would be taken now."""
-        routes = self._manager.routes
-        return name in routes.defaults if number is None else number in routes.ready.get(name, {})
-
     def close(self) -> None:
         """End the thread for heavy bodies; nothing may be running any more."""
         self._offload.close()
-
-    def exposition(self) -> bytes:
-        """Everything measured, as Prometheus text."""
-        return self._metrics.exposition(self.latest_report)
