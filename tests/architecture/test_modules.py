@@ -20,7 +20,6 @@ SHELL_FILES = {
     "proxy/pipeline.py",
     "proxy/answering.py",
     "proxy/offload.py",  # heavy bodies beside the event loop
-    "proxy/offload.py",
     "proxy/gateway.py",
     "proxy/scheduler/scheduler.py",
     "proxy/cache/cache.py",
