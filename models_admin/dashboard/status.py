@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models_admin.models import Model, ModelVersion
+from models_admin.models.registry import VersionState
 from proxy.core.reports import SecondReport, VersionReport
 
 
@@ -20,6 +21,7 @@ class Status:
 EMPTY = Status("empty", "No version", "Upload a version to begin.")
 UNLOADED = Status("unloaded", "Unloaded", "No instance is wanted; calls are answered not ready.")
 UNKNOWN = Status("unknown", "Not serving", "No data plane runs in this process.")
+_ON_THE_WAY = frozenset({"verifying", "loading", "draining"})
 WANTED = Status("loading", "Waiting", "The data plane has not taken it up yet.")
 
 
@@ -46,4 +48,14 @@ def model_status(model: Model, report: SecondReport | None) -> Status:
 def load_status(version: ModelVersion, report: SecondReport | None) -> Status | None:
     """How a version stands in the data plane; None where it is not wanted there."""
     known = report_of(report, version.model.name, version.number)
-    return None if known is None else Status(known.state, known.state.capitalize(), known.message)
+    if known is not None:
+        return Status(known.state, known.state.capitalize(), known.message)
+    is_wanted = version.keep_loaded or version.model.default_version_id == version.pk
+    if not (is_wanted and version.model.loaded and version.state == VersionState.READY):
+        return None
+    return UNKNOWN if report is None else WANTED
+
+
+def is_moving(status: Status | None) -> bool:
+    """True while a version is on its way up or down, so that a page looks again."""
+    return status is not None and status.state in _ON_THE_WAY

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from models_admin.dashboard.access import actor_of, change, page, perform, revision_of, version_or_404
-from models_admin.dashboard.status import load_status, report_of
+from models_admin.dashboard.status import is_moving, load_status, report_of
 from models_admin.dashboard.versions import MOVING
 from models_admin.models import ModelVersion
 from models_admin.services import versions as services
@@ -37,11 +37,13 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """The page."""
     row = version_or_404(name, number)
     report = gateway.latest_report()
+    load = load_status(row, report)
     context = {
         "version": row,
         "model": row.model,
         "is_default": row.model.default_version_id == row.pk,
-        "load": load_status(row, report),
+        "load": load,
+        "load_moves": is_moving(load),
         "live": report_of(report, name, number),
         **_steps(row),
     }
