@@ -22,8 +22,10 @@ export function readJson(id) {
 
 const TONES = { ready: "ok", failed: "bad", verifying: "busy", loading: "busy", starting: "busy", draining: "warn", quarantined: "bad" };
 
-export function setState(node, value) {
+// A state's word, colour and reason (its tooltip).
+export function setState(node, value, reason = "") {
   if (!node) return;
+  if (node.title !== reason) node.title = reason;
   setText(node, value.charAt(0).toUpperCase() + value.slice(1));
   const tone = TONES[value] ?? "";
   if (node.dataset.tone !== tone) node.dataset.tone = tone;

@@ -138,7 +138,7 @@ function showNow(state, second) {
   if (figures) all("[data-now]").forEach((node) => setText(node, figures[node.dataset.now]));
   const known = state.versions.find((one) => one.model === model && one.version === version);
   if (known) {
-    setState(document.getElementById("model-state"), known.state);
+    setState(document.getElementById("model-state"), known.state, known.message);
     setText(document.getElementById("instances-words"), `${known.instances_ready} ready of ${known.instances_wanted} wanted; ${known.restarts} replaced since loading`);
   }
   showInstances(state.instances.filter((one) => one.model === model));
@@ -156,8 +156,7 @@ function showInstances(instances) {
     const row = all("tr", body).find((other) => other.dataset.id === one.instance_id) ?? newRow(body, one.instance_id);
     const [name, state, device, pid, up, memory, executions, each] = row.children;
     setText(name.firstChild, one.instance_id);
-    setState(state.firstChild, one.state);
-    state.firstChild.title = one.message;
+    setState(state.firstChild, one.state, one.message);
     setText(device, one.device);
     setText(pid, one.pid === null ? "–" : String(one.pid));
     setText(up, duration(one.uptime_s));

@@ -42,8 +42,7 @@ function showRow(row, second, version) {
   sparkline(row.spark, row.recent);
   if (second) row.cells.forEach((cell) => setText(cell, FIELDS[cell.dataset.field](second)));
   if (version) {
-    setState(row.state, version.state);
-    row.state.title = version.message;
+    setState(row.state, version.state, version.message);
   }
 }
 
