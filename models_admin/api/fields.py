@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
+from models_admin.api.parsers import refuse_constant, whole_number
 from proxy.core.tensors import DATATYPES
 
 
@@ -125,7 +126,7 @@ class JsonText(serializers.CharField):
         if text in (None, ""):
             return None
         try:
-            value = json.loads(text, parse_constant=self._refuse)
+            value = json.loads(text, parse_constant=refuse_constant, parse_int=whole_number)
             sound = _is_sound(value)
         except RecursionError:
             raise serializers.ValidationError(["This JSON is nested too deeply."]) from None
@@ -134,10 +135,6 @@ class JsonText(serializers.CharField):
         if not sound:
             raise serializers.ValidationError(["Texts may hold no NUL character and no lone surrogate."])
         return value
-
-    @staticmethod
-    def _refuse(word: str) -> Any:
-        raise ValueError(f"{word} is not a JSON number")
 
 
 def _is_sound(value: Any) -> bool:

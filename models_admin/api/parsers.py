@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # The largest administrative body is a key with a long list of models.
 MAX_JSON_BYTES = BYTES_PER_MIB
+# Digits of the longest whole number that is read, to be refused with its field; Python itself stops at 4,300.
+MAX_DIGITS = 1_000
 # As the inference port's own bound (proxy.protocol.limits), which the data plane applies again to what it parses.
 MAX_INFERENCE_BYTES = 64 * BYTES_PER_MIB
 # Room for the longest boundary that Django takes (201 characters) and a short epilogue.
@@ -42,7 +44,9 @@ class BoundedJSONParser(BaseParser):
         del media_type, parser_context
         body = read_bounded(stream, MAX_JSON_BYTES)
         try:
-            return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique)
+            return json.loads(
+                body.decode("utf-8"), parse_constant=refuse_constant, parse_int=whole_number, object_pairs_hook=_unique
+            )
         except UnicodeDecodeError:
             raise ParseError("The body is not UTF-8.") from None
         except RecursionError:
@@ -145,8 +149,16 @@ def read_bounded(stream: IO[bytes], limit_bytes: int) -> bytes:
     return body
 
 
-def _refuse_constant(word: str) -> NoReturn:
+def refuse_constant(word: str) -> NoReturn:
+    """For `json.loads`: NaN and Infinity are no JSON."""
     raise ValueError(f"{word} is not a JSON number")
+
+
+def whole_number(digits: str) -> int:
+    """For `json.loads`: refuses a number that no field takes before it is converted."""
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("a number has too many digits")
+    return int(digits)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -90,11 +90,11 @@ def _spec(value: object, where: str) -> TensorSpec:
     name, datatype, shape = value["name"], value["datatype"], value["shape"]
     if not isinstance(name, str) or not 1 <= len(name) <= 256:
         raise InvalidConfig(f"{where}: the name must be 1 to 256 characters.")
-    if datatype not in DATATYPES:
-        raise InvalidConfig(f"{where}: unknown datatype {datatype!r}; known are {', '.join(DATATYPES)}.")
+    if not isinstance(datatype, str) or datatype not in DATATYPES:
+        raise InvalidConfig(f"{where}: unknown datatype {datatype!r:.40}; known are {', '.join(DATATYPES)}.")
     if not isinstance(shape, list) or len(shape) > MAX_RANK:
         raise InvalidConfig(f"{where}: the shape must be a list of at most {MAX_RANK} sizes.")
     for size in shape:
         if type(size) is not int or size < -1 or size == 0 or size > 2**40:
-            raise InvalidConfig(f"{where}: a size must be a positive integer, or -1 for any; {size!r} is not.")
+            raise InvalidConfig(f"{where}: a size must be a positive integer, or -1 for any; {size!r:.40} is not.")
     return TensorSpec(name, datatype, tuple(shape))

@@ -30,6 +30,7 @@ MEASURED_RUNS = 10
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-2, 1e-3
 """How far a row may differ between a batch and alone: kernels for other sizes round otherwise."""
 
+MAX_NAME_CHARACTERS = 256
 HOW_TO_DECLARE = (
     "TorchScript archives do not say the shapes of their inputs and outputs. Declare the signature with the upload, "
     'for example {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 64]}], "outputs": [{"name": "y", '
@@ -93,6 +94,12 @@ class Validation:
         signature = self.config.signature or backend.signature
         if signature is None:
             raise UnusableArtifact(HOW_TO_DECLARE)
+        for spec in (*signature.inputs, *signature.outputs):
+            if not 1 <= len(spec.name) <= MAX_NAME_CHARACTERS or not spec.name.isprintable():
+                raise UnusableArtifact(
+                    f"The tensor name {spec.name[:80]!r} cannot be served: names have 1 to {MAX_NAME_CHARACTERS} "
+                    "printable characters."
+                )
         return signature
 
     def _run_sample(self, backend: Backend, signature: Signature) -> Sequence[Array]:

@@ -15,6 +15,7 @@ from proxy.worker.backends.base import Array, Backend, UnusableArtifact, shorten
 from proxy.worker.backends.torch_common import set_up_torch, to_arrays, to_tensors
 
 SIGNATURE_MEMBER = "dlproxy.json"
+MAX_SIZE_DIGITS = 20
 _SCALARS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool, "number": float}
 
 
@@ -81,11 +82,17 @@ def _embedded_signature(text: str) -> Signature | None:
     if not text:
         return None
     try:
-        return signature_from_dict(json.loads(text))
+        return signature_from_dict(json.loads(text, parse_int=_size))
     except RecursionError as error:
         raise UnusableArtifact(f"The archive's {SIGNATURE_MEMBER} is nested too deeply.") from error
     except (ValueError, InvalidConfig) as error:
         raise UnusableArtifact(f"The archive's {SIGNATURE_MEMBER} is not a valid signature: {error}") from error
+
+
+def _size(digits: str) -> int:
+    if len(digits) > MAX_SIZE_DIGITS:
+        raise ValueError("a number in it has too many digits")
+    return int(digits)
 
 
 def _method(module: torch.jit.ScriptModule, name: str) -> Any:

@@ -87,10 +87,19 @@ def test_a_method_may_call_its_module_whatever_it_likes(tmp_path):
     assert validate(str(path), None)[-1]["result"]["signature"] == ROW
 
 
-def test_u30_a_signature_nested_without_end_fails_in_words(tmp_path):
-    path = tmp_path / "nested.pt"
-    torch.jit.save(models.from_source("return x"), str(path), _extra_files={"dlproxy.json": "[" * 100_000})
-    assert "nested too deeply" in failure(validate(str(path), None))[1]
+@pytest.mark.parametrize(
+    ("embedded", "words"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ("9" * 6_000, "too many digits"),
+        (json.dumps({**ROW, "inputs": [{"name": "a\u0000b", "datatype": "FP32", "shape": [-1, 4]}]}), "printable"),
+        (json.dumps({**ROW, "inputs": [{"name": "x", "datatype": ["FP32"], "shape": [-1, 4]}]}), "unknown datatype"),
+    ],
+)
+def test_u30_a_hostile_signature_in_the_archive_fails_in_words(tmp_path, embedded, words):
+    path = tmp_path / "hostile.pt"
+    torch.jit.save(models.from_source("return x"), str(path), _extra_files={"dlproxy.json": embedded})
+    assert words in failure(validate(str(path), None))[1]
 
 
 def test_without_any_signature_the_words_say_how_to_declare_one(tmp_path):
