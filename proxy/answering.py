@@ -65,8 +65,7 @@ class Answering:
             before_ns = self._clock.now_ns()
             this.key = self._cache.key(request)
             hit = self._cache.get(version.model, this.key, request.arrival_ns)
-            totals = self._metrics.totals_of(version.key)
-            totals.looked_up(self._clock.now_ns() - before_ns, is_hit=hit is not None)
+            self._metrics.totals_of(version.key).looked_up(self._clock.now_ns() - before_ns, is_hit=hit is not None)
             if hit is not None:
                 self._answer(this, InferenceResult(version, hit, 0, request.rows, cache_hit=True))
                 return None

@@ -1,4 +1,4 @@
-"""What may be read of the data plane beside the line of inference: liveness, readiness, measurements. Changes nothing."""
+"""What is read of the data plane beside the line of inference: liveness, readiness, measurements. Nothing changes."""
 
 from __future__ import annotations
 

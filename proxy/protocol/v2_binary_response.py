@@ -27,7 +27,7 @@ def encode(result: InferenceResult, request: InferenceRequest) -> tuple[bytes, i
         raw, shape = _share(tensor, result) if outputs.batched else (memoryview(tensor.data), tensor.shape)
         heads.append(_head(tensor, shape, len(raw)))
         raws.append(raw)
-    json_part = v2_response.join(result, request, heads)
+    json_part = v2_response.wrap(result, request, b",".join(heads))
     return b"".join((json_part, *raws)), len(json_part)
 
 

@@ -127,6 +127,8 @@ class _Plan:
             rows = tensors[0].shape[0]
             if any(tensor.shape[:1] != (rows,) for tensor in tensors[1:]):
                 return None
+        if not len(request.parameters) and not len(request.outputs):
+            return ParsedRequest(request_id, tensors, rows, None, 0, None)
         asked, outputs = self._asked(request, limits)
         return ParsedRequest(request_id, tensors, rows, outputs.names, asked.priority, asked.timeout_us, outputs.binary)
 

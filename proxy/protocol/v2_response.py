@@ -44,16 +44,19 @@ class EncodedOutput:
 def encode(result: InferenceResult, request: InferenceRequest) -> bytes:
     """The response body. Raises ExecutionFailed(OUTPUT_NOT_FINITE) naming the output."""
     wanted = request.outputs
-    chosen = [tensor.name for tensor in result.outputs.tensors] if wanted is None else wanted
-    return join(result, request, [encode_output(result, name) for name in chosen])
+    if wanted is None:
+        wanted = tuple([tensor.name for tensor in result.outputs.tensors])
+    if len(wanted) == 1:
+        return wrap(result, request, encode_output(result, wanted[0]))
+    return wrap(result, request, b",".join([encode_output(result, name) for name in wanted]))
 
 
-def join(result: InferenceResult, request: InferenceRequest, outputs: list[bytes]) -> bytes:
+def wrap(result: InferenceResult, request: InferenceRequest, outputs: bytes) -> bytes:
     """The whole object around its encoded outputs."""
     head = _heads.get(result.version)
-    if request.request_id is not None:
-        head = b'%b"id":%b,' % (head, orjson.dumps(request.request_id))
-    return b'%b"outputs":[%b]}' % (head, b",".join(outputs))
+    if request.request_id is None:
+        return b'%b"outputs":[%b]}' % (head, outputs)
+    return b'%b"id":%b,"outputs":[%b]}' % (head, orjson.dumps(request.request_id), outputs)
 
 
 def encode_output(result: InferenceResult, name: str) -> bytes:
