@@ -19,10 +19,10 @@ django_application = get_asgi_application()
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 
 from dlproxy_site.body_guard import BodyGuard
+from dlproxy_site.origin import SameOrigin
 from dlproxy_site.repository import set_loaded
 from models_admin.live import publisher
 from models_admin.live.routing import websocket_urlpatterns
@@ -50,7 +50,7 @@ class Site:
         self._inference: InferenceApp | None = None
         self._starting = asyncio.Lock()
         self._pages = BodyGuard(django_application, RuntimeConfig().limits.max_body_bytes)
-        self._websockets = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+        self._websockets = SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""

@@ -15,6 +15,7 @@ import sys
 import uvicorn
 
 from dlproxy_site.dashboard_protocol import DashboardProtocol
+from dlproxy_site.dashboard_websocket import DashboardWebSocket
 
 # Requests under way may take this long after a stop was asked; the supervisor's own bound is longer.
 DRAIN_S = 8
@@ -51,7 +52,7 @@ def main() -> int:
         port=settings.DLPROXY_PORT,
         loop="uvloop",
         http=DashboardProtocol,
-        ws="websockets-sansio",
+        ws=DashboardWebSocket,
         lifespan="on",
         proxy_headers=False,
         server_header=False,

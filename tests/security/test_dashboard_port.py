@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 import uvicorn
 
-from dlproxy_site import dashboard_protocol
+from dlproxy_site import dashboard_protocol, dashboard_websocket
 from dlproxy_site.dashboard_protocol import DashboardProtocol, connection_limit, host_fault
+from dlproxy_site.dashboard_websocket import DashboardWebSocket
 
 GOOD = b"GET /page HTTP/1.1\r\nHost: here\r\n\r\n"
 POST = b"POST /page HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n%b"
@@ -26,6 +27,9 @@ async def page(
         await receive()
         await send({"type": "websocket.accept"})
         await send({"type": "websocket.send", "text": "hello"})
+        while scope["path"] == "/stay":
+            if (await receive())["type"] == "websocket.disconnect":
+                return
         await send({"type": "websocket.close", "code": 1000})
         return
     size = 0
@@ -66,7 +70,7 @@ class Port:
 @asynccontextmanager
 async def listening() -> AsyncIterator[Port]:
     config = uvicorn.Config(
-        page, host="127.0.0.1", port=0, http=DashboardProtocol, ws="websockets-sansio", lifespan="off",
+        page, host="127.0.0.1", port=0, http=DashboardProtocol, ws=DashboardWebSocket, lifespan="off",
         log_config=None, log_level="error",
     )  # fmt: skip
     server = uvicorn.Server(config)
@@ -230,3 +234,26 @@ def test_f37_the_dashboard_leaves_most_file_descriptors_to_others() -> None:
     assert connection_limit(256) == 64
     assert connection_limit(1_000_000) == dashboard_protocol.MAX_CONNECTIONS
     assert connection_limit(1) == 1
+
+
+@pytest.mark.parametrize(
+    "frame", [b"\x89\xfd" + bytes(4) + bytes(125), b"\x00\x80" + bytes(4)], ids=["pings", "fragments"]
+)
+def test_w04_frames_without_end_close_with_1008(frame: bytes) -> None:
+    async def main() -> None:
+        async with listening() as port:
+            reader, writer = await port.open()
+            writer.write(
+                b"GET /stay HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            )
+            await reader.readuntil(b"hello")
+            first = b"\x01\x80" + bytes(4) if frame[0] == 0 else b""
+            writer.write(first + frame * (2 * dashboard_websocket.BURST_BYTES // len(frame)))
+            with suppress(ConnectionResetError):
+                assert b"\x88\x02\x03\xf0" in await asyncio.wait_for(reader.read(), 10)
+            while port.server.server_state.connections:
+                await asyncio.sleep(0.01)
+            writer.close()
+
+    asyncio.run(main())

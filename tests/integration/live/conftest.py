@@ -9,17 +9,18 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
+from dlproxy_site.origin import SameOrigin
 from models_admin.live import consumer, publisher
 from models_admin.live.limits import Places
 from models_admin.live.routing import websocket_urlpatterns
 
-ORIGIN = (b"origin", b"http://localhost")
+ORIGIN = (b"origin", b"http://localhost:8000")
+HOST = (b"host", b"localhost:8000")
 
 
 @pytest.fixture(autouse=True)
@@ -55,9 +56,9 @@ async def socket(transactional_db: None) -> AsyncIterator[Callable[..., Websocke
     opened: list[WebsocketCommunicator] = []
 
     def make(cookie: bytes = b"", headers: list[tuple[bytes, bytes]] | None = None) -> WebsocketCommunicator:
-        application: Any = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+        application: Any = SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
         sent = [ORIGIN] if headers is None else headers
-        one = WebsocketCommunicator(application, "/ws/live/", headers=[*sent, (b"cookie", cookie)])
+        one = WebsocketCommunicator(application, "/ws/live/", headers=[*sent, HOST, (b"cookie", cookie)])
         opened.append(one)
         return one
 

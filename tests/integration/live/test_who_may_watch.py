@@ -31,6 +31,12 @@ async def closed_with(one: WebsocketCommunicator) -> int:
         b"http://localhost.evil.example",
         b"http://localhost@evil.example",
         b"http://evil.example/localhost",
+        b"http://localhost:8000.evil.example",
+        b"http://localhost:8000@evil.example",
+        b"http://localhost:8001",
+        b"http://localhost",
+        b"http://127.0.0.1:8000",
+        b"file://localhost:8000",
         b"",
     ],
 )
