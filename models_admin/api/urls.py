@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from django.urls import path, re_path, register_converter
+from django.urls import path, re_path
 
-from models_admin.api import caching, docs, history, infer, instances, keys, logs, lookups, models, policies, versions
-
-register_converter(lookups.ModelName, "model")
-register_converter(lookups.Number, "number")
+import models_admin.selectors.paths  # noqa: F401  registers <model:…> and <number:…>
+from models_admin.api import caching, docs, history, infer, instances, keys, logs, models, policies, versions
 
 app_name = "api"
 urlpatterns = [

@@ -53,6 +53,11 @@ def actor_of(request: HttpRequest) -> Actor:
     return user_actor(request.user, request.META.get("REMOTE_ADDR"))
 
 
+def asked(request: HttpRequest, name: str) -> str:
+    """What stands behind the `?` under `name`, bounded, and without what no database looks for."""
+    return request.GET.get(name, "").replace("\0", "").strip()[:200]
+
+
 def perform(request: HttpRequest, back: str, done: str, action: Callable[[], object]) -> HttpResponse:
     """Run a service; show `done` or the refusal on the page at `back`."""
     try:

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.utils.dateparse import parse_date
 
 from models_admin import selectors
-from models_admin.dashboard.access import page
+from models_admin.dashboard.access import asked, page
 from models_admin.dashboard.paging import page_of
 from models_admin.models import AuditEvent
 
@@ -20,7 +20,7 @@ FILTERS = ("actor", "action", "object", "since", "until")
 @page
 def audit(request: HttpRequest) -> HttpResponse:
     """The page."""
-    chosen = {name: request.GET.get(name, "").strip()[:200] for name in FILTERS}
+    chosen = {name: asked(request, name) for name in FILTERS}
     rows = selectors.audit_events()
     if chosen["actor"]:
         rows = rows.filter(actor__icontains=chosen["actor"])

@@ -68,7 +68,8 @@ def _context(request: HttpRequest) -> dict[str, object]:
 def _models(request: HttpRequest) -> list[Model]:
     if request.POST.get("all_models") == "true":
         return []
-    return list(Model.objects.filter(name__in=request.POST.getlist("models")))
+    chosen = set(request.POST.getlist("models"))
+    return [model for model in Model.objects.all() if model.name in chosen]
 
 
 def _expiry(text: str) -> datetime | None:

@@ -12,7 +12,7 @@ from django.shortcuts import render
 
 from models_admin import selectors
 from models_admin.dashboard import first_run, problems
-from models_admin.dashboard.access import page
+from models_admin.dashboard.access import asked, page
 from models_admin.dashboard.status import Status, model_status
 from models_admin.models import Model, ModelVersion
 from models_admin.models.registry import VersionState
@@ -35,7 +35,7 @@ class ModelRow:
 def overview(request: HttpRequest) -> HttpResponse:
     """The page. `?q=` filters by name, so that a link shows what its sender saw."""
     report = gateway.latest_report()
-    query = request.GET.get("q", "").strip()[:128]
+    query = asked(request, "q")
     models = selectors.models_overview()
     total = models.count()
     if query:

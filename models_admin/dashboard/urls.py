@@ -1,9 +1,10 @@
-"""URLs of the pages, grouped by resource."""
+"""URLs of the pages, grouped by resource. A model's name is one by its pattern, before it reaches a query."""
 
 from __future__ import annotations
 
 from django.urls import path
 
+import models_admin.selectors.paths  # noqa: F401  registers <model:…> and <number:…>
 from models_admin.dashboard import (
     audit,
     decisions,
@@ -20,7 +21,7 @@ from models_admin.dashboard import (
     versions,
 )
 
-VERSION = "models/<str:name>/versions/<int:number>"
+VERSION = "models/<model:name>/versions/<number:number>"
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -29,18 +30,18 @@ urlpatterns = [
     path("login/", login.Login.as_view(), name="login"),
     path("logout/", login.Logout.as_view(), name="logout"),
     path("models/new", new_model.new_model, name="new-model"),
-    path("models/<str:name>/", model.live, name="model"),
-    path("models/<str:name>/load/", model.load, name="model-load"),
-    path("models/<str:name>/unload/", model.unload, name="model-unload"),
-    path("models/<str:name>/instances/", model.set_instances, name="model-instances"),
-    path("models/<str:name>/describe/", model.describe, name="model-describe"),
-    path("models/<str:name>/delete/", model.delete, name="model-delete"),
-    path("models/<str:name>/try/", try_it.try_it, name="model-try"),
-    path("models/<str:name>/policy/", policy.policy, name="model-policy"),
-    path("models/<str:name>/policy/save/", policy.save, name="model-policy-save"),
-    path("models/<str:name>/decisions/", decisions.model_decisions, name="model-decisions"),
-    path("models/<str:name>/versions/", versions.versions, name="model-versions"),
-    path("models/<str:name>/versions/list/", versions.versions_part, name="model-versions-part"),
+    path("models/<model:name>/", model.live, name="model"),
+    path("models/<model:name>/load/", model.load, name="model-load"),
+    path("models/<model:name>/unload/", model.unload, name="model-unload"),
+    path("models/<model:name>/instances/", model.set_instances, name="model-instances"),
+    path("models/<model:name>/describe/", model.describe, name="model-describe"),
+    path("models/<model:name>/delete/", model.delete, name="model-delete"),
+    path("models/<model:name>/try/", try_it.try_it, name="model-try"),
+    path("models/<model:name>/policy/", policy.policy, name="model-policy"),
+    path("models/<model:name>/policy/save/", policy.save, name="model-policy-save"),
+    path("models/<model:name>/decisions/", decisions.model_decisions, name="model-decisions"),
+    path("models/<model:name>/versions/", versions.versions, name="model-versions"),
+    path("models/<model:name>/versions/list/", versions.versions_part, name="model-versions-part"),
     path(f"{VERSION}/", version.version, name="version"),
     path(f"{VERSION}/steps/", version.steps_part, name="version-steps"),
     path(f"{VERSION}/keep/", version.keep_loaded, name="version-keep"),
@@ -49,7 +50,7 @@ urlpatterns = [
     *[path(f"{VERSION}/{name}/", version.act, {"action": name}, name=f"version-{name}") for name in version.ACTIONS],
     path("keys/", keys.keys, name="keys"),
     path("keys/create/", keys.create, name="key-create"),
-    path("keys/<int:key_id>/revoke/", keys.revoke, name="key-revoke"),
+    path("keys/<number:key_id>/revoke/", keys.revoke, name="key-revoke"),
     path("decisions/", decisions.decisions, name="decisions"),
     path("audit/", audit.audit, name="audit"),
     path("system/", system.system, name="system"),

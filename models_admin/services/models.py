@@ -15,9 +15,9 @@ from models_admin.services.errors import Conflict
 def create_model(*, actor: Actor, name: str, description: str = "") -> Model:
     """A new model without versions, with the default policy and one wanted instance."""
     model = Model(name=name, description=description)
+    writing.check_except_unique(model)
     if Model.objects.filter(name=name).exists():
         raise Conflict(f"A model named {name} exists already.", field="name", code="name_taken")
-    writing.check(model)
     try:
         with transaction.atomic():
             model.save(force_insert=True)

@@ -78,9 +78,9 @@ def _measurements(value: Any) -> dict[str, float | int | str | bool]:
     clean: dict[str, float | int | str | bool] = {}
     for name, item in value.items():
         if isinstance(item, str):
-            clean[name[:60]] = clean_text(item)
+            clean[clean_text(name)[:60]] = clean_text(item)
         elif isinstance(item, bool | int) or (isinstance(item, float) and math.isfinite(item)):
-            clean[name[:60]] = item if abs(item) < 2**63 else str(item)[:60]
+            clean[clean_text(name)[:60]] = item if abs(item) < 2**63 else str(item)[:60]
         else:
             raise Malformed("a measurement is not a number or text")
     return clean

@@ -38,6 +38,7 @@ def lock(row: Row, expected_revision: int | None = None) -> Row:
 
 def check(row: models.Model) -> None:
     """Run the row's own rules; the first broken one is raised as Invalid with its field."""
+    _refuse_null(row)
     try:
         row.full_clean()
     except ValidationError as error:
@@ -46,10 +47,19 @@ def check(row: models.Model) -> None:
 
 def check_except_unique(row: models.Model) -> None:
     """As `check`, for a row whose uniqueness the database decides (a race's loser gets Conflict, not Invalid)."""
+    _refuse_null(row)
     try:
         row.full_clean(validate_unique=False, validate_constraints=False)
     except ValidationError as error:
         raise first_error(error) from None
+
+
+def _refuse_null(row: models.Model) -> None:
+    """PostgreSQL keeps no null characters; Django's forms refuse them, its models do not."""
+    for field in row._meta.concrete_fields:
+        value = getattr(row, field.attname)
+        if isinstance(value, str) and "\0" in value:
+            raise Invalid(f"{field.name}: null characters are not allowed.", field=field.name)
 
 
 def first_error(error: ValidationError) -> Invalid:

@@ -175,6 +175,12 @@ def test_u33_lines_that_are_not_the_protocol_s_are_refused(line: bytes) -> None:
         parse_line(line, STEPS)
 
 
+def test_u33_names_of_measurements_are_cleaned_for_the_database() -> None:
+    report = parse_line(b'{"step": "load", "status": "passed", "measurements": {"a\\u0000b": 1}}', STEPS)
+    assert isinstance(report, StepReport)
+    assert report.measurements == {"a\N{REPLACEMENT CHARACTER}b": 1}
+
+
 def test_messages_are_cleaned_and_shortened() -> None:
     step = parse_line(
         json.dumps({"step": "load", "status": "failed", "message": "a\x1b[31m\u202e" + "b" * 9_000}).encode(), STEPS

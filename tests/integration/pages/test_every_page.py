@@ -77,8 +77,8 @@ def changes() -> list[str]:
         assert isinstance(pattern, URLPattern)
         if pattern.name in {"login", "logout", "new-model", "version-steps"} or pattern.name is None:
             continue
-        url = "/" + str(pattern.pattern).replace("<str:name>", "digits").replace("<int:number>", "5")
-        url = url.replace("<int:key_id>", "1")
+        url = "/" + str(pattern.pattern).replace("<model:name>", "digits").replace("<number:number>", "5")
+        url = url.replace("<number:key_id>", "1")
         if url not in PAGES and "?" not in url:
             found.append(url)
     return found

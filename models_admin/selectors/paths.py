@@ -1,0 +1,37 @@
+"""Parts of paths that name things, for the URLs of API and pages: bounded and of known characters before any query."""
+
+from __future__ import annotations
+
+from django.urls import register_converter
+
+
+class ModelName:
+    """A model's name in a path (the pattern of models_admin.models.registry, without its anchors)."""
+
+    regex = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
+
+    def to_python(self, value: str) -> str:
+        """The name."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """The name."""
+        return value
+
+
+class Number:
+    """A version's number or a row's id in a path: at most nine digits, so that no query overflows."""
+
+    regex = r"[1-9][0-9]{0,8}"
+
+    def to_python(self, value: str) -> int:
+        """The number."""
+        return int(value)
+
+    def to_url(self, value: int) -> str:
+        """The digits."""
+        return str(value)
+
+
+register_converter(ModelName, "model")
+register_converter(Number, "number")
