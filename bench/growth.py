@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import psutil
@@ -45,12 +46,12 @@ def registered(home: Home, seconds: float) -> Iterator[Row]:
             yield _cell(server, count, shot, 64, seconds)
 
 
-def loaded(home: Home, seconds: float) -> Iterator[Row]:
+def loaded(home: Home, seconds: float, most: int = LOADED[-1]) -> Iterator[Row]:
     """Models with an instance each, one of them asked."""
     with OurServer(home) as server:
         shot, known = _warm(server), 1
-        for count in LOADED:
-            if psutil.virtual_memory().available / 2**20 < (count - known + 2) * _MODEL_MIB:
+        for count in (count for count in LOADED if count <= most):
+            if count > LOADED[0] and psutil.virtual_memory().available / 2**20 < (count - known + 2) * _MODEL_MIB:
                 yield {"value": count, "left_out": "not enough free memory"}
                 continue
             if count > known:
@@ -147,14 +148,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--seconds", type=float, default=4, help="of each cell")
+    parser.add_argument("--most-loaded", type=int, default=LOADED[-1], help="most models with instances (default 50)")
     parser.add_argument("--name", default="growth", help="of the result: bench/results/<date>-<name>.json")
     arguments = parser.parse_args()
     wrk.require_wrk()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     results: dict[str, list[Row]] = {}
+    parts = {**PARTS, "loaded": ("tiny", partial(loaded, most=arguments.most_loaded))}
     for part in arguments.parts:
-        workload, measure = PARTS[part]
+        workload, measure = parts[part]
         print(f"{part}: preparing", flush=True)
         with prepared(workload) as home:
             for row in measure(home, arguments.seconds):
