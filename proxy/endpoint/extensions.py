@@ -18,9 +18,10 @@ from proxy.core.errors import ExecutionFailed, Forbidden, InvalidRequest, NotRea
 from proxy.core.principals import Principal
 from proxy.core.reports import InstanceReport, SecondReport, VersionReport
 from proxy.core.requests import Answer
-from proxy.core.snapshot import ModelSnapshot, Snapshot
+from proxy.core.snapshot import Snapshot
 from proxy.core.totals import VersionTotals
 from proxy.core.units import NS_PER_S
+from proxy.model_manager.lifecycle import LoadState
 from proxy.protocol import v2_repository, v2_statistics
 from proxy.protocol.v2_repository import IndexEntry
 from proxy.protocol.v2_statistics import VersionStatistics
@@ -42,8 +43,14 @@ def no_control_plane(principal: Principal, model: str, loaded: bool) -> int:
 
 LONGEST_CHANGE_NS = 60 * NS_PER_S  # a client's own patience is seldom longer; the change itself goes on
 LOOK_EACH_S = 0.02
-UNLOADED = "unloaded"
-_STATES = {"ready": "READY", "verifying": "LOADING", "loading": "LOADING", "draining": "UNLOADING"}
+UNLOADED = LoadState.UNLOADED.value
+SETTLED = (LoadState.READY, LoadState.FAILED)
+_STATES = {
+    LoadState.READY: "READY",
+    LoadState.VERIFYING: "LOADING",
+    LoadState.LOADING: "LOADING",
+    LoadState.DRAINING: "UNLOADING",
+}
 
 
 class View(Protocol):
@@ -57,10 +64,6 @@ class View(Protocol):
     @property
     def latest_report(self) -> SecondReport | None:
         """The last second's measurements."""
-        ...
-
-    def model_ready(self, name: str, number: int | None) -> bool:
-        """A model's version (None: the default one) can answer."""
         ...
 
 
@@ -149,14 +152,21 @@ class Extensions:
             await asyncio.sleep(LOOK_EACH_S)
 
     def _is_done(self, model: str, *, loaded: bool) -> bool:
+        """True if every version of the model answers or has failed; or, unloading, if none answers any more."""
         known = self._view.snapshot.models.get(model)
+        states = {r.version: r.state for r in self._manager.statistics() if r.model == model}
         if not loaded:
-            return known is None or not self._view.model_ready(model, None)
+            return LoadState.READY not in states.values()
         if known is None or known.default_version is None:
             message = f"{model} has no version to serve: upload one, or promote a ready one."
             raise InvalidRequest(Reason.NOT_READY, message)
-        _raise_if_failed(known, self._manager.statistics())
-        return self._view.model_ready(model, known.default_version)
+        if states.get(known.default_version) == LoadState.FAILED:
+            raise self._failure(model, known.default_version)
+        return all(states.get(number) in SETTLED for number in known.versions)
+
+    def _failure(self, model: str, version: int) -> InvalidRequest:
+        words = [r.message for r in self._manager.statistics() if (r.model, r.version) == (model, version)]
+        return InvalidRequest(Reason.NOT_READY, f"{model} version {version} could not be loaded: {words[0]}")
 
 
 def check_admin(principal: Principal) -> None:
@@ -168,15 +178,8 @@ def check_admin(principal: Principal) -> None:
 def _entry(name: str, number: int, report: VersionReport | None) -> IndexEntry:
     if report is None:
         return IndexEntry(name, number, "LOADING")
-    state = _STATES.get(report.state, "UNAVAILABLE")
+    state = _STATES.get(LoadState(report.state), "UNAVAILABLE")
     return IndexEntry(name, number, state, report.message or (UNLOADED if report.state == UNLOADED else ""))
-
-
-def _raise_if_failed(model: ModelSnapshot, reports: tuple[VersionReport, ...]) -> None:
-    for report in reports:
-        if (report.model, report.version, report.state) == (model.name, model.default_version, "failed"):
-            message = f"{model.name} version {report.version} could not be loaded: {report.message}"
-            raise InvalidRequest(Reason.NOT_READY, message)
 
 
 def _memory_bytes(instances: tuple[InstanceReport, ...], model: str, version: int) -> int:
