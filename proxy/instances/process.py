@@ -7,6 +7,7 @@ Place: must be called on the event loop's thread: the kernel ties the process to
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -42,20 +43,26 @@ class WorkerProcess:
 
 
 def start(module: str, request_fd: int, response_fd: int, threads: int) -> tuple[WorkerProcess, Channel]:
-    """Start a worker, `python -m module`, on the given areas. Raises OSError."""
+    """Start a worker, `python -m module`, on the given areas. Raises OSError; then nothing is left behind."""
     channel, child_socket = Channel.pair()
-    log_read, log_write = os.pipe2(os.O_CLOEXEC)
-    os.set_blocking(log_read, False)
-    try:
-        popen = _spawn(module, child_socket.fileno(), request_fd, response_fd, log_write, threads)
-    except OSError:
-        channel.close()
-        os.close(log_read)
-        raise
-    finally:
-        child_socket.close()
-        os.close(log_write)
-    return WorkerProcess(popen, os.pidfd_open(popen.pid), log_read), channel
+    with contextlib.ExitStack() as undo, child_socket:
+        undo.callback(channel.close)
+        log_read, log_write = os.pipe2(os.O_CLOEXEC)
+        undo.callback(os.close, log_read)
+        os.set_blocking(log_read, False)
+        try:
+            popen = _spawn(module, child_socket.fileno(), request_fd, response_fd, log_write, threads)
+        finally:
+            os.close(log_write)
+        undo.callback(_abandon, popen)
+        process = WorkerProcess(popen, os.pidfd_open(popen.pid), log_read)
+        undo.pop_all()
+    return process, channel
+
+
+def _abandon(popen: subprocess.Popen[bytes]) -> None:
+    popen.kill()
+    popen.wait()
 
 
 def _spawn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -18,7 +19,9 @@ from proxy.core.batches import BatchFault, BatchResult
 from proxy.core.units import BYTES_PER_MIB, NS_PER_MS, NS_PER_S
 from proxy.instances import group as groups
 from proxy.instances import instance as instances
+from proxy.instances import process as processes
 from proxy.instances import supervisor
+from proxy.instances.link import Link
 from proxy.testing import models
 
 pytestmark = pytest.mark.slow
@@ -248,6 +251,28 @@ async def test_descriptors_and_memory_are_given_back_after_many_lives(tmp_path):
             await watched.until(lambda group, gone=instance: gone not in group.all_instances())
     assert (len(descriptors()), mappings()) == before
     assert not watched.group.all_instances()
+
+
+def test_a_start_that_runs_out_of_descriptors_leaves_no_process_and_no_descriptor(monkeypatch):
+    made, spawn = [], processes._spawn
+
+    def spawn_and_note(*arguments):
+        made.append(spawn(*arguments))
+        return made[-1]
+
+    def exhausted(_pid):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(processes, "_spawn", spawn_and_note)
+    monkeypatch.setattr(processes.os, "pidfd_open", exhausted)
+    loop = asyncio.new_event_loop()
+    link = Link(loop, lambda _: None, lambda _: None, lambda _: None)
+    before = sorted(Path("/proc/self/fd").iterdir())
+    with pytest.raises(OSError, match="Too many open files"):
+        link.start("proxy.worker", threads=1)
+    assert made[0].returncode is not None
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    loop.close()
 
 
 async def test_an_answer_sent_just_before_the_exit_counts(tmp_path):
