@@ -29,6 +29,10 @@ DLPROXY_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds password
 (DLPROXY_ARTIFACTS_DIR / "incoming").mkdir(parents=True, exist_ok=True)
 FILE_UPLOAD_TEMP_DIR = DLPROXY_ARTIFACTS_DIR / "incoming"
 
+# Read by the processes that run models (proxy/worker/device.py); a wrong word is refused here, before any starts.
+if os.environ.get("DLPROXY_DEVICE", "") not in {"", "cpu", "cuda"}:
+    raise ImproperlyConfigured(f"DLPROXY_DEVICE={os.environ['DLPROXY_DEVICE']!r}: use cpu or cuda.")
+
 mode = os.environ.get("DLPROXY_MODE") or "production"
 if mode not in {"production", "development"}:
     raise ImproperlyConfigured(f"DLPROXY_MODE={mode!r}: use production or development.")

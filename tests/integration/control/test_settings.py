@@ -52,6 +52,7 @@ def python(home: Path, *arguments: str, **environment: str) -> subprocess.Comple
         ({"DLPROXY_PORT": "eighty"}, "DLPROXY_PORT"),
         ({"DLPROXY_PORT": "70000"}, "DLPROXY_PORT"),
         ({"DLPROXY_HTTPS": "maybe"}, "DLPROXY_HTTPS"),
+        ({"DLPROXY_DEVICE": "gpu"}, "DLPROXY_DEVICE"),
         ({"DATABASE_URL": "mysql://root@localhost/x"}, "DATABASE_URL"),
     ],
 )
