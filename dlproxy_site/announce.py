@@ -8,8 +8,10 @@ file the line has placeholders.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
 import shlex
 import time
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+FIRST_RUN = "first-run.json"
 DEMO_MODELS = ("digits", "silero-vad")
 # After this long without the demo models the URLs are printed all the same, with what is still missing.
 PATIENCE_S = 90.0
@@ -63,13 +66,30 @@ def status_of(host: str, port: int, path: str, api_key: str | None = None) -> in
 
 
 def read_first_run(home: Path) -> dict[str, Any] | None:
-    """The first run's secrets and demo request, None when the file was deleted (as the page advises)."""
+    """The first run's secrets and demo request; None when the file was deleted (as the page advises) or spoilt."""
     try:
-        with (home / "first-run.json").open() as file:
-            content = json.load(file)
-    except FileNotFoundError:
+        content = json.loads((home / FIRST_RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) else None
+    return content if isinstance(content, dict) and "demo_request" in content else None
+
+
+def keep_urls_true(address: Address) -> None:
+    """Let first-run.json name the addresses of this start, which may not be those of the first one."""
+    first_run = read_first_run(address.home)
+    urls = {"dashboard_url": address.dashboard_url, "inference_url": address.inference_url}
+    if first_run is None or urls.items() <= first_run.items():
+        return
+    path, aside = address.home / FIRST_RUN, address.home / f".{FIRST_RUN}.{os.getpid()}"
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump({**first_run, **urls}, file, indent=1)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        aside.rename(path)
+    except OSError:  # a full disk: the old file is whole, and the console names the addresses
+        aside.unlink(missing_ok=True)
 
 
 def write_demo_request(home: Path, first_run: dict[str, Any]) -> Path:
@@ -82,15 +102,23 @@ def write_demo_request(home: Path, first_run: dict[str, Any]) -> Path:
     return path
 
 
+def _demo_request_file(home: Path, first_run: dict[str, Any]) -> Path | None:
+    try:
+        return write_demo_request(home, first_run)
+    except OSError:  # a full disk must not keep the server from serving
+        return None
+
+
 def curl_line(address: Address, first_run: dict[str, Any] | None) -> str:
     """A line to paste into a shell: the demo digit, or placeholders where first-run.json is gone."""
-    if first_run is None:
+    path = None if first_run is None else _demo_request_file(address.home, first_run)
+    if path is None:
         return (
             f"curl -s {address.inference_url}/v2/models/MODEL/infer "
             '-H "Authorization: Bearer KEY" -H "Content-Type: application/json" -d @REQUEST.json'
         )
-    secrets = shlex.quote(str((address.home / "first-run.json").resolve()))
-    request = shlex.quote("@" + str(write_demo_request(address.home, first_run).resolve()))
+    secrets = shlex.quote(str((address.home / FIRST_RUN).resolve()))
+    request = shlex.quote("@" + str(path.resolve()))
     key = f'$(grep -o \'"api_key": *"[^"]*\' {secrets} | grep -o "dlp_.*")'
     return (
         f'curl -s {address.inference_url}/v2/models/digits/infer -H "Authorization: Bearer {key}" '
@@ -133,7 +161,8 @@ class Announcement:
         self._show(f"  First password of {first_run.get('admin_user')}: {first_run.get('admin_password')}")
         self._show(f"  Demo API key: {first_run.get('api_key')}")
         self._show("  Shown this once; delete first-run.json when you have kept them.\n")
-        shown.touch(mode=0o600)
+        with contextlib.suppress(OSError):  # shown again at the next start, then
+            shown.touch(mode=0o600)
 
     def _missing(self, first_run: dict[str, Any] | None) -> list[str]:
         address, host = self._address, self._address.reachable_host
@@ -161,7 +190,7 @@ class Announcement:
             f"  Inference   {address.inference_url}/v2",
         ]
         if first_run is not None:
-            secrets = (address.home / "first-run.json").resolve()
+            secrets = (address.home / FIRST_RUN).resolve()
             lines.append(
                 f"  Log in as   {first_run.get('admin_user')}; its password and a demo API key are in {secrets}"
             )

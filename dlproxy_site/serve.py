@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from dlproxy_site.announce import Address, Announcement
+from dlproxy_site.announce import Address, Announcement, keep_urls_true
 from dlproxy_site.supervisor import ChildSpec, Supervisor
 
 _LOG_BYTES = 10 * 1024 * 1024
@@ -47,6 +47,7 @@ def main() -> int:
         lock = take_home(address.home)
         check_ports(address)
         check_redis(settings.REDIS_URL)
+        keep_urls_true(address)
     except (CannotStart, ImproperlyConfigured) as error:
         print(f"server: {error}", file=sys.stderr)
         return 1

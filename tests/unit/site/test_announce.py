@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dlproxy_site.announce import Address, curl_line, read_first_run, write_demo_request
+from dlproxy_site.announce import Address, curl_line, keep_urls_true, read_first_run, write_demo_request
 
 KEY = "dlp_" + "aB3-_" * 8 + "xyz"
 FIRST_RUN = {
@@ -73,3 +73,29 @@ def test_a_demo_request_that_is_already_text_is_written_as_it_is(address: Addres
 )
 def test_the_printed_url_can_be_reached_from_this_machine(host: str, url: str) -> None:
     assert Address(Path(), host, 8000, 8001).inference_url == url
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", "[" * 100_000, '{"api_key": "' + KEY + '"}'])
+def test_a_spoilt_first_runs_file_counts_as_none(address: Address, content: str) -> None:
+    (address.home / "first-run.json").write_text(content)
+    keep_urls_true(address)
+    assert read_first_run(address.home) is None
+    assert (address.home / "first-run.json").read_text() == content
+
+
+def test_the_first_runs_file_follows_the_ports_of_a_later_start(address: Address) -> None:
+    path = address.home / "first-run.json"
+    path.write_text(json.dumps({**FIRST_RUN, "dashboard_url": "http://127.0.0.1:9/", "inference_url": "x"}))
+    keep_urls_true(address)
+    kept = json.loads(path.read_text())
+    assert kept == {**FIRST_RUN, "dashboard_url": address.dashboard_url, "inference_url": address.inference_url}
+    assert path.stat().st_mode & 0o777 == 0o600
+    before = path.stat().st_mtime_ns
+    keep_urls_true(address)
+    assert path.stat().st_mtime_ns == before
+    assert [entry.name for entry in address.home.iterdir()] == ["first-run.json"]
+
+
+def test_f16_a_disk_that_takes_no_file_costs_the_demo_line_only(address: Address) -> None:
+    (address.home / "demo-request.tmp").mkdir()
+    assert "REQUEST.json" in curl_line(address, FIRST_RUN)
