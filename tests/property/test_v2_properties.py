@@ -13,9 +13,10 @@ from proxy.core.batches import BatchOutputs
 from proxy.core.errors import ProxyError
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.snapshot import VersionSnapshot
-from proxy.core.tensors import Signature, Tensor, TensorSpec
-from proxy.protocol import v2_json, v2_response
+from proxy.core.tensors import DATATYPES, Signature, Tensor, TensorSpec
+from proxy.protocol import v2_json, v2_request, v2_response
 from proxy.protocol.limits import Limits
+from proxy.protocol.media import BodyForm
 
 CAREFUL = Limits(fast_body_bytes=0)
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -93,3 +94,26 @@ def test_no_bytes_are_ever_a_fault(noise: bytes, start: int, end: int) -> None:
             v2_json.parse(body, version("FP32", 2), Limits())
         except ProxyError as error:
             assert 400 <= error.status < 500
+
+
+@given(
+    st.binary(max_size=64),
+    st.integers(-20, 20),
+    st.integers(-8, 8),
+    st.sampled_from(["FP32", "INT64", "BOOL", "FP16", "BYTES", "BF16", ""]),
+    st.lists(st.integers(-1, 5), max_size=3),
+)
+def test_any_framing_of_raw_tensors_is_read_exactly_or_refused(
+    raw: bytes, shift: int, more: int, datatype: str, shape: list[int]
+) -> None:
+    item = {"name": "x", "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": len(raw) + more}}
+    text = json.dumps({"inputs": [item]}).encode()
+    form = BodyForm(json_bytes=max(0, len(text) + shift))
+    of = version(datatype if datatype in DATATYPES else "FP32", 2)
+    try:
+        parsed = v2_request.parse(text + raw, of, form=form)
+    except ProxyError as error:
+        assert error.status in (400, 413)
+    else:
+        assert bytes(parsed.inputs[0].data) == (raw if form.json_bytes else text + raw)
+        assert parsed.inputs[0].size_bytes == len(parsed.inputs[0].data)

@@ -74,7 +74,7 @@ async def test_what_waits_is_bounded_and_more_is_refused_at_once(offload: Offloa
     for _ in range(MAX_WAITING):
         offload.begin(gate.wait, results.take)
     refused: list[Any] = []
-    assert offload.begin(gate.wait, lambda error: refused.append(error)) is None
+    assert offload.begin(gate.wait, refused.append) is None
     assert isinstance(refused[0], ProxyError)
     assert (refused[0].status, refused[0].reason) == (503, Reason.QUEUE_FULL)
     assert refused[0].retry_after_ns
