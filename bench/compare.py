@@ -58,7 +58,8 @@ class Run:
         callers = CALLERS.get(workload, 64)
         wrong, example = count_wrong(server.endpoint, workload, callers)
         shot = server.endpoint.shot(workload)
-        wrk.load(shot, 64 if callers == 64 else 16, self._settle_s if isinstance(server, OurServer) else self._warm_s)
+        scales = isinstance(server, OurServer) and kind == "json"
+        wrk.load(shot, 64 if callers == 64 else 16, self._settle_s if scales else self._warm_s)
         rows = [self._cell(server, shot, connections) for connections in concurrency]
         wrong_after, example_after = count_wrong(server.endpoint, workload, callers)
         for row, connections in zip(rows, concurrency, strict=True):
@@ -69,7 +70,7 @@ class Run:
             print(
                 f"{kind:<6} {workload:<6} {name:<10} c={connections:<3} {row['requests_per_s']:>9.0f}/s p50 "
                 f"{row['p50_ms']:.2f} p99 {row['p99_ms']:.2f} ms, errors {row['errors']}, wrong {row['wrong']}, "
-                f"{row['cores']:.2f} cores, {row['memory_mib']} MiB",
+                f"{row['cores']:.2f} cores, {row['memory_mib']} MiB, {row['processes']} processes",
                 flush=True,
             )
 
@@ -163,7 +164,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--peers", default="plain,mosec,triton", help="comma-separated; empty: ours alone")
     parser.add_argument("--workloads", default="tiny,medium")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4, help="of each cell (default 4)")
+    parser.add_argument("--seconds", type=float, default=3, help="of each cell (default 3)")
     parser.add_argument("--warm", type=float, default=2, help="seconds of load before a peer's cells")
     parser.add_argument("--settle", type=float, default=8, help="the same for ours, whose autoscaling acts in seconds")
     parser.add_argument("--no-binary", action="store_true", help="leave out the row of 1 MiB binary tensors")
