@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import IntegrityError, transaction
 
-from models_admin.models import Model, Policy, ScalingState
+from models_admin.models import MetricSample, Model, Policy, ScalingState
 from models_admin.selectors.artifacts import artifact_path
 from models_admin.services import writing
 from models_admin.services.actors import Actor
@@ -62,13 +62,17 @@ def set_loaded(*, actor: Actor, model: Model, loaded: bool, expected_revision: i
 
 @transaction.atomic
 def delete_model(*, actor: Actor, model: Model, expected_revision: int | None = None) -> None:
-    """Delete a model that is unloaded or serves nothing, with its versions and their artifacts."""
+    """Delete a model that is unloaded or serves nothing, with its versions, their artifacts and its measurements.
+
+    Measurements are kept by name: a later model of the same name must not be scaled or shown by them.
+    """
     row = writing.lock(model, expected_revision)
     if row.loaded and row.default_version_id is not None:
         raise Conflict(f"{row.name} is loaded and may be answering calls. Unload it first.", code="model_loaded")
     paths = [artifact_path(version) for version in row.versions.all()]
     name = row.name
     row.delete()
+    MetricSample.objects.filter(model_name=name).delete()
     writing.audit(actor, "model.delete", "model", name, versions=len(paths))
     writing.publish()
     # Files go after the commit: a crash between leaves orphans for the sweep, never a row without its artifact.

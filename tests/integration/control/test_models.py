@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
-from models_admin.models import AuditEvent, Model, ModelVersion
+from models_admin.models import AuditEvent, MetricSample, Model, ModelVersion
 from models_admin.publishing.snapshot import current_generation
 from models_admin.selectors.artifacts import artifact_path
 from models_admin.services import models, versions
@@ -115,6 +116,13 @@ def test_deleting_an_unloaded_model_removes_its_artifacts_after_the_commit(
         models.update_model(actor=ANN, model=ready.model, description="gone")
     with pytest.raises(NotFound):
         versions.promote(actor=ANN, version=ready)
+
+
+def test_a_deleted_model_takes_its_measurements_with_it_and_nobody_else_s(model: Model) -> None:
+    for name in ("net", "", "other"):
+        MetricSample.objects.create(model_name=name, at=timezone.now())
+    models.delete_model(actor=ANN, model=model)
+    assert sorted(MetricSample.objects.values_list("model_name", flat=True)) == ["", "other"]
 
 
 @pytest.mark.django_db(transaction=True)
