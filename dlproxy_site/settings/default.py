@@ -25,8 +25,7 @@ DLPROXY_MIN_FREE_BYTES = environment.whole_number("DLPROXY_MIN_FREE_BYTES", 32 *
 DLPROXY_KEEP_SECONDS_H = environment.whole_number("DLPROXY_KEEP_SECONDS_H", 2, 1, 168)
 DLPROXY_KEEP_MINUTES_D = environment.whole_number("DLPROXY_KEEP_MINUTES_D", 14, 1, 400)
 DLPROXY_ARTIFACTS_DIR = DLPROXY_HOME / "artifacts"
-DLPROXY_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds password hashes and keys
-(DLPROXY_ARTIFACTS_DIR / "incoming").mkdir(parents=True, exist_ok=True)
+environment.make_home(DLPROXY_HOME)
 FILE_UPLOAD_TEMP_DIR = DLPROXY_ARTIFACTS_DIR / "incoming"
 
 # Read by the processes that run models (proxy/worker/device.py); a wrong word is refused here, before any starts.
@@ -74,7 +73,6 @@ broker = environment.broker(DLPROXY_HOME, REDIS_URL)
 CELERY_BROKER_URL = broker["url"]
 CELERY_BROKER_TRANSPORT_OPTIONS = broker["options"]
 CELERY_BEAT_SCHEDULE_FILENAME = str(DLPROXY_HOME / "celery" / "beat-schedule")
-(DLPROXY_HOME / "celery").mkdir(parents=True, exist_ok=True)
 if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {

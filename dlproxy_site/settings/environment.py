@@ -85,6 +85,16 @@ def _kept_key(path: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
+def make_home(home: Path) -> None:
+    """Make the data directory, for its owner alone (it holds password hashes and keys), and the folders in it."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (home / "artifacts" / "incoming", home / "celery"):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"DLPROXY_HOME={home} cannot be used: {error.strerror}.") from None
+
+
 def database(home: Path, url: str) -> dict[str, Any]:
     """Django's database settings: `url`, or SQLite in `home`.
 

@@ -64,6 +64,15 @@ def test_a17_unsafe_or_senseless_settings_stop_the_process_with_their_name(
     assert words in done.stderr.splitlines()[-1]
 
 
+def test_f39_a_data_directory_that_cannot_be_made_stops_the_process_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for home in (tmp_path / "file", tmp_path / "file" / "below"):
+        ended = python(home, "manage.py", "check")
+        assert ended.returncode != 0
+        assert f"DLPROXY_HOME={home} cannot be used" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
 def test_a17_an_empty_key_file_stops_the_process(tmp_path: Path) -> None:
     (tmp_path / "secret-key").touch()
     assert "signing key" in python(tmp_path, "-c", SHOW).stderr
