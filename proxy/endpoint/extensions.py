@@ -159,14 +159,14 @@ class Extensions:
             return LoadState.READY not in states.values()
         if known is None or known.default_version is None:
             message = f"{model} has no version to serve: upload one, or promote a ready one."
-            raise InvalidRequest(Reason.NOT_READY, message)
+            raise InvalidRequest(Reason.INVALID_REQUEST, message)
         if states.get(known.default_version) == LoadState.FAILED:
             raise self._failure(model, known.default_version)
         return all(states.get(number) in SETTLED for number in known.versions)
 
     def _failure(self, model: str, version: int) -> InvalidRequest:
         words = [r.message for r in self._manager.statistics() if (r.model, r.version) == (model, version)]
-        return InvalidRequest(Reason.NOT_READY, f"{model} version {version} could not be loaded: {words[0]}")
+        return InvalidRequest(Reason.INVALID_REQUEST, f"{model} version {version} could not be loaded: {words[0]}")
 
 
 def check_admin(principal: Principal) -> None:
