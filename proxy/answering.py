@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 Respond = Callable[[Answer], None]
 Cancel = Callable[[], None]
+Keep = Callable[[], None]
 
 
 # Outputs of a batch larger than this are written as JSON beside the event loop: 1 MiB of FP32 takes it about 10 ms.
@@ -34,7 +35,7 @@ HEAVY_OUTPUT_BYTES = BYTES_PER_MIB
 class _Call:
     """A parsed request on its way, and whom to answer. `key` is its cache key, None where nothing may be shared."""
 
-    __slots__ = ("answered", "key", "request", "respond", "with_timing")
+    __slots__ = ("answered", "kept", "key", "request", "respond", "with_timing")
 
     def __init__(self, request: InferenceRequest, respond: Respond, with_timing: bool) -> None:
         self.request = request
@@ -42,6 +43,7 @@ class _Call:
         self.with_timing = with_timing
         self.key: bytes | None = None
         self.answered = False
+        self.kept = False
 
 
 class Answering:
@@ -93,17 +95,21 @@ class Answering:
         if this.key is None:
             self._answer(this, outcome)
             return
-        is_good = False
+        keep = partial(self._keep, this, outcome) if isinstance(outcome, InferenceResult) else None
         for waiter in self._in_flight.settle(this.key, this):
             if waiter is this or isinstance(outcome, InferenceResult) or outcome.reason is Reason.MODEL_ERROR:
-                is_good |= self._answer(waiter, outcome)
+                self._answer(waiter, outcome, keep)
             else:
                 self._join_or_submit(waiter)  # the leader's misfortune is not the follower's
-        if is_good and isinstance(outcome, InferenceResult):
-            share = outcome.outputs.share(outcome.first_row, outcome.rows)
-            version = this.request.version
-            now_ns = self._clock.now_ns()
-            self._cache.put(version.model, this.key, share, now_ns, version_digest=version.digest)
+
+    def _keep(self, this: _Call, result: InferenceResult) -> None:
+        """Remember what was answered well, once however many waited for it."""
+        if this.key is None or this.kept:
+            return
+        this.kept = True
+        share = result.outputs.share(result.first_row, result.rows)
+        version = this.request.version
+        self._cache.put(version.model, this.key, share, self._clock.now_ns(), version_digest=version.digest)
 
     def _leave(self, this: _Call) -> None:
         """The client has left: nothing is written to it, and what only it waited for is not executed."""
@@ -123,42 +129,46 @@ class Answering:
         if last is not None:
             self._scheduler.cancel(last.request)
 
-    def _answer(self, this: _Call, outcome: InferenceResult | ProxyError) -> bool:
-        """Write the one answer; True if it was a good one."""
+    def _answer(self, this: _Call, outcome: InferenceResult | ProxyError, keep: Keep | None = None) -> None:
+        """Write the one answer; `keep` is called if it was a good one."""
         if this.answered:
-            return False
+            return
         this.answered = True
         request = this.request
         if isinstance(outcome, ProxyError):
-            return self._fail(this, outcome)
+            self._fail(this, outcome)
+            return
         if outcome.outputs.size_bytes > HEAVY_OUTPUT_BYTES and not request.binary_outputs:
-            self._offload.begin(partial(v2_answer.write, outcome, request), partial(self._send_later, this, outcome))
-            return True
+            send = partial(self._send_later, this, outcome, keep)
+            self._offload.begin(partial(v2_answer.write, outcome, request), send)
+            return
         try:
             answer = v2_answer.write(outcome, request)
         except ProxyError as error:
-            return self._fail(this, error)
+            self._fail(this, error)
         except Exception:
             log.exception("an answer of %s could not be encoded", request.version.key)
             fault = ExecutionFailed(Reason.INTERNAL, "The answer could not be written; the server's log says why.")
-            return self._fail(this, fault)
-        return self._send(this, outcome, answer)
+            self._fail(this, fault)
+        else:
+            self._send(this, outcome, keep, answer)
 
-    def _send_later(self, this: _Call, result: InferenceResult, written: Answer | ProxyError) -> None:
+    def _send_later(
+        self, this: _Call, result: InferenceResult, keep: Keep | None, written: Answer | ProxyError
+    ) -> None:
         if isinstance(written, ProxyError):
             self._fail(this, written)
         else:
-            self._send(this, result, written)
+            self._send(this, result, keep, written)
 
-    def _fail(self, this: _Call, error: ProxyError) -> bool:
+    def _fail(self, this: _Call, error: ProxyError) -> None:
         """Count and send a refusal or fault."""
         request = this.request
         self._metrics.totals_of(request.version.key).failed(self._clock.now_ns() - request.arrival_ns)
         this.respond(self.refuse(error, request.version.model, request.arrival_ns))
-        return False
 
-    def _send(self, this: _Call, result: InferenceResult, answer: Answer) -> bool:
-        """Count and send a good answer."""
+    def _send(self, this: _Call, result: InferenceResult, keep: Keep | None, answer: Answer) -> None:
+        """Count, send and keep a good answer."""
         request = this.request
         version = request.version
         now_ns = self._clock.now_ns()
@@ -169,4 +179,5 @@ class Answering:
         if this.with_timing:
             answer.headers = (*answer.headers, v2_answer.server_timing(result, request, now_ns))
         this.respond(answer)
-        return True
+        if keep is not None:
+            keep()

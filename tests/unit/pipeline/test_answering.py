@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import struct
 from dataclasses import replace
@@ -25,9 +26,10 @@ from proxy.testing.instances import FakeGroup, fake_version
 class Rig:
     """One echo model with a cache, and every answer by the number that was sent."""
 
-    def __init__(self, *, cacheable: bool = True) -> None:
+    def __init__(self, *, cacheable: bool = True, width: int = 2) -> None:
         self.clock = ManualClock()
-        self.version = replace(fake_version(), cacheable=cacheable)
+        self.width = width
+        self.version = replace(fake_version(trailing=(width,)), cacheable=cacheable)
         self.metrics = Metrics()
         self.cache = ResultCache(self.clock)
         self.cache.configure("echo", CachePolicy())
@@ -43,8 +45,8 @@ class Rig:
 
     def send(self, number: float, timeout_ns: int = NS_PER_S):
         now_ns = self.clock.now_ns()
-        data = struct.pack("<2f", number, number)
-        tensor = Tensor("x", "FP32", (1, 2), data)
+        data = struct.pack("<f", number) * self.width
+        tensor = Tensor("x", "FP32", (1, self.width), data)
         request = InferenceRequest(self.version, (tensor,), 1, now_ns, now_ns + timeout_ns)
         return self.answering.begin(request, self.answers.append)
 
@@ -163,3 +165,21 @@ def test_u18_an_output_that_is_not_finite_is_an_error_that_names_it_and_is_not_k
     assert rig.statuses() == [500, 500]
     assert rig.instance.executions == 2
     assert "'y'" in json.loads(rig.answers[0].body)["error"] or '"y"' in json.loads(rig.answers[0].body)["error"]
+
+
+async def test_c04_a_large_answer_that_could_not_be_written_is_not_remembered_and_one_that_could_is() -> None:
+    rig = Rig(width=300_000)  # written beside the event loop
+
+    async def ask(number: float) -> int:
+        before = len(rig.answers)
+        if rig.send(number) is not None:
+            rig.instance.finish()
+        async with asyncio.timeout(10):
+            while len(rig.answers) == before:
+                await asyncio.sleep(0.001)
+        return rig.answers[-1].status
+
+    assert [await ask(float("nan")), await ask(float("nan"))] == [500, 500]
+    assert rig.instance.executions == 2
+    assert [await ask(1.0), await ask(1.0)] == [200, 200]
+    assert rig.instance.executions == 3
