@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -85,6 +86,8 @@ _REFUSALS = {
     503: "No ready instance or too much load; see Retry-After.",
     504: "The deadline passed.",
 }
+# Raw tensors: JSON of `Inference-Header-Content-Length` bytes, then the tensors (docs/reference/inference.md).
+_REQUEST = {"application/json": InferenceBodySerializer, "application/octet-stream": OpenApiTypes.BINARY}
 _RESPONSES = {
     200: InferenceAnswerSerializer,
     **{status: OpenApiResponse(InferenceErrorSerializer, description=words) for status, words in _REFUSALS.items()},
@@ -127,7 +130,7 @@ class InferView(_InferView):
         operation_id="infer",
         summary="Ask a model's default version",
         tags=TAGS,
-        request=InferenceBodySerializer,
+        request=_REQUEST,
         responses=_RESPONSES,
         examples=[_EXAMPLE],
     )
@@ -145,7 +148,7 @@ class InferVersionView(_InferView):
         operation_id="inferVersion",
         summary="Ask one version of a model",
         tags=TAGS,
-        request=InferenceBodySerializer,
+        request=_REQUEST,
         responses=_RESPONSES,
         examples=[_EXAMPLE],
     )
