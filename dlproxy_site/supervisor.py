@@ -149,6 +149,18 @@ class Supervisor:
     # -- starting and reading -------------------------------------------------------------------------------
 
     def _start(self, child: _Child) -> None:
+        """Start it. A ready node short of memory or processes tries again later: the other children go on serving."""
+        try:
+            self._spawn(child)
+        except OSError as error:
+            if not self._ready:
+                raise
+            child.delay_s = restart_delay_s(child.delay_s, 0)
+            child.start_at_s = time.monotonic() + child.delay_s
+            words = f"{child.spec.name} cannot be started ({error.strerror}); trying again in {child.delay_s:.0f} s"
+            self._emit("server", words)
+
+    def _spawn(self, child: _Child) -> None:
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         parent_pid = os.getpid()
         try:
@@ -162,6 +174,9 @@ class Supervisor:
                 # This process has one thread, so running Python between fork and exec is safe.
                 preexec_fn=lambda: tie_to(parent_pid),  # noqa: PLW1509
             )
+        except OSError:
+            os.close(read_fd)
+            raise
         finally:
             os.close(write_fd)
         os.set_blocking(read_fd, False)
