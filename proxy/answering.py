@@ -140,7 +140,8 @@ class Answering:
             return
         if outcome.outputs.size_bytes > HEAVY_OUTPUT_BYTES and not request.binary_outputs:
             send = partial(self._send_later, this, outcome, keep)
-            self._offload.begin(partial(v2_answer.write, outcome, request), send)
+            share_bytes = outcome.outputs.size_bytes * outcome.rows // outcome.outputs.rows
+            self._offload.begin(partial(v2_answer.write, outcome, request), share_bytes, send)
             return
         try:
             answer = v2_answer.write(outcome, request)

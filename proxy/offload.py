@@ -17,12 +17,12 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from proxy.core.errors import Cancelled, ExecutionFailed, ProxyError, Reason, Rejected
-from proxy.core.units import NS_PER_S
+from proxy.core.units import BYTES_PER_MIB, NS_PER_S
 
 log = logging.getLogger(__name__)
 
-# Each piece of work holds up to a body and its packed tensors; more waiting would hold more memory for no gain.
-MAX_WAITING = 32
+# Bodies or outputs of all work that waits. More would hold more memory and time for callers that hardly get an answer.
+MAX_WAITING_BYTES = 256 * BYTES_PER_MIB
 
 T = TypeVar("T")
 Cancel = Callable[[], None]
@@ -33,25 +33,30 @@ class Offload:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="offload")
-        self._waiting = 0
+        self._waiting_bytes = 0
 
-    def begin(self, work: Callable[[], T], then: Callable[[T | ProxyError], Cancel | None]) -> Cancel | None:
-        """Do `work` in the thread, then `then(its result or error)` on the loop. The result takes both back."""
-        if self._waiting >= MAX_WAITING:
+    def begin(
+        self, work: Callable[[], T], size_bytes: int, then: Callable[[T | ProxyError], Cancel | None]
+    ) -> Cancel | None:
+        """Do `work` in the thread, then `then(its result or error)` on the loop. The result takes both back.
+
+        `size_bytes` is what the work holds while it waits: a body, or outputs.
+        """
+        if self._waiting_bytes and self._waiting_bytes + size_bytes > MAX_WAITING_BYTES:
             message = "Too many large bodies are being read; come back later, or send binary data."
             return then(Rejected(Reason.QUEUE_FULL, message, NS_PER_S))
-        self._waiting += 1
+        self._waiting_bytes += size_bytes
         job = _Job(then)
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        future.add_done_callback(partial(self._done, job))
+        future.add_done_callback(partial(self._done, job, size_bytes))
         return job.cancel
 
     def close(self) -> None:
         """End the thread after what it is doing."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _done(self, job: _Job[Any], future: asyncio.Future[Any]) -> None:
-        self._waiting -= 1
+    def _done(self, job: _Job[Any], size_bytes: int, future: asyncio.Future[Any]) -> None:
+        self._waiting_bytes -= size_bytes
         if future.cancelled():
             return
         error = future.exception()

@@ -85,7 +85,7 @@ class Pipeline(Views):
                 call = self.open_as(call.principal, call.version.model, call.asked_version, call.arrival_ns)
             if v2_request.is_heavy(body, form):
                 read = partial(v2_request.parse, body, call.version, self._limits, form)
-                return self._offload.begin(read, partial(self._after_reading, call, body, respond, form))
+                return self._offload.begin(read, len(body), partial(self._after_reading, call, body, respond, form))
             parsed = v2_request.parse(body, call.version, self._limits, form)
         except ProxyError as error:
             return self._go_on(call, respond, form, error)

@@ -127,7 +127,7 @@ async def test_a_caller_that_leaves_while_its_large_answer_is_written_is_no_faul
             await asyncio.sleep(0.001)
             line.clock.advance(1_000)
         caller.cancel()
-        while line.pipeline._offload._waiting:
+        while line.pipeline._offload._waiting_bytes:
             await asyncio.sleep(0.001)
     line.pipeline.close()
     assert faults == []
