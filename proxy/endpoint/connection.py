@@ -80,8 +80,8 @@ class Connection(asyncio.Protocol):
         self._outlet = None
         self._buffer = bytearray()
         exchange, self.exchange = self.exchange, None
-        if exchange is not None and exchange.cancel is not None:
-            exchange.cancel()
+        if exchange is not None:
+            exchange.take_back()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is answered."""
@@ -220,6 +220,7 @@ class Connection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         if exchange is None or self._outlet is None:
             return
+        exchange.cancel = None
         keep = exchange.wire.keep_alive and not self._server.draining
         self._outlet.write(exchange.wire, answer, self._server.date, keep=keep)
         if keep:
@@ -253,8 +254,8 @@ class Connection(asyncio.Protocol):
     def _refuse(self, error: ProxyError) -> None:
         """Answer what is not a request, or cannot be read to its end, and close."""
         exchange, self.exchange = self.exchange, None
-        if exchange is not None and exchange.cancel is not None:
-            exchange.cancel()
+        if exchange is not None:
+            exchange.take_back()
         wire = None if exchange is None else exchange.wire
         if self._outlet is not None and self._phase is not Phase.DISCARD:  # there the answer was sent already
             answer = self._server.refuse(error) if exchange is None else exchange.pending.refuse(error)

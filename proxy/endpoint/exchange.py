@@ -25,7 +25,11 @@ class Phase(Enum):
 
 
 class Exchange:
-    """A request whose head was accepted. An answer for an exchange that is over is dropped, whoever sends it."""
+    """A request whose head was accepted. An answer for an exchange that is over is dropped, whoever sends it.
+
+    `cancel` refers to whom it answers, so to this: it is dropped with the answer, or only the collector could free the
+    two and the body between them.
+    """
 
     __slots__ = ("_connection", "cancel", "pending", "wire")
 
@@ -39,3 +43,9 @@ class Exchange:
         """Called exactly once by the pipeline, maybe before `complete` returns."""
         if self._connection.exchange is self:
             self._connection.answered(answer)
+
+    def take_back(self) -> None:
+        """The client has left, or its request turned out to be none."""
+        cancel, self.cancel = self.cancel, None
+        if cancel is not None:
+            cancel()
