@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand
 from models_admin.management.commands.train_digits import train
 from models_admin.management.demo import first_run, models
 from models_admin.models.registry import VersionState
+from models_admin.services.errors import NoSpace
 from models_admin.tasks.validation import validate_version
 
 
@@ -46,7 +47,11 @@ class Command(BaseCommand):
         if models.silero_path() is None:
             self.stdout.write("bootstrap: the package silero-vad is not installed; its demo model is left out")
         for demo in wanted:
-            version = models.register(demo, validate_version)
+            try:
+                version = models.register(demo, validate_version)
+            except NoSpace as error:  # the next start tries again
+                self.stderr.write(f"bootstrap: {demo.model}/{demo.number} is left out: {error}")
+                continue
             if version is None:
                 continue
             if version.state == VersionState.READY:

@@ -124,3 +124,16 @@ def test_a_crash_before_the_accounts_are_committed_leaves_a_file_that_is_written
     bootstrap("--no-demo")
     told = json.loads((home / "first-run.json").read_text())
     assert ApiKey.objects.get().digest == digest_of(told["api_key"])
+
+
+def test_f16_a_disk_without_room_for_the_demo_models_does_not_keep_the_server_from_starting(
+    home: Path, settings: Any
+) -> None:
+    settings.DLPROXY_MAX_STORAGE_BYTES = 1
+    output = bootstrap()
+    assert "digits/1 is left out" in output
+    assert (home / "first-run.json").exists()
+    assert not ModelVersion.objects.exists()
+    settings.DLPROXY_MAX_STORAGE_BYTES = 0
+    bootstrap()
+    assert ModelVersion.objects.filter(model__name="digits", state="ready").count() == 2
