@@ -211,13 +211,24 @@ class ModelManager:
         if is_complete(successor, one.instances) or (
             successor.ready_instances() and not (present and present.ready_instances())
         ):
-            one.group, one.successor = successor, None
+            one.group, one.successor, one.message = successor, None, ""
             self._attach(one)
             if present is not None:
-                self._spawn(present.stop())
+                self._spawn(self._retire(one, present))
         elif successor.failed and not successor.ready_instances():
             one.successor, one.message = None, f"The change could not be applied: {successor.message}"
             self._spawn(successor.stop())
+
+    async def _retire(self, one: Loaded, group: InstanceGroup) -> None:
+        await group.stop()
+        self._try_again(one.version.model)
+
+    def _try_again(self, model: str) -> None:
+        """Memory was given back: let groups that gave up on some instances beside what is gone start those now."""
+        for one in self._of(model):
+            group = one.group
+            if group is not None and group.failed and group.ready_instances() and not one.is_leaving:
+                group.set_wanted(one.instances)
 
     def _attach(self, one: Loaded) -> None:
         model = self._snapshot.models.get(one.version.model)
@@ -247,6 +258,7 @@ class ModelManager:
             del self._loaded[key]
         log.info("unloaded %s", key)
         self._reconcile()
+        self._try_again(one.version.model)
 
     def _reroute(self) -> None:
         ready: dict[str, dict[int, VersionSnapshot]] = {}

@@ -27,6 +27,7 @@ class Group(FakeGroup):
 
     def set_wanted(self, count: int) -> None:
         self.wanted = count
+        self.failed = False
 
     async def stop(self) -> None:
         self.stopped = True
@@ -237,6 +238,8 @@ async def test_a_new_default_takes_over_with_what_it_has_when_the_rest_will_neve
     rig.groups[1].fail()
     assert rig.manager.routes.defaults == {"echo": 2}
     assert rig.states() == {1: "draining", 2: "ready"}
+    await rig.until(lambda: rig.states() == {2: "ready"})
+    assert not rig.groups[1].failed, "with the old version's memory free, the rest was not tried again"
 
 
 async def test_fewer_wanted_instances_let_the_new_default_take_over_at_once(rig: Rig) -> None:
@@ -285,3 +288,17 @@ async def test_limits_of_time_changed_while_bytes_are_read_do_not_lose_the_start
     await rig.until(lambda: rig.groups)
     rig.groups[0].add()
     assert rig.states() == {1: "ready"}
+
+
+async def test_replacing_instances_that_gave_up_beside_the_old_ones_are_tried_again_once_those_are_gone(
+    rig: Rig,
+) -> None:
+    old = await rig.ready(rig.version(1), default=1)
+    limits = ModelPolicy(execution=ExecutionPolicy(threads=2))
+    rig.want(rig.version(1), default=1, policy=limits, instances=2)
+    await rig.until(lambda: len(rig.groups) == 2)
+    rig.groups[1].add()
+    rig.groups[1].fail()
+    assert rig.lanes.attached == {"echo/1": rig.groups[1]}
+    await rig.until(lambda: old.stopped and not rig.groups[1].failed)
+    assert rig.groups[1].wanted == 2
