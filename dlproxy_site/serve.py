@@ -149,13 +149,25 @@ def check_redis(url: str) -> None:
         raise CannotStart(f"Redis at {where} does not answer ({error.strerror or error}); see REDIS_URL") from None
 
 
+class LogFile(RotatingFileHandler):
+    """The server's log. A line that cannot be written is dropped, without words about it: they would be lines, too."""
+
+    def handleError(self, record: LogRecord) -> None:  # noqa: N802  the base class's name
+        """Let go of the file with what could not be written; the next line opens it again."""
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.close()
+
+
 def make_emit(path: Path, console: IO[str]) -> Callable[[str, str], None]:
     """Return `emit(name, line)`: one line with the process name to the console and, with the time, to `path`.
 
-    The file is rotated at 10 MiB, five old ones are kept. A console that is gone (closed terminal) is given up.
+    The file is rotated at 10 MiB, five old ones are kept. A console that is gone (closed terminal) is given up; a disk
+    that is full costs the lines that did not fit (F16).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8")
+    handler = LogFile(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8")
     handler.setFormatter(Formatter("%(message)s"))
     open_console = True
 

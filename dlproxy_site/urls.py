@@ -8,3 +8,5 @@ urlpatterns = [
     path("api/v1/", include("models_admin.api.urls")),
     path("", include("models_admin.dashboard.urls")),
 ]
+
+handler500 = "models_admin.dashboard.failures.server_error"
