@@ -38,7 +38,7 @@ class Policy(models.Model):
         default=0,
         validators=[MinValueValidator(0), MaxValueValidator(1_000)],
         help_text="Longest wait of a batch's first request for company, in ms. Larger: fuller batches, later answers. "
-        "0 starts as soon as an instance is free.",
+        "0: no fixed delay; a batch waits at most 2 ms, and only for callers that were just answered.",
     )
     max_queue_requests = _bounded(
         1_000, 1, 100_000, "Requests that may wait. Larger: fewer refusals in a burst, longer waits."

@@ -19,6 +19,7 @@ class BatchReason(StrEnum):
     FULL = "full"
     DELAY_OVER = "delay_over"
     DEADLINE_NEAR = "deadline_near"
+    CALLERS_BACK = "callers_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ NO_DELAY = Dispatch(BatchReason.NO_DELAY)
 FULL = Dispatch(BatchReason.FULL)
 DELAY_OVER = Dispatch(BatchReason.DELAY_OVER)
 DEADLINE_NEAR = Dispatch(BatchReason.DEADLINE_NEAR)
+CALLERS_BACK = Dispatch(BatchReason.CALLERS_BACK)
 
 
 def form_batch(
@@ -60,3 +62,23 @@ def form_batch(
     if latest_ns <= now_ns:
         return DEADLINE_NEAR
     return WaitUntil(min(leave_ns, latest_ns))
+
+
+def await_callers(
+    rows: int, expected: int, until_ns: int, deadline_ns: int, service_ns: int, max_rows: int, now_ns: int
+) -> Dispatch | WaitUntil:
+    """Decide for `rows` waiting where the policy has no delay, and `expected` callers may be back by `until_ns`.
+
+    Dispatch when the batch is full, nobody is expected any more, the time is over, or waiting longer would leave less
+    than `service_ns` before the first deadline; else WaitUntil the first of these.
+    """
+    if rows >= max_rows:
+        return FULL
+    if expected <= 0:
+        return CALLERS_BACK
+    if until_ns <= now_ns:
+        return DELAY_OVER
+    latest_ns = deadline_ns - service_ns
+    if latest_ns <= now_ns:
+        return DEADLINE_NEAR
+    return WaitUntil(min(until_ns, latest_ns))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 
+from proxy.core.batches import Batch
 from proxy.core.errors import DeadlineExceeded, ProxyError, Reason
 from proxy.core.policies import ModelPolicy
 from proxy.core.requests import InferenceRequest
@@ -12,7 +13,8 @@ from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import VARIABLE
 from proxy.scheduler import refusals
 from proxy.scheduler.admission import admit, predict_wait_ns
-from proxy.scheduler.batching import Dispatch, WaitUntil, form_batch
+from proxy.scheduler.batching import Dispatch, WaitUntil, await_callers, form_batch
+from proxy.scheduler.callers import Callers
 from proxy.scheduler.deadlines import Deadlines
 from proxy.scheduler.entries import RETRYING, RUNNING, WAITING, Entry, EntryState
 from proxy.scheduler.latency_model import LatencyModel
@@ -35,6 +37,7 @@ class Lane:
         "_busy_ns",
         "_variable",
         "blocked",
+        "callers",
         "closed",
         "deadlines",
         "executions",
@@ -76,6 +79,7 @@ class Lane:
         self.ripe: deque[ShapeGroup] = deque()
         self.deadlines = Deadlines()
         self.latency = LatencyModel()
+        self.callers = Callers()
         self.records: dict[str, InstanceRecord] = {}
         self.turn = 0
         self.ready = len(group.ready_instances())
@@ -177,11 +181,12 @@ class Lane:
         self._busy_changed_ns = now_ns
         self.running += change
 
-    def note_service(self, instance_id: str, rows: int, service_ns: int, now_ns: int) -> None:
+    def note_service(self, instance_id: str, batch: Batch, service_ns: int, now_ns: int) -> None:
         """Learn from one execution that gave outputs."""
         self.executions += 1
-        self.inferences += rows
-        self.latency.observe(rows, service_ns)
+        self.inferences += batch.rows
+        self.latency.observe(batch.rows, service_ns)
+        self.callers.answered(len(batch.requests), self.latency.alpha_ns, now_ns)
         record = self.records.get(instance_id)
         if record is not None:
             record.response.observe(service_ns, now_ns)
@@ -207,8 +212,8 @@ class Lane:
         group.is_ripe = True
         self.ripe.append(group)
 
-    def next_batch(self, now_ns: int, expired: list[Entry]) -> list[Entry] | WaitUntil:
-        """What to run next of the queue (maybe nothing: all had expired), or until when to wait for company.
+    def next_batch(self, idle: int, now_ns: int, expired: list[Entry]) -> list[Entry] | WaitUntil:
+        """What one of `idle` instances runs next (maybe nothing: all had expired), or until when to wait for company.
 
         Something waits; whatever is returned but WaitUntil makes that less, so a caller that repeats comes to an end.
         """
@@ -216,7 +221,7 @@ class Lane:
         if group is None:
             msg = f"{self.queue.depth} wait in {self.key}, but none of them is first"
             raise AssertionError(msg)
-        decision = self._decide(group, now_ns) if self.waits_for_company else None
+        decision = self._decide(group, idle, now_ns)
         if isinstance(decision, WaitUntil):
             while self.ripe and self.ripe[0].rows < self.max_rows:
                 self.ripe.popleft().is_ripe = False
@@ -268,14 +273,19 @@ class Lane:
             predicted_wait_ns=self.wait_ns(),
         )
 
-    def _decide(self, group: ShapeGroup, now_ns: int) -> Dispatch | WaitUntil | None:
+    def _decide(self, group: ShapeGroup, idle: int, now_ns: int) -> Dispatch | WaitUntil | None:
         head = group.head()
         if head is None:
             return None
-        service_ns = self.latency.predict_ns(group.rows)
-        return form_batch(
-            group.rows, head.request.queued_ns, head.deadline_ns, service_ns, self.policy.batching, now_ns
-        )
+        rows, deadline_ns, callers = group.rows, head.deadline_ns, self.callers
+        if self.waits_for_company:
+            service_ns = self.latency.predict_ns(rows)
+            return form_batch(rows, head.request.queued_ns, deadline_ns, service_ns, self.policy.batching, now_ns)
+        expected = callers.expected(now_ns) if self.max_rows > 1 and rows == self.queue.rows else 0
+        if not expected or idle > 1:
+            return None
+        service_ns = self.latency.predict_ns(rows + expected)
+        return await_callers(rows, expected, callers.until_ns, deadline_ns, service_ns, self.max_rows, now_ns)
 
 
 def _variable_inputs(version: VersionSnapshot) -> tuple[int, ...]:

@@ -100,6 +100,7 @@ class Scheduler:
             on_done(request, error)
             return
         lane.requests += 1
+        lane.callers.came(now_ns)
         request.queued_ns = now_ns
         entry = Entry(request, request.rows if lane.version.batchable else 1, on_done)
         self._entries[request] = (lane, entry)
@@ -160,7 +161,7 @@ class Scheduler:
             if lane.retries:
                 entries = lane.next_retry()
             else:
-                following = lane.next_batch(now_ns, expired)
+                following = lane.next_batch(len(idle), now_ns, expired)
                 if isinstance(following, WaitUntil):
                     self._arm(lane, following.at_ns, now_ns)
                     break
@@ -206,7 +207,7 @@ class Scheduler:
         if isinstance(outcome, BatchFault):
             self._recover(lane, entries, outcome)
             return
-        lane.note_service(instance_id, batch.rows, outcome.service_ns, now_ns)
+        lane.note_service(instance_id, batch, outcome.service_ns, now_ns)
         if self._meter is not None:
             self._meter.on_execution(lane.key, batch.rows, len(batch.requests), outcome.service_ns)
         self._pump(lane)
