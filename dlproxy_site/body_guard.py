@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from models_admin.api.problems import CONTENT_TYPE, Problem
 from proxy import gateway
@@ -71,9 +72,11 @@ class BodyGuard:
         cap = cap_bytes(scope["path"], settings.DLPROXY_MAX_UPLOAD_BYTES, self._max_infer_bytes)
         length = headers.get(b"content-length", b"0")
         large = length.isdigit() and int(length) > SMALL_BYTES
-        refused = refusal(
-            scope["path"], headers, cap, known_caller=not large or await _is_known(scope["path"], headers)
-        )
+        try:
+            known = not large or await _is_known(scope["path"], headers)
+            refused = refusal(scope["path"], headers, cap, known_caller=known)
+        except (InterfaceError, OperationalError):
+            refused = 503, "The database is busy or away, so your session cannot be looked up; try again."
         if refused is None:
             await self._application(scope, receive, send)
             return

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+import json
+from typing import Any
 
-from dlproxy_site.body_guard import SMALL_BYTES, UPLOAD_SLACK_BYTES, cap_bytes, refusal
+import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import OperationalError
+
+from dlproxy_site.body_guard import SMALL_BYTES, UPLOAD_SLACK_BYTES, BodyGuard, cap_bytes, refusal
 
 MAX_UPLOAD = 10 * SMALL_BYTES
 MAX_INFER = 5 * SMALL_BYTES
@@ -44,3 +50,22 @@ def test_each_route_has_its_cap(path: str, cap: int) -> None:
 def test_u21_a_body_is_judged_by_its_head(headers: dict[bytes, bytes], known: bool, status: int | None) -> None:
     refused = refusal("/x", headers, MAX_UPLOAD, known_caller=known)
     assert (refused and refused[0]) == status
+
+
+def test_f13_a_large_body_is_refused_as_503_while_sessions_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any) -> Any:
+        raise OperationalError("unable to open database file")
+
+    async def never(*_: Any) -> Any:
+        raise AssertionError("the body must not be read, and no view be asked")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    monkeypatch.setattr(SessionStore, "aget", away)
+    headers = [(b"content-length", b"%d" % (2 * SMALL_BYTES)), (b"cookie", b"dlproxy_session=x")]
+    scope = {"type": "http", "path": "/models/digits/upload/", "headers": headers}
+    asyncio.run(BodyGuard(never, MAX_INFER)(scope, never, send))
+    assert sent[0]["status"] == json.loads(sent[1]["body"])["status"] == 503
