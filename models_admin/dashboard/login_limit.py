@@ -1,14 +1,23 @@
 """Slows down guessing of passwords: by user name and by address, counted in the shared cache.
 
 Rules: a right password within the limits forgets the user name's failures; counters end by themselves. The address
-counts more tries than the name, since many people may share one.
+counts more tries than the name, since many people may share one. While the shared cache is away each process counts
+by itself: people can log in, and guessing is slow still (F15).
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 from django.core.cache import cache
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.locmem import LocMemCache
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
 
 WINDOW_S = 300
 # OWASP suggests a handful of tries a name; larger helps guessing, smaller locks out the forgetful.
@@ -16,9 +25,14 @@ MAX_FAILURES_PER_NAME = 8
 MAX_FAILURES_PER_ADDRESS = 40
 
 
+Result = TypeVar("Result")
+_own = LocMemCache("login-failures", {})
+
+
 def is_blocked(username: str, address: str) -> bool:
     """True if this name or address has failed too often in the last WINDOW_S seconds."""
-    counts = cache.get_many([_name_key(username), _address_key(address)])
+    keys = [_name_key(username), _address_key(address)]
+    counts = _on_store(lambda store: store.get_many(keys))
     by_name, by_address = counts.get(_name_key(username), 0), counts.get(_address_key(address), 0)
     return by_name >= MAX_FAILURES_PER_NAME or by_address >= MAX_FAILURES_PER_ADDRESS
 
@@ -26,16 +40,28 @@ def is_blocked(username: str, address: str) -> bool:
 def note_failure(username: str, address: str) -> None:
     """Count one wrong password."""
     for key in (_name_key(username), _address_key(address)):
-        if not cache.add(key, 1, WINDOW_S):
-            try:
-                cache.incr(key)
-            except ValueError:  # ended between the two calls
-                cache.set(key, 1, WINDOW_S)
+        _on_store(lambda store, key=key: _count(store, key))
 
 
 def forget(username: str) -> None:
     """A right password: the name starts anew."""
-    cache.delete(_name_key(username))
+    _on_store(lambda store: store.delete(_name_key(username)))
+
+
+def _count(store: BaseCache, key: str) -> None:
+    if not store.add(key, 1, WINDOW_S):
+        try:
+            store.incr(key)
+        except ValueError:  # ended between the two calls
+            store.set(key, 1, WINDOW_S)
+
+
+def _on_store(work: Callable[[BaseCache], Result]) -> Result:
+    try:
+        return work(cache)
+    except (RedisError, OSError) as error:
+        log.warning("the shared cache is away, wrong passwords are counted in this process alone: %s", error)
+        return work(_own)
 
 
 def _name_key(username: str) -> str:

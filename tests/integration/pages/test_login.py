@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -63,3 +65,16 @@ def test_logging_out_ends_the_session(staff: Client) -> None:
     assert staff.get("/logout/").status_code == 405
     staff.post("/logout/")
     assert staff.get("/").status_code == 302
+
+
+def test_f15_with_the_shared_cache_away_people_log_in_and_guessing_is_still_slowed_down(
+    client: Client, alice: User, settings: Any
+) -> None:
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+    }
+    login_limit._own.clear()
+    for _ in range(login_limit.MAX_FAILURES_PER_NAME):
+        assert client.post("/login/", {"username": "bob", "password": "wrong"}).status_code == 200
+    assert client.post("/login/", {"username": "bob", "password": "wrong"}).status_code == 429
+    assert client.post("/login/", {"username": "alice", "password": "a long password"}).status_code == 302
