@@ -40,7 +40,7 @@ class RuntimeConfig:
     host: str = "127.0.0.1"
     inference_port: int = 8001
     feed_interval_s: float = 1.0
-    drain_timeout_s: float = 20.0
+    drain_timeout_s: float = 8.0
     limits: Limits = DEFAULT_LIMITS
 
 
