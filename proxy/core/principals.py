@@ -10,12 +10,16 @@ KEY_PRINCIPAL = "key:"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller: an API key or a dashboard user. `models` None means every model."""
+    """An authenticated caller: an API key or a dashboard user. `models` None means every model.
+
+    `weight` is its share of a busy model beside other callers'.
+    """
 
     principal_id: str
     label: str
     models: frozenset[str] | None = None
     is_admin: bool = False
+    weight: int = 1
 
     def may_infer(self, model: str) -> bool:
         """True if this caller may ask `model`."""

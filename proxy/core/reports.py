@@ -67,6 +67,24 @@ class VersionReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowReport:
+    """What a shadow's answers were compared with the default's, since the rollout began in this process.
+
+    `differing` of `compared` lay beyond the tolerance, `failed` had no answer of the candidate; `largest_difference`
+    and `mean_difference` are of |difference| / (1 + |expected|).
+    """
+
+    model: str
+    rollout_id: int
+    candidate: int
+    compared: int
+    differing: int
+    failed: int
+    largest_difference: float
+    mean_difference: float
+
+
+@dataclass(frozen=True, slots=True)
 class GpuReport:
     """One GPU as NVML reports it; None where the driver does not say."""
 
@@ -95,7 +113,9 @@ class MachineReport:
 class SecondReport:
     """Everything over the second that ended at `at_unix_s`. `sequence` rises by one each second.
 
-    `keys_used` are the ids of the API keys that opened a call in it.
+    `keys_used` are the ids of the API keys that opened a call in it. `by_version` has each version's share of its
+    model's numbers, by version key; `shadows` one row for each shadow that runs; `wakes` the models that requests asked
+    for while they had no instance.
     """
 
     sequence: int
@@ -107,3 +127,6 @@ class SecondReport:
     instances: tuple[InstanceReport, ...]
     machine: MachineReport
     keys_used: tuple[str, ...] = ()
+    by_version: Mapping[str, ModelSecond] = field(default_factory=dict)
+    shadows: tuple[ShadowReport, ...] = ()
+    wakes: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ class InferenceRequest:
 
     `inputs` stand in the signature's order. `outputs` None means all, else names in the client's order.
     `attempts` counts executions begun with it. `binary_outputs` are answered as raw bytes, the others as JSON.
+    `priority` 0: none was named. `weight`: its principal's.
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class InferenceRequest:
         "request_id",
         "rows",
         "version",
+        "weight",
     )
 
     def __init__(
@@ -44,6 +46,7 @@ class InferenceRequest:
         outputs: tuple[str, ...] | None = None,
         priority: int = 0,
         principal_id: str = "",
+        weight: int = 1,
         binary_outputs: frozenset[str] = NONE_BINARY,
     ) -> None:
         self.version = version
@@ -55,6 +58,7 @@ class InferenceRequest:
         self.outputs = outputs
         self.priority = priority
         self.principal_id = principal_id
+        self.weight = weight
         self.binary_outputs = binary_outputs
         self.attempts = 0
         self.queued_ns = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 
 from proxy.core.policies import ModelPolicy
@@ -15,7 +16,8 @@ class VersionSnapshot:
     """One version that is wanted loaded.
 
     `options` goes to the backend as it is (`method`, `reset_method`, `architecture` …). `key` is `model/number`: what
-    groups, lanes and metrics are keyed by, made once since every request asks for it.
+    groups, lanes and metrics are keyed by, made once since every request asks for it. `golden_path` is a JSON document
+    of inputs, expected outputs and tolerances that each instance must reproduce before it serves ("": none).
     """
 
     model: str
@@ -28,26 +30,57 @@ class VersionSnapshot:
     stateful: bool = False
     cacheable: bool = True
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    golden_path: str = ""
+    golden_digest: str = ""
     key: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", f"{self.model}/{self.number}")
 
 
+class RolloutMode(StrEnum):
+    """How a candidate version meets traffic before it is the default."""
+
+    CANARY = "canary"
+    SHADOW = "shadow"
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutSnapshot:
+    """A candidate beside the default version, now.
+
+    CANARY: `weight_percent` of the requests that name no version are answered by it. SHADOW: that share is executed by
+    it, too, and its answers are compared and discarded. `instances` are wanted of it. `tolerance` is the largest
+    |difference| / (1 + |expected|) at which two answers count as the same.
+    """
+
+    rollout_id: int
+    candidate: int
+    mode: RolloutMode
+    weight_percent: float
+    instances: int = 1
+    tolerance: float = 1e-3
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSnapshot:
-    """A registered model: versions wanted loaded, the default one, and the wanted number of instances of it."""
+    """A registered model: versions wanted loaded, the default one, and the wanted number of instances of it.
+
+    `labels` name versions (`stable`, `canary` …) in URLs. `wanted_instances` 0: asleep, woken by a request.
+    """
 
     name: str
     versions: Mapping[int, VersionSnapshot]
     default_version: int | None
     wanted_instances: int
     policy: ModelPolicy = field(default_factory=ModelPolicy)
+    labels: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    rollout: RolloutSnapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class KeySnapshot:
-    """An API key by the SHA-256 of its secret. `models` None means every model."""
+    """An API key by the SHA-256 of its secret. `models` None means every model. `weight`: its share of a busy model."""
 
     key_id: str
     label: str
@@ -55,6 +88,7 @@ class KeySnapshot:
     models: frozenset[str] | None = None
     is_admin: bool = False
     expires_at_unix_s: float | None = None
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
