@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
-from proxy.core.tensors import Tensor
+from proxy.core.tensors import DATATYPES, Tensor, row_offsets
 
 if TYPE_CHECKING:
     from proxy.core.requests import InferenceRequest
@@ -30,17 +31,18 @@ class BatchOutputs:
     """All outputs of one execution, owned (already copied out of shared memory).
 
     For a batchable version each tensor's first dimension is the batch's rows, so a request's share is a
-    contiguous slice of `data`. `encoded` is a slot in which the protocol room may keep the one encoding of
+    contiguous slice of `data` (`rows_of`). `encoded` is a slot in which the protocol room may keep the one encoding of
     the whole batch, so that it is made once and split by row.
     """
 
-    __slots__ = ("batched", "encoded", "rows", "tensors")
+    __slots__ = ("_offsets", "batched", "encoded", "rows", "tensors")
 
     def __init__(self, tensors: tuple[Tensor, ...], rows: int, *, batched: bool) -> None:
         self.tensors = tensors
         self.rows = rows
         self.batched = batched
         self.encoded: object = None
+        self._offsets: dict[str, list[int]] | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -53,10 +55,24 @@ class BatchOutputs:
             return BatchOutputs(self.tensors, self.rows, batched=self.batched)
         shares = []
         for tensor in self.tensors:
-            row_bytes = len(tensor.data) // self.rows
-            data = bytes(tensor.data[first_row * row_bytes : (first_row + rows) * row_bytes])
+            data = bytes(self.rows_of(tensor, first_row, rows))
             shares.append(Tensor(tensor.name, tensor.datatype, (rows, *tensor.shape[1:]), data))
         return BatchOutputs(tuple(shares), rows, batched=True)
+
+    def rows_of(self, tensor: Tensor, first_row: int, rows: int) -> memoryview:
+        """Rows `first_row .. first_row + rows` of one of the tensors of a batchable version, as a view of its data.
+
+        A BYTES tensor is walked once for the batch. Raises ValueError if its lengths contradict its shape.
+        """
+        if DATATYPES[tensor.datatype].size_bytes:
+            row_bytes = len(tensor.data) // self.rows
+            return memoryview(tensor.data)[first_row * row_bytes : (first_row + rows) * row_bytes]
+        if self._offsets is None:
+            self._offsets = {}
+        offsets = self._offsets.get(tensor.name)
+        if offsets is None:
+            offsets = self._offsets[tensor.name] = row_offsets(tensor.data, self.rows, prod(tensor.shape[1:]))
+        return memoryview(tensor.data)[offsets[first_row] : offsets[first_row + rows]]
 
 
 class BatchResult:

@@ -1,20 +1,29 @@
 """Tensors as they travel: name, datatype, shape, raw little-endian row-major bytes.
 
-Source: Open Inference Protocol, required REST API, "Tensor Data Types".
+BYTES has no fixed size: each element is its length as a 4-byte little-endian number and then its bytes, one behind
+the other. The functions at the end walk those lengths; each is linear in the elements and takes no memory by a number
+that stands in the data.
+
+Source: Open Inference Protocol, required REST API, "Tensor Data Types"; Triton's binary tensor data extension.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
+from struct import Struct, error
+
+Data = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True, slots=True)
 class Datatype:
-    """One row of the Open Inference Protocol's datatype table.
+    """One row of the Open Inference Protocol's datatype table, or Triton's BF16.
 
-    `code` is the number on the frames between parent and instance, `numpy` numpy's name for it,
-    `struct_char` the `struct`/`array` type code (empty where JSON cannot carry the type).
+    `code` is the number on the frames between parent and instance, `size_bytes` one element's (0: each its own),
+    `numpy` numpy's name for it (empty where numpy has none: BF16, BYTES), `struct_char` the `struct`/`array` type code
+    (empty where there is none).
     """
 
     name: str
@@ -23,7 +32,19 @@ class Datatype:
     numpy: str
     struct_char: str
 
+    @property
+    def is_variable_size(self) -> bool:
+        """True if each element has a length of its own."""
+        return not self.size_bytes
 
+    @property
+    def min_size_bytes(self) -> int:
+        """The least that one element takes."""
+        return self.size_bytes or PREFIX_BYTES
+
+
+PREFIX_BYTES = 4
+_PREFIX = Struct("<I")
 DATATYPES: dict[str, Datatype] = {
     d.name: d
     for d in (
@@ -39,6 +60,8 @@ DATATYPES: dict[str, Datatype] = {
         Datatype("FP16", 10, 2, "float16", ""),
         Datatype("FP32", 11, 4, "float32", "f"),
         Datatype("FP64", 12, 8, "float64", "d"),
+        Datatype("BF16", 13, 2, "", ""),
+        Datatype("BYTES", 14, 0, "", ""),
     )
 }
 DATATYPES_BY_CODE: dict[int, Datatype] = {d.code: d for d in DATATYPES.values()}
@@ -78,9 +101,70 @@ class Tensor:
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: bytes | bytearray | memoryview
+    data: Data
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that shape and datatype ask for (what `len(data)` must equal)."""
-        return prod(self.shape) * DATATYPES[self.datatype].size_bytes
+        """Bytes that shape and datatype ask for (what `len(data)` must equal); of BYTES what they are."""
+        element_bytes = DATATYPES[self.datatype].size_bytes
+        return prod(self.shape) * element_bytes if element_bytes else len(self.data)
+
+
+def check_elements(data: Data, elements: int) -> None:
+    """Raise ValueError, in words for the client, unless `data` is exactly `elements` BYTES elements."""
+    end = len(data)
+    if elements * PREFIX_BYTES > end:
+        raise ValueError(f"{elements} BYTES elements take at least {elements * PREFIX_BYTES} bytes, got {end}")
+    at = _walk(data, 0, elements)
+    if at > end:
+        raise ValueError(f"a BYTES element of the {elements} ends behind the tensor's {end} bytes")
+    if at < end:
+        raise ValueError(f"{end - at} bytes follow the last of {elements} BYTES elements")
+
+
+def row_offsets(data: Data, rows: int, row_elements: int) -> list[int]:
+    """Where each of `rows` rows of `row_elements` BYTES elements begins, and at last where the last one ends.
+
+    Raises ValueError if the data is not exactly these elements.
+    """
+    if rows * row_elements * PREFIX_BYTES > len(data):
+        raise ValueError(f"{rows * row_elements} BYTES elements do not fit in {len(data)} bytes")
+    at = 0
+    offsets = [0]
+    for _ in range(rows):
+        at = _walk(data, at, row_elements)
+        offsets.append(at)
+    if at != len(data):
+        raise ValueError(f"{rows * row_elements} BYTES elements end at {at}, not at {len(data)}")
+    return offsets
+
+
+def split_elements(data: Data) -> list[bytes]:
+    """The elements of BYTES data. Raises ValueError where a length reaches behind the end."""
+    view = bytes(data)
+    elements = []
+    at, end = 0, len(view)
+    while at < end:
+        start = at + PREFIX_BYTES
+        at = _walk(view, at, 1)
+        if at > end:
+            raise ValueError(f"a BYTES element ends behind the tensor's {end} bytes")
+        elements.append(view[start:at])
+    return elements
+
+
+def join_elements(elements: Iterable[bytes]) -> bytes:
+    """BYTES data of these elements, each shorter than 4 GiB."""
+    length = _PREFIX.pack
+    return b"".join([part for element in elements for part in (length(len(element)), element)])
+
+
+def _walk(data: Data, at: int, elements: int) -> int:
+    """Where the element that stands `elements` behind the one at `at` begins; may lie behind the end by one element."""
+    length_at = _PREFIX.unpack_from
+    try:
+        for _ in range(elements):
+            at += PREFIX_BYTES + length_at(data, at)[0]
+    except error:
+        raise ValueError(f"a BYTES element's length reaches behind the tensor's {len(data)} bytes") from None
+    return at

@@ -143,7 +143,7 @@ def _shapes(found: list[Found], limits: Limits) -> list[tuple[int, ...]]:
     for place, (at, given, spec, part) in enumerate(found):
         shape = _shape(given.shape, spec, f"inputs[{at}].shape", limits)
         elements = prod(shape)
-        left_bytes -= elements * DATATYPES[spec.datatype].size_bytes
+        left_bytes -= elements * DATATYPES[spec.datatype].min_size_bytes
         if left_bytes < 0 and elements > len(given.data if part is None else part):
             message = f"inputs[{at}].shape: asks for more values than `data` can hold."
             raise InvalidRequest(Reason.INVALID_SHAPE, message)

@@ -32,9 +32,7 @@ def encode(result: InferenceResult, request: InferenceRequest) -> tuple[bytes, i
 
 
 def _share(tensor: Tensor, result: InferenceResult) -> tuple[memoryview, tuple[int, ...]]:
-    row_bytes = len(tensor.data) // result.outputs.rows
-    start = result.first_row * row_bytes
-    view = memoryview(tensor.data)[start : start + result.rows * row_bytes]
+    view = result.outputs.rows_of(tensor, result.first_row, result.rows)
     return view, (result.rows, *tensor.shape[1:])
 
 

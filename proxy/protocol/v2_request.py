@@ -62,7 +62,6 @@ def _raw(view: memoryview, version: VersionSnapshot, limits: Limits) -> ParsedRe
     if len(inputs) != 1:
         message = f"Inference-Header-Content-Length: 0 is for models with one input; this one has {len(inputs)}."
         raise InvalidRequest(Reason.INVALID_REQUEST, message)
-    shape = binary_parts.raw_shape(inputs[0], len(view), limits, batchable=version.batchable)
-    tensor = binary_parts.tensor(view, inputs[0], shape, "body")
+    tensor = binary_parts.raw_tensor(view, inputs[0], limits, batchable=version.batchable)
     binary = frozenset(spec.name for spec in version.signature.outputs)
     return ParsedRequest(None, (tensor,), 1, None, 0, None, binary)

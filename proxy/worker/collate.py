@@ -14,8 +14,8 @@ from proxy.worker.backends.base import Array, BadOutput
 ALIGNMENT_BYTES = 64
 """Start of each tensor; a cache line, and what vector instructions like best."""
 
-_DTYPES = {code: np.dtype(datatype.numpy) for code, datatype in DATATYPES_BY_CODE.items()}
-_NAMES = {np.dtype(datatype.numpy): name for name, datatype in DATATYPES.items()}
+_DTYPES = {code: np.dtype(row.numpy) for code, row in DATATYPES_BY_CODE.items() if row.numpy}
+_NAMES = {np.dtype(row.numpy): name for name, row in DATATYPES.items() if row.numpy}
 
 
 def read_inputs(area: mmap.mmap, entries: Sequence[Entry]) -> list[Array]:

@@ -13,7 +13,7 @@ from v2_models import DIGITS, PAIR, VOICE, one, tensor, version
 from proxy.core.batches import BatchOutputs
 from proxy.core.errors import ExecutionFailed, ProxyError, Reason
 from proxy.core.requests import InferenceRequest, InferenceResult
-from proxy.core.tensors import DATATYPES, Tensor, TensorSpec
+from proxy.core.tensors import DATATYPES, Tensor, TensorSpec, join_elements
 from proxy.protocol import v2_answer, v2_binary_response, v2_request
 from proxy.protocol.media import BodyForm
 
@@ -47,7 +47,7 @@ def refused(of: Any, head: Any, *raws: bytes) -> str:
 def test_r19_every_datatype_at_every_alignment_is_a_slice_of_the_body(datatype: str, padding: int) -> None:
     size = DATATYPES[datatype].size_bytes
     raw = bytes([1, 0] * size) if datatype == "BOOL" else bytes(range(1, 2 * size + 1))
-    raw = raw[: 2 * size]
+    raw = join_elements([b"", b"\xffab"]) if datatype == "BYTES" else raw[: 2 * size]
     body, form = framed({"id": "p" * padding, "inputs": [raw_input("x", datatype, (1, 2), len(raw))]}, raw)
     parsed = v2_request.parse(bytearray(body), one(datatype), form=form)
     (given,) = parsed.inputs

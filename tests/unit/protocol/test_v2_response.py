@@ -39,7 +39,7 @@ def test_an_answer_names_model_version_and_id() -> None:
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 1), (5, 3), (5, 2, 3), (5, 1, 1, 4)])
-@pytest.mark.parametrize("datatype", list(DATATYPES))
+@pytest.mark.parametrize("datatype", [name for name, datatype in DATATYPES.items() if datatype.numpy])
 def test_every_row_of_every_shape_and_datatype_is_its_own(shape: tuple[int, ...], datatype: str) -> None:
     kind = np.dtype(DATATYPES[datatype].numpy)
     source = np.random.default_rng(7).normal(0, 40, shape)
