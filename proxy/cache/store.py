@@ -18,6 +18,8 @@ TENSOR_OVERHEAD_BYTES = 600
 ROW_OVERHEAD_BYTES = 48
 # Longest JSON text of one element by its size in bytes, comma included: false, -32768 or a half, 1.17549435e-38 …
 JSON_BYTES_PER_ELEMENT = {1: 6, 2: 16, 4: 16, 8: 25}
+# Bytes that JSON text writes longer, as up to six: with the zeros of each string's length this covers its quotes, too.
+_ESCAPED = bytes(range(32)) + b'"\\\x7f'
 
 
 class _Entry:
@@ -113,11 +115,18 @@ def cost_bytes(outputs: BatchOutputs) -> int:
     total = ENTRY_OVERHEAD_BYTES
     rows = max(outputs.rows, 1)
     for tensor in outputs.tensors:
-        element_bytes = DATATYPES[tensor.datatype].size_bytes
-        elements = len(tensor.data) // element_bytes
-        text_bytes = elements * JSON_BYTES_PER_ELEMENT[element_bytes] + rows * ROW_OVERHEAD_BYTES
+        text_bytes = _text_bytes(tensor) + rows * ROW_OVERHEAD_BYTES
         total += TENSOR_OVERHEAD_BYTES + len(tensor.data) + text_bytes
     return total
+
+
+def _text_bytes(tensor: Tensor) -> int:
+    """The most that a tensor's values take as JSON."""
+    element_bytes = DATATYPES[tensor.datatype].size_bytes
+    if element_bytes:
+        return len(tensor.data) // element_bytes * JSON_BYTES_PER_ELEMENT[element_bytes]
+    data = bytes(tensor.data)
+    return len(data) + 5 * (len(data) - len(data.translate(None, _ESCAPED)))
 
 
 def _owned(outputs: BatchOutputs) -> BatchOutputs:

@@ -64,6 +64,8 @@ class BatchOutputs:
 
         A BYTES tensor is walked once for the batch. Raises ValueError if its lengths contradict its shape.
         """
+        if rows == self.rows:
+            return memoryview(tensor.data)
         if DATATYPES[tensor.datatype].size_bytes:
             row_bytes = len(tensor.data) // self.rows
             return memoryview(tensor.data)[first_row * row_bytes : (first_row + rows) * row_bytes]
@@ -76,14 +78,22 @@ class BatchOutputs:
 
 
 class BatchResult:
-    """A finished execution. `compute_ns` was measured by the instance, `service_ns` by the parent (send → receive)."""
+    """A finished execution. `service_ns` is the whole of it as the parent sees it, the other times lie inside.
 
-    __slots__ = ("compute_ns", "outputs", "service_ns")
+    `input_ns`: the inputs' way into the backend's hands (joined in shared memory, wrapped there). `compute_ns`: the
+    model, as the instance measured it. `output_ns`: the outputs' way out. What is left is the message there and back.
+    """
 
-    def __init__(self, outputs: BatchOutputs, compute_ns: int, service_ns: int) -> None:
+    __slots__ = ("compute_ns", "input_ns", "output_ns", "outputs", "service_ns")
+
+    def __init__(
+        self, outputs: BatchOutputs, compute_ns: int, service_ns: int, input_ns: int = 0, output_ns: int = 0
+    ) -> None:
         self.outputs = outputs
         self.compute_ns = compute_ns
         self.service_ns = service_ns
+        self.input_ns = input_ns
+        self.output_ns = output_ns
 
 
 class BatchFault:

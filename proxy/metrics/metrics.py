@@ -110,9 +110,11 @@ class Metrics:
                 self.versions[version_key] = totals
         return totals
 
-    def on_execution(self, version_key: str, rows: int, requests: int, service_ns: int) -> None:
+    def on_execution(
+        self, version_key: str, rows: int, requests: int, service_ns: int, input_ns: int = 0, output_ns: int = 0
+    ) -> None:
         """Count one execution of `requests` requests, `rows` rows in all, that gave outputs."""
-        self.totals_of(version_key).executed_batch(rows, requests, service_ns)
+        self.totals_of(version_key).executed_batch(rows, requests, service_ns, input_ns, output_ns)
         counts = self._executions.get(version_key)
         if counts is None:
             if len(self._executions) >= MAX_MODELS:

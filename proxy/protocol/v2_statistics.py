@@ -1,8 +1,8 @@
 """Running totals of versions → the body of the statistics extension.
 
-Times: `success` and `queue` include cache hits, the compute ones do not. One pair of clock readings surrounds an
-execution, from the batch's way into shared memory until its outputs are out of it again, so `compute_infer` holds that
-whole time, and `compute_input` and `compute_output` hold 0 with the same counts.
+Times: `success` and `queue` include cache hits, the compute ones do not. `compute_input` is the inputs' way into the
+backend's hands, `compute_output` the outputs' way out of them, `compute_infer` all between: the model and the message
+to its process and back. The three add up to the execution.
 Source: Triton's statistics extension.
 """
 
@@ -48,7 +48,7 @@ def _one(version: VersionStatistics) -> dict[str, Any]:
             "success": _duration(totals.success, totals.success_ns),
             "fail": _duration(totals.fail, totals.fail_ns),
             "queue": _duration(totals.success, totals.queue_ns),
-            **_compute(totals.executed, totals.executed_ns),
+            **_compute(totals.executed, totals.input_ns, totals.infer_ns, totals.output_ns),
             "cache_hit": _duration(totals.hits, totals.hits_ns),
             "cache_miss": _duration(totals.misses, totals.misses_ns),
         },
@@ -58,11 +58,11 @@ def _one(version: VersionStatistics) -> dict[str, Any]:
     }
 
 
-def _compute(count: int, service_ns: int) -> dict[str, Any]:
+def _compute(count: int, input_ns: int, infer_ns: int, output_ns: int) -> dict[str, Any]:
     return {
-        "compute_input": _duration(count, 0),
-        "compute_infer": _duration(count, service_ns),
-        "compute_output": _duration(count, 0),
+        "compute_input": _duration(count, input_ns),
+        "compute_infer": _duration(count, infer_ns),
+        "compute_output": _duration(count, output_ns),
     }
 
 

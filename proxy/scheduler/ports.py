@@ -58,8 +58,10 @@ class GroupPort(Protocol):
 class MeterPort(Protocol):
     """Who counts executions."""
 
-    def on_execution(self, version_key: str, rows: int, requests: int, service_ns: int) -> None:
-        """Called once for each execution that gave outputs."""
+    def on_execution(
+        self, version_key: str, rows: int, requests: int, service_ns: int, input_ns: int, output_ns: int
+    ) -> None:
+        """Called once for each execution that gave outputs; `input_ns` and `output_ns` are parts of `service_ns`."""
         ...
 
 

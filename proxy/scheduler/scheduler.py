@@ -209,7 +209,8 @@ class Scheduler:
             return
         lane.note_service(instance_id, batch, outcome.service_ns, now_ns)
         if self._meter is not None:
-            self._meter.on_execution(lane.key, batch.rows, len(batch.requests), outcome.service_ns)
+            requests, service_ns = len(batch.requests), outcome.service_ns
+            self._meter.on_execution(lane.key, batch.rows, requests, service_ns, outcome.input_ns, outcome.output_ns)
         self._pump(lane)
         self._deliver(lane, entries, batch, outcome)
 

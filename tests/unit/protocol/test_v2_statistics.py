@@ -16,12 +16,12 @@ def test_every_number_stands_where_tritons_clients_look_for_it() -> None:
     totals.failed(50)
     totals.looked_up(5, is_hit=True)
     totals.looked_up(6, is_hit=False)
-    totals.executed_batch(rows=3, requests=2, service_ns=40)
+    totals.executed_batch(rows=3, requests=2, service_ns=40, input_ns=3, output_ns=2)
     (found,) = json.loads(encode([VersionStatistics("m", 2, totals, 4_096)]))["model_stats"]
     compute = {
-        "compute_input": {"count": 2, "ns": 0},
-        "compute_infer": {"count": 2, "ns": 80},
-        "compute_output": {"count": 2, "ns": 0},
+        "compute_input": {"count": 2, "ns": 6},
+        "compute_infer": {"count": 2, "ns": 70},
+        "compute_output": {"count": 2, "ns": 4},
     }
     assert found == {
         "name": "m",
@@ -41,9 +41,9 @@ def test_every_number_stands_where_tritons_clients_look_for_it() -> None:
         "batch_stats": [
             {
                 "batch_size": 3,
-                "compute_input": {"count": 1, "ns": 0},
-                "compute_infer": {"count": 1, "ns": 40},
-                "compute_output": {"count": 1, "ns": 0},
+                "compute_input": {"count": 1, "ns": 3},
+                "compute_infer": {"count": 1, "ns": 35},
+                "compute_output": {"count": 1, "ns": 2},
             }
         ],
         "memory_usage": [{"type": "CPU", "id": 0, "byte_size": 4_096}],

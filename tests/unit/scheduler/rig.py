@@ -47,7 +47,7 @@ class Rig:
         self.numbers = {}
         self.submitted = 0
 
-    def on_execution(self, version_key, rows, requests, service_ns):
+    def on_execution(self, version_key, rows, requests, service_ns, input_ns, output_ns):
         self.executions.append((version_key, rows, requests, service_ns))
 
     def request(self, rows=1, timeout_ns=NS_PER_S, trailing=(2,), number=None):
