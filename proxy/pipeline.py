@@ -83,7 +83,7 @@ class Pipeline(Views):
         try:
             if not self._manager.routes.answers(call.version):  # it left while the body was on its way
                 call = self.open_as(call.principal, call.version.model, call.asked_version, call.arrival_ns)
-            if v2_request.is_heavy(body, form):
+            if v2_request.is_heavy(body, form, call.version):
                 read = partial(v2_request.parse, body, call.version, self._limits, form)
                 return self._offload.begin(read, len(body), partial(self._after_reading, call, body, respond, form))
             parsed = v2_request.parse(body, call.version, self._limits, form)

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     INSTANCE_LOST = "instance_lost"
     EXECUTION_TIMEOUT = "execution_timeout"
     OUTPUT_NOT_FINITE = "output_not_finite"
+    OUTPUT_NOT_TEXT = "output_not_text"
     INTERNAL = "internal"
     CANCELLED = "cancelled"
 

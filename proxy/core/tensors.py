@@ -22,8 +22,7 @@ class Datatype:
     """One row of the Open Inference Protocol's datatype table, or Triton's BF16.
 
     `code` is the number on the frames between parent and instance, `size_bytes` one element's (0: each its own),
-    `numpy` numpy's name for it (empty where numpy has none: BF16, BYTES), `struct_char` the `struct`/`array` type code
-    (empty where there is none).
+    `numpy` numpy's name for it and `struct_char` the `struct` type code (empty where there is none: BF16, BYTES).
     """
 
     name: str
@@ -57,7 +56,7 @@ DATATYPES: dict[str, Datatype] = {
         Datatype("INT16", 7, 2, "int16", "h"),
         Datatype("INT32", 8, 4, "int32", "i"),
         Datatype("INT64", 9, 8, "int64", "q"),
-        Datatype("FP16", 10, 2, "float16", ""),
+        Datatype("FP16", 10, 2, "float16", "e"),
         Datatype("FP32", 11, 4, "float32", "f"),
         Datatype("FP64", 12, 8, "float64", "d"),
         Datatype("BF16", 13, 2, "", ""),
@@ -141,16 +140,20 @@ def row_offsets(data: Data, rows: int, row_elements: int) -> list[int]:
 
 def split_elements(data: Data) -> list[bytes]:
     """The elements of BYTES data. Raises ValueError where a length reaches behind the end."""
-    view = bytes(data)
-    elements = []
-    at, end = 0, len(view)
-    while at < end:
+    return take_elements(data, 0, len(data))[0]
+
+
+def take_elements(data: Data, at: int, most: int) -> tuple[list[bytes], int]:
+    """Up to `most` elements from the one at `at`, and where the next begins. Raises ValueError as `split_elements`."""
+    elements: list[bytes] = []
+    end = len(data)
+    while at < end and len(elements) < most:
         start = at + PREFIX_BYTES
-        at = _walk(view, at, 1)
+        at = _walk(data, at, 1)
         if at > end:
             raise ValueError(f"a BYTES element ends behind the tensor's {end} bytes")
-        elements.append(view[start:at])
-    return elements
+        elements.append(bytes(data[start:at]))
+    return elements, at
 
 
 def join_elements(elements: Iterable[bytes]) -> bytes:

@@ -69,6 +69,8 @@ def read(
     shapes = _shapes(found, limits)
     rows = _rows(found, shapes, version)
     tensors = tuple(_tensor(one, shape, limits) for one, shape in zip(found, shapes, strict=True))
+    if sum(len(tensor.data) for tensor in tensors) > limits.max_tensor_bytes:  # only BYTES show their size this late
+        raise TooLarge(Reason.BODY_TOO_LARGE, f"inputs: they exceed {limits.max_tensor_bytes} bytes together.")
     return ParsedRequest(text.id, tensors, rows, outputs.names, asked.priority, asked.timeout_us, outputs.binary)
 
 

@@ -9,7 +9,6 @@ Source: Open Inference Protocol, REST, "Inference Request JSON Object".
 
 from __future__ import annotations
 
-import struct
 from math import prod
 from typing import Any, Union
 
@@ -17,8 +16,8 @@ import msgspec
 
 from proxy.core.errors import Reason, TooLarge
 from proxy.core.snapshot import VersionSnapshot
-from proxy.core.tensors import DATATYPES, VARIABLE, Tensor, TensorSpec
-from proxy.protocol import careful
+from proxy.core.tensors import VARIABLE, Tensor, TensorSpec
+from proxy.protocol import careful, packing
 from proxy.protocol.limits import DEFAULT_LIMITS, Limits
 from proxy.protocol.parameters import (
     ALL_AS_JSON,
@@ -30,7 +29,7 @@ from proxy.protocol.parameters import (
 )
 from proxy.protocol.parsed import ParsedRequest
 from proxy.protocol.per_version import PerVersion
-from proxy.protocol.tensor_data import NEGATIVE_ZERO_HINT, list_type, python_type
+from proxy.protocol.tensor_data import NEGATIVE_ZERO_HINT, list_type
 from proxy.protocol.words import MALFORMED
 
 MAX_PACKERS = 256  # element counts for which one input keeps its compiled packer
@@ -54,7 +53,7 @@ def parse(
 class _Input:
     """One input's checks and packers. `fixed_elements`: elements of a row, where all sizes but the first are fixed."""
 
-    __slots__ = ("_packers", "_struct_char", "datatype", "fixed", "fixed_elements", "name", "rank", "spec")
+    __slots__ = ("_packers", "datatype", "fixed", "fixed_elements", "name", "rank", "spec")
 
     def __init__(self, spec: TensorSpec) -> None:
         self.spec = spec
@@ -64,8 +63,7 @@ class _Input:
         self.fixed = spec.shape[1:]
         free_first = self.rank > 0 and spec.shape[0] == VARIABLE and VARIABLE not in self.fixed
         self.fixed_elements = prod(self.fixed) if free_first else 0
-        self._struct_char = DATATYPES[spec.datatype].struct_char
-        self._packers: dict[int, Any] = {}
+        self._packers: dict[int, packing.Packer] = {}
 
     def tensor(self, shape: tuple[int, ...], data: list[Any]) -> Tensor | None:
         """The packed tensor, or None where shape and data do not fit the declaration."""
@@ -81,7 +79,7 @@ class _Input:
         if packer is None:
             if len(self._packers) >= MAX_PACKERS:
                 self._packers.clear()
-            packer = self._packers[elements] = struct.Struct(f"<{elements}{self._struct_char}").pack
+            packer = self._packers[elements] = packing.packer(self.datatype, elements)
         return Tensor(self.name, self.datatype, shape, packer(*data))
 
 
@@ -92,15 +90,15 @@ class _Plan:
 
     def __init__(self, version: VersionSnapshot) -> None:
         specs = version.signature.inputs
-        elements = [python_type(DATATYPES[s.datatype]) if s.datatype in DATATYPES else None for s in specs]
+        elements = [packing.element_type(spec.datatype) for spec in specs]
         self._version = version
         self._may_hold_negative_zero = float in elements
         self._decoder: msgspec.json.Decoder[Any] | None = None
         self._inputs: tuple[_Input, ...] = ()
         self._kinds: tuple[Any, ...] = ()
-        if specs and None not in elements and len({s.name for s in specs}) == len(specs):
+        if specs and len({s.name for s in specs}) == len(specs):
             self._inputs = tuple(_Input(spec) for spec in specs)
-            self._kinds = _input_kinds(specs, [e for e in elements if e is not None])
+            self._kinds = _input_kinds(specs, elements)
             self._decoder = msgspec.json.Decoder(_request_kind(self._kinds))
 
     def read(self, body: bytes | bytearray, limits: Limits) -> ParsedRequest | None:
@@ -115,7 +113,7 @@ class _Plan:
             return None
         try:
             tensors = self._tensors(request.inputs)
-        except (struct.error, OverflowError):
+        except packing.OUT_OF_RANGE:
             return None
         if tensors is None:
             return None

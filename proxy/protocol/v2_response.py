@@ -1,9 +1,10 @@
 """Outputs of an execution → JSON response bodies. One encoding for each output of the whole batch, split by row.
 
 Rules: float32 values are written in the fewest digits that read back as the same float32; a value that is not
-finite fails the request whose row holds it and no other; only the requested outputs come back, in the requested order.
-`data` is one flat array. FP16 outputs are written as numbers (every FP16 value is one). Long outputs are encoded in
-pieces, so that a thread that encodes lets the event loop in between.
+finite, or bytes that are not UTF-8, fail the request whose row holds them and no other; only the requested outputs
+come back, in the requested order. `data` is one flat array. FP16 and BF16 outputs are written as numbers (each of their
+values is one), BYTES as strings. Long outputs are encoded in pieces, so that a thread that encodes lets the event loop
+in between.
 Source: Open Inference Protocol, REST, "Inference Response JSON Object".
 """
 
@@ -21,6 +22,8 @@ from proxy.core.errors import ExecutionFailed, Reason
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import DATATYPES, Tensor
+from proxy.protocol import string_rows
+from proxy.protocol.packing import bf16_as_float32
 from proxy.protocol.per_version import PerVersion
 
 PIECE_VALUES = 65_536  # encoded at once: about 3 ms; larger: fewer calls, longer waits of others
@@ -29,16 +32,26 @@ PIECE_VALUES = 65_536  # encoded at once: about 3 ms; larger: fewer calls, longe
 class EncodedOutput:
     """One output of a batch: `rows[i]` is row i's values joined by commas. `finite` False: some row holds `null`.
 
-    Where one request has all rows, they are one text: nothing is split that would be joined again.
+    Where one request has all rows, they are one text: nothing is split that would be joined again. `unreadable` are the
+    places in `rows` of strings that are not UTF-8.
     """
 
-    __slots__ = ("after_rows", "before_rows", "finite", "rows")
+    __slots__ = ("after_rows", "before_rows", "finite", "rows", "unreadable")
 
-    def __init__(self, before_rows: bytes, after_rows: bytes, rows: list[bytes], *, finite: bool) -> None:
+    def __init__(
+        self,
+        before_rows: bytes,
+        after_rows: bytes,
+        rows: list[bytes],
+        *,
+        finite: bool = True,
+        unreadable: frozenset[int] = frozenset(),
+    ) -> None:
         self.before_rows = before_rows
         self.after_rows = after_rows
         self.rows = rows
         self.finite = finite
+        self.unreadable = unreadable
 
 
 def encode(result: InferenceResult, request: InferenceRequest) -> bytes:
@@ -81,8 +94,11 @@ def _encode_output(tensor: Tensor, parts: int, *, batched: bool) -> EncodedOutpu
     """The output in `parts` texts: one a row, or one for all."""
     head, after = _frame(tensor.name, tensor.datatype, tensor.shape[1:] if batched else tensor.shape, batched)
     if not prod(tensor.shape):
-        return EncodedOutput(head, after, [b""] * parts, finite=True)
-    values = np.frombuffer(tensor.data, DATATYPES[tensor.datatype].numpy).reshape(parts, -1)
+        return EncodedOutput(head, after, [b""] * parts)
+    if tensor.datatype == "BYTES":
+        texts, unreadable = string_rows.encode(tensor, parts)
+        return EncodedOutput(head, after, texts, unreadable=unreadable)
+    values = _numbers(tensor).reshape(parts, -1)
     if values.size <= PIECE_VALUES:
         texts = _encode_rows(values)
     elif values.shape[1] <= PIECE_VALUES:
@@ -92,6 +108,12 @@ def _encode_output(tensor: Tensor, parts: int, *, batched: bool) -> EncodedOutpu
         texts = [_encode_long_row(row) for row in values]
     finite = not any(b"null" in text for text in texts)
     return EncodedOutput(head, after, texts, finite=finite)
+
+
+def _numbers(tensor: Tensor) -> np.ndarray[Any, Any]:
+    if tensor.datatype == "BF16":
+        return bf16_as_float32(tensor.data)
+    return np.frombuffer(tensor.data, DATATYPES[tensor.datatype].numpy)
 
 
 def _encode_rows(values: np.ndarray[Any, Any]) -> list[bytes]:
@@ -130,9 +152,16 @@ def _share(output: EncodedOutput, name: str, first: int, rows: int, *, whole: bo
             "Ask for binary data."
         )
         raise ExecutionFailed(Reason.OUTPUT_NOT_FINITE, message)
+    if output.unreadable and not output.unreadable.isdisjoint(_places(output, first, rows)):
+        message = f'The output "{name}" holds bytes that are not UTF-8; JSON cannot carry them. Ask for binary data.'
+        raise ExecutionFailed(Reason.OUTPUT_NOT_TEXT, message)
     if whole:
         return b"%b%b%b]}" % (output.before_rows, output.after_rows, values)
     return b"%b%d%b%b]}" % (output.before_rows, rows, output.after_rows, values)
+
+
+def _places(output: EncodedOutput, first: int, rows: int) -> range:
+    return range(first, first + rows) if len(output.rows) > 1 else range(1)
 
 
 def _head(version: VersionSnapshot) -> bytes:

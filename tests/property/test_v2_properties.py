@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.cache.key import request_key
 from proxy.core.batches import BatchOutputs
 from proxy.core.errors import ProxyError
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import DATATYPES, Signature, Tensor, TensorSpec, join_elements
-from proxy.protocol import v2_json, v2_request, v2_response
+from proxy.protocol import v2_binary_response, v2_json, v2_request, v2_response
 from proxy.protocol.limits import Limits
 from proxy.protocol.media import BodyForm
 
@@ -56,6 +60,62 @@ def test_a_batchs_rows_read_back_bit_for_bit(rows: int, columns: int, data: st.D
         body = v2_response.encode(InferenceResult(of, batch, row, 1), InferenceRequest(of, (), 1, 0, 0))
         back = np.array(json.loads(body)["outputs"][0]["data"], "f4")
         assert back.tobytes() == values[row * columns : (row + 1) * columns].tobytes()
+
+
+def _values(datatype: str) -> st.SearchStrategy[Any]:
+    row = DATATYPES[datatype]
+    if datatype == "BOOL":
+        return st.booleans()
+    if datatype == "BYTES":
+        return st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+    if datatype == "BF16":
+        return st.integers(0, 2**16 - 1).map(_bf16).filter(math.isfinite)
+    if row.numpy.startswith("float"):
+        return st.floats(width=8 * row.size_bytes, allow_nan=False, allow_infinity=False)
+    limits = np.iinfo(row.numpy)
+    return st.integers(int(limits.min), int(limits.max))
+
+
+def _bf16(bits: int) -> float:
+    return struct.unpack("<f", struct.pack("<HH", 0, bits))[0]
+
+
+@pytest.mark.parametrize("datatype", list(DATATYPES))
+@given(st.integers(1, 4), st.integers(1, 3), st.booleans(), st.data())
+def test_json_and_raw_carry_the_same_values_there_and_back(
+    datatype: str, rows: int, columns: int, is_careful: bool, data: st.DataObject
+) -> None:
+    values = data.draw(st.lists(_values(datatype), min_size=rows * columns, max_size=rows * columns))
+    of = version(datatype, columns)
+    item: dict[str, Any] = {"name": "x", "shape": [rows, columns], "datatype": datatype}
+    limits = CAREFUL if is_careful else Limits()
+    packed = bytes(
+        v2_json.parse(json.dumps({"inputs": [{**item, "data": values}]}).encode(), of, limits).inputs[0].data
+    )
+    head = json.dumps({"inputs": [{**item, "parameters": {"binary_data_size": len(packed)}}]}).encode()
+    raw = v2_request.parse(head + packed, of, limits, BodyForm(json_bytes=len(head)))
+    assert (bytes(raw.inputs[0].data), raw.rows) == (packed, rows)
+    batch = BatchOutputs((Tensor("y", datatype, (rows, columns), packed),), rows, batched=True)
+    back, shares = [], []
+    for row in range(rows):
+        result = InferenceResult(of, batch, row, 1)
+        back += json.loads(v2_response.encode(result, InferenceRequest(of, (), 1, 0, 0)))["outputs"][0]["data"]
+        binary = InferenceRequest(of, (), 1, 0, 0, binary_outputs=frozenset("y"))
+        body, json_bytes = v2_binary_response.encode(result, binary)
+        shares.append(body[json_bytes:])
+    assert b"".join(shares) == packed
+    again = json.dumps({"inputs": [{**item, "data": back}]}).encode()
+    assert bytes(v2_json.parse(again, of, limits).inputs[0].data) == packed
+    if datatype not in ("FP16", "FP32", "BF16"):
+        assert back == values
+
+
+@given(st.lists(st.binary(max_size=4), min_size=1, max_size=4), st.lists(st.binary(max_size=4), min_size=1, max_size=4))
+def test_strings_have_one_key_only_if_they_are_equal(one: list[bytes], other: list[bytes]) -> None:
+    def key(elements: list[bytes]) -> bytes:
+        return request_key(b"v", (Tensor("x", "BYTES", (1, len(elements)), join_elements(elements)),), None)
+
+    assert (key(one) == key(other)) == (one == other)
 
 
 JSON = st.recursive(

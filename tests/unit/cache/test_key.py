@@ -9,7 +9,7 @@ import pytest
 from proxy.cache.cache import ResultCache
 from proxy.cache.key import KEY_BYTES, request_key, version_prefix
 from proxy.core.requests import InferenceRequest
-from proxy.core.tensors import Tensor
+from proxy.core.tensors import Tensor, join_elements
 from proxy.testing.clock import ManualClock
 from proxy.testing.instances import fake_version
 
@@ -23,6 +23,10 @@ def key(*tensors, outputs=None, prefix=PREFIX):
 
 def tensor(name="x", datatype="FP32", shape=(1, 2), data=b"12345678"):
     return Tensor(name, datatype, shape, data)
+
+
+def strings(*elements):
+    return tensor(datatype="BYTES", shape=(1, 2), data=join_elements(elements))
 
 
 def test_the_same_request_has_the_same_key_whatever_holds_its_bytes():
@@ -41,6 +45,9 @@ def test_the_same_request_has_the_same_key_whatever_holds_its_bytes():
         ((tensor(data=b"a"),), (tensor(data=b"a"), tensor(data=b""))),
         ((tensor(name="x"), tensor(name="y")), (tensor(name="y"), tensor(name="x"))),
         ((tensor(data=b"\x00"),), (tensor(data=b"\x00\x00"),)),
+        ((strings(b"ab", b"c"),), (strings(b"a", b"bc"),)),
+        ((strings(b"", b"abc"),), (strings(b"abc", b""),)),
+        ((strings(b"a\x01\x00\x00\x00b"),), (strings(b"a", b"b"),)),
     ],
 )
 def test_c1_pairs_that_meet_under_naive_joins_have_different_keys(one, other):

@@ -209,11 +209,6 @@ def test_r10_a_missing_field_is_named(field: str) -> None:
     assert f"inputs[0].{field}: missing" in refused(body(given)).message
 
 
-def test_r10_a_type_that_json_cannot_carry_says_so() -> None:
-    error = refused(body(tensor(shape=[1, 2], datatype="FP16", data=[1, 2])), one("FP16"))
-    assert "JSON cannot carry FP16" in error.message
-
-
 def test_r11_what_a_body_expands_to_is_bounded() -> None:
     limits = Limits(max_tensor_bytes=64 * 4 * 2)
     assert v2_json.parse(body(tensor(shape=[2, 64], data=[1] * 128)), DIGITS, limits).rows == 2
