@@ -15,16 +15,25 @@ if TYPE_CHECKING:
 class Batch:
     """Requests of one version whose inputs agree in every dimension but the first.
 
-    A batch of a version that is not batchable holds exactly one request.
+    A batch of a version that is not batchable holds exactly one request. `padded_rows` is how many rows are executed
+    (0: as many as there are); those added are made by the instance and their outputs dropped there.
     """
 
-    __slots__ = ("batch_id", "requests", "rows", "version")
+    __slots__ = ("batch_id", "padded_rows", "requests", "rows", "version")
 
-    def __init__(self, batch_id: int, version: VersionSnapshot, requests: list[InferenceRequest], rows: int) -> None:
+    def __init__(
+        self,
+        batch_id: int,
+        version: VersionSnapshot,
+        requests: list[InferenceRequest],
+        rows: int,
+        padded_rows: int = 0,
+    ) -> None:
         self.batch_id = batch_id
         self.version = version
         self.requests = requests
         self.rows = rows
+        self.padded_rows = padded_rows
 
 
 class BatchOutputs:
@@ -100,12 +109,14 @@ class BatchFault:
     """An execution that gave no outputs.
 
     `lost` True: the instance process died, hung or broke the channel (safe to retry once elsewhere).
-    `lost` False: the model raised; `message` is the model's own, shortened.
+    `lost` False: the model raised; `message` is the model's own, shortened. `out_of_memory`: there was not enough
+    memory for an execution of that many rows, whether the process survived it or not.
     """
 
-    __slots__ = ("lost", "message", "timed_out")
+    __slots__ = ("lost", "message", "out_of_memory", "timed_out")
 
-    def __init__(self, message: str, *, lost: bool, timed_out: bool = False) -> None:
+    def __init__(self, message: str, *, lost: bool, timed_out: bool = False, out_of_memory: bool = False) -> None:
         self.message = message
         self.lost = lost
         self.timed_out = timed_out
+        self.out_of_memory = out_of_memory
