@@ -1,6 +1,14 @@
 """Which version answers a request. Pure look-up in a table that the model manager rebuilds at each change.
 
+    named by number or label   that version, whatever rollout runs
+    none named, canary         the candidate if u < weight / 100, else the default
+                               u = BLAKE2b-64(rollout, sticky key) / 2^64 with a sticky key, else a draw from [0, 1)
+
 Place: third step of the line, before the body is read, since the cache key contains the version's digest.
+Rules: a request that names a version or label is never sent to another one; a candidate that does not answer gets no
+traffic; one sticky key meets one version within a rollout, and as the weight rises whoever met the candidate stays on
+it (u is compared with the weight alone). Held by tests/property/test_routing_properties.py.
+Source: the canary weights of KServe (canaryTrafficPercent) and Envoy (weighted clusters with a hash policy).
 """
 
 from __future__ import annotations
@@ -8,14 +16,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from types import MappingProxyType
 
 from proxy.core.errors import NotFound, NotReady, Reason
-from proxy.core.snapshot import ModelSnapshot, VersionSnapshot
+from proxy.core.snapshot import ModelSnapshot, RolloutMode, RolloutSnapshot, VersionSnapshot
 from proxy.core.units import NS_PER_S
 
 # Long enough for a small model to load, short enough that a client does not give up on a larger one.
 RETRY_WHILE_LOADING_NS = 2 * NS_PER_S
+# Labels that mean something before anyone has set them.
+STABLE = "stable"
+CANARY = "canary"
 _VERSION_NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
@@ -35,9 +47,17 @@ EMPTY_ROUTES = RoutingTable(MappingProxyType({}), MappingProxyType({}))
 
 
 def choose_version(
-    routes: RoutingTable, models: Mapping[str, ModelSnapshot], model: str, version: str | None
+    routes: RoutingTable,
+    models: Mapping[str, ModelSnapshot],
+    model: str,
+    version: str | None,
+    sticky: bytes | None = None,
+    draw: float = 1.0,
 ) -> VersionSnapshot:
-    """Version that answers `model`, or the one named.
+    """Version that answers `model`, or the one named by number or label.
+
+    While a canary runs, `sticky` (the client's key for staying on one version) or else `draw`, from [0, 1), says who of
+    the default and the candidate answers; the default of 1 never meets the candidate.
 
     Raises:
         NotFound: no such model, or the model has no such loaded version.
@@ -46,18 +66,49 @@ def choose_version(
     known = models.get(model)
     if known is None:
         raise NotFound(Reason.UNKNOWN_MODEL, f"There is no model named '{shown(model)}'.")
-    if version is None:
-        default = routes.defaults.get(model)
-        if default is not None:
-            return routes.ready[model][default]
+    if version is not None:
+        return _named(routes, known, version)
+    default = routes.defaults.get(model)
+    if default is None:
         raise _not_serving(known)
-    number = int(version) if _VERSION_NUMBER.fullmatch(version) else 0
-    found = routes.ready.get(model, {}).get(number)
+    ready = routes.ready[model]
+    rollout = known.rollout
+    if rollout is not None and rollout.mode is RolloutMode.CANARY and is_for_candidate(rollout, sticky, draw):
+        return ready.get(rollout.candidate) or ready[default]
+    return ready[default]
+
+
+def is_for_candidate(rollout: RolloutSnapshot, sticky: bytes | None, draw: float) -> bool:
+    """True if a request with this sticky key (None: this draw) falls into the candidate's share."""
+    if sticky is not None:
+        rollout_bytes = rollout.rollout_id.to_bytes(8, "big")
+        draw = int.from_bytes(blake2b(sticky, digest_size=8, key=rollout_bytes).digest(), "big") / 2**64
+    return draw * 100 < rollout.weight_percent
+
+
+def labelled(routes: RoutingTable, model: ModelSnapshot, label: str) -> int | None:
+    """Number of the version that `label` means now, or None.
+
+    Where nobody has set them, `stable` is the default version and `canary` the candidate of the rollout that runs.
+    """
+    number = model.labels.get(label)
+    if number is None and label == STABLE:
+        return routes.defaults.get(model.name, model.default_version)
+    if number is None and label == CANARY and model.rollout is not None:
+        return model.rollout.candidate
+    return number
+
+
+def _named(routes: RoutingTable, model: ModelSnapshot, version: str) -> VersionSnapshot:
+    number = int(version) if _VERSION_NUMBER.fullmatch(version) else labelled(routes, model, version) or 0
+    found = routes.ready.get(model.name, {}).get(number)
     if found is not None:
         return found
-    if number in known.versions:
-        raise NotReady(Reason.NOT_READY, f"Version {number} of '{model}' is not ready yet.", RETRY_WHILE_LOADING_NS)
-    raise NotFound(Reason.UNKNOWN_VERSION, f"Model '{model}' has no loaded version '{shown(version)}'.")
+    if number in model.versions:
+        raise NotReady(
+            Reason.NOT_READY, f"Version {number} of '{model.name}' is not ready yet.", RETRY_WHILE_LOADING_NS
+        )
+    raise NotFound(Reason.UNKNOWN_VERSION, f"Model '{model.name}' has no loaded version '{shown(version)}'.")
 
 
 def shown(text: str) -> str:
