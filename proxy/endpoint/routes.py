@@ -25,7 +25,7 @@ from proxy.core.principals import Principal
 from proxy.core.requests import Answer
 from proxy.core.snapshot import ModelSnapshot, Snapshot, VersionSnapshot
 from proxy.endpoint.extensions import Extensions, check_admin
-from proxy.endpoint.table import CHANGES, Head, Route, find_route
+from proxy.endpoint.table import CHANGES, WORDS, Head, Route, find_route
 from proxy.protocol import v2_metadata, v2_repository
 from proxy.protocol.media import BodyForm
 
@@ -202,7 +202,8 @@ class Routes:
             return Answer(200, line.exposition(), (METRICS_TYPE,))
         if route.kind == "models":
             return self._models(principal)
-        if route.kind == "all_stats":
+        is_model = route.model in line.snapshot.models and principal.may_infer(route.model)
+        if route.kind == "all_stats" and not is_model:
             return Answer(200, self._extensions().statistics(principal, None, None))
         return self._read_model(route, principal)
 
@@ -213,7 +214,7 @@ class Routes:
         model = line.snapshot.models.get(route.model)
         if model is None:
             raise unknown_model(route.model)
-        if route.kind == "model":
+        if route.kind == "model" or route.kind == WORDS.get(route.model):
             return Answer(200, v2_metadata.model(model, _version(model, route.version)))
         number = None if route.version is None else _version(model, route.version).number
         if route.kind == "stats":

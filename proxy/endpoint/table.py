@@ -1,7 +1,8 @@
 """Which route a head leads to: path and method matched, headers that routes need picked out. Depends on the head only.
 
 Rules: paths match byte for byte (no decoding, no trailing slash, no dot segments), so two spellings never mean one
-model.
+model. Where a word of the protocol stands in a model's place (`WORDS`), the head alone cannot tell: the route names the
+word as the model, too, and `routes` takes the model if there is one that the caller may ask.
 Source: Open Inference Protocol, REST; Triton's statistics and model repository extensions; `GET /v2/models` is ours.
 """
 
@@ -41,6 +42,7 @@ class Route:
 
 
 CHANGES = ("load", "unload")
+WORDS = {"stats": "all_stats"}  # words in a model's place, by their kind of route
 POSTS = ("infer", "index", *CHANGES)  # every other row answers GET
 
 
@@ -76,8 +78,8 @@ def _match(parts: list[str]) -> Route | None:
             return Route(kind)
         case ["v2"]:
             return Route("server")
-        case ["v2", "models", "stats"]:
-            return Route("all_stats")
+        case ["v2", "models", word] if word in WORDS:
+            return Route(WORDS[word], word)
         case ["v2", "repository", "index" as kind]:
             return Route(kind)
         case ["v2", "repository", "models", model, "load" | "unload" as kind]:
