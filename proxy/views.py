@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from proxy.core.reports import SecondReport
-from proxy.core.snapshot import EMPTY_SNAPSHOT, Snapshot
+from proxy.core.snapshot import EMPTY_SNAPSHOT, ModelSnapshot, Snapshot
 from proxy.metrics.metrics import Metrics
 from proxy.model_manager.model_manager import ModelManager
+from proxy.model_manager.routing import labelled
 
 
 class Views:
@@ -29,6 +30,10 @@ class Views:
         """True if a request for it (None: the default version) would be taken now."""
         routes = self._manager.routes
         return name in routes.defaults if number is None else number in routes.ready.get(name, {})
+
+    def labelled(self, model: ModelSnapshot, label: str) -> int | None:
+        """Number of the version that a label of the model means now, or None."""
+        return labelled(self._manager.routes, model, label)
 
     def exposition(self) -> bytes:
         """Everything measured, as Prometheus text."""

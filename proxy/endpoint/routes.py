@@ -78,6 +78,10 @@ class Line(Protocol):
         """A model's version (None: the default one) can answer."""
         ...
 
+    def labelled(self, model: ModelSnapshot, label: str) -> int | None:
+        """Number of the version that a label of the model means now."""
+        ...
+
     def exposition(self) -> bytes:
         """Prometheus text."""
         ...
@@ -215,8 +219,8 @@ class Routes:
         if model is None:
             raise unknown_model(route.model)
         if route.kind == "model" or route.kind == WORDS.get(route.model):
-            return Answer(200, v2_metadata.model(model, _version(model, route.version)))
-        number = None if route.version is None else _version(model, route.version).number
+            return Answer(200, v2_metadata.model(model, self._version(model, route.version)))
+        number = None if route.version is None else self._version(model, route.version).number
         if route.kind == "stats":
             return Answer(200, self._extensions().statistics(principal, model.name, number))
         is_ready = line.model_ready(model.name, number)
@@ -227,13 +231,14 @@ class Routes:
         allowed = [(m, self.line.model_ready(name, None)) for name, m in models if principal.may_infer(name)]
         return Answer(200, v2_metadata.models(allowed))
 
-
-def _version(model: ModelSnapshot, version: str | None) -> VersionSnapshot:
-    if version is None:
-        if model.default_version is None or model.default_version not in model.versions:
-            raise NotReady(Reason.NOT_READY, f"The model {model.name} has no version to serve yet.")
-        return model.versions[model.default_version]
-    for number, found in model.versions.items():
-        if str(number) == version:
-            return found
-    raise NotFound(Reason.UNKNOWN_VERSION, f"The model {model.name} has no such version loaded.")
+    def _version(self, model: ModelSnapshot, version: str | None) -> VersionSnapshot:
+        """The version that a path names by number or label, ready or not; the default one where it names none."""
+        if version is None:
+            if model.default_version is None or model.default_version not in model.versions:
+                raise NotReady(Reason.NOT_READY, f"The model {model.name} has no version to serve yet.")
+            return model.versions[model.default_version]
+        named = self.line.labelled(model, version)
+        for number, found in model.versions.items():
+            if number == named or str(number) == version:
+                return found
+        raise NotFound(Reason.UNKNOWN_VERSION, f"The model {model.name} has no such version loaded.")

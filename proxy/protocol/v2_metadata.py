@@ -65,6 +65,7 @@ def models(snapshots: Iterable[tuple[ModelSnapshot, bool]]) -> bytes:
                     "name": snapshot.name,
                     "versions": [str(number) for number in sorted(snapshot.versions)],
                     "default_version": None if snapshot.default_version is None else str(snapshot.default_version),
+                    "labels": {label: str(number) for label, number in sorted(snapshot.labels.items())},
                     "ready": is_ready,
                 }
                 for snapshot, is_ready in snapshots

@@ -35,10 +35,10 @@ def test_readiness_is_said_in_both_spellings() -> None:
 
 
 def test_the_list_names_versions_and_readiness() -> None:
-    empty = ModelSnapshot("empty", {}, None, 0)
+    empty = ModelSnapshot("empty", {}, None, 0, labels={"old": 1})
     assert json.loads(v2_metadata.models([(MODEL, True), (empty, False)])) == {
         "models": [
-            {"name": "digits", "versions": ["3", "10"], "default_version": "3", "ready": True},
-            {"name": "empty", "versions": [], "default_version": None, "ready": False},
+            {"name": "digits", "versions": ["3", "10"], "default_version": "3", "labels": {}, "ready": True},
+            {"name": "empty", "versions": [], "default_version": None, "labels": {"old": "1"}, "ready": False},
         ]
     }
