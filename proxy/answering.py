@@ -74,10 +74,10 @@ class Answering:
         self._join_or_submit(this)
         return lambda: self._leave(this)
 
-    def refuse(self, error: ProxyError, model: str, arrival_ns: int) -> Answer:
-        """An error as the answer that its client sees, counted under `model` ("" where there is none)."""
+    def refuse(self, error: ProxyError, key: str, arrival_ns: int) -> Answer:
+        """An error as the answer that its client sees, counted under `key` (Metrics.on_answer says which)."""
         waited_ns = self._clock.now_ns() - arrival_ns
-        self._metrics.on_answer(model, error.status, error.reason, waited_ns, 0, 0, None)
+        self._metrics.on_answer(key, error.status, error.reason, waited_ns, 0, 0, None)
         return v2_errors.encode(error)
 
     def _join_or_submit(self, this: _Call) -> None:
@@ -117,7 +117,7 @@ class Answering:
             return
         this.answered = True
         self._metrics.on_answer(
-            this.request.version.model,
+            this.request.version.key,
             Cancelled.status,
             Reason.CANCELLED,
             self._clock.now_ns() - this.request.arrival_ns,
@@ -166,7 +166,7 @@ class Answering:
         """Count and send a refusal or fault."""
         request = this.request
         self._metrics.totals_of(request.version.key).failed(self._clock.now_ns() - request.arrival_ns)
-        this.respond(self.refuse(error, request.version.model, request.arrival_ns))
+        this.respond(self.refuse(error, request.version.key, request.arrival_ns))
 
     def _send(self, this: _Call, result: InferenceResult, keep: Keep | None, answer: Answer) -> None:
         """Count, send and keep a good answer."""
@@ -175,7 +175,7 @@ class Answering:
         now_ns = self._clock.now_ns()
         latency_ns = now_ns - request.arrival_ns
         cached = result.cache_hit if this.key is not None else None
-        self._metrics.on_answer(version.model, 200, None, latency_ns, result.queue_ns, result.compute_ns, cached)
+        self._metrics.on_answer(version.key, 200, None, latency_ns, result.queue_ns, result.compute_ns, cached)
         self._metrics.totals_of(version.key).answered(latency_ns, result.queue_ns)
         if this.with_timing:
             answer.headers = (*answer.headers, v2_answer.server_timing(result, request, now_ns))

@@ -86,7 +86,7 @@ class ShadowReport:
 
 @dataclass(frozen=True, slots=True)
 class GpuReport:
-    """One GPU as NVML reports it; None where the driver does not say."""
+    """One GPU as NVML reports it; None (of `uuid`: empty) where the driver does not say."""
 
     index: int
     name: str
@@ -95,6 +95,7 @@ class GpuReport:
     memory_total_bytes: int | None
     temperature_c: int | None
     power_w: float | None
+    uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from proxy.core.errors import Reason
-from proxy.core.reports import ModelSecond, SecondReport
+from proxy.core.reports import MachineReport, ModelSecond, SecondReport
+from proxy.core.totals import VersionTotals
 from proxy.core.units import NS_PER_S, NS_PER_US
 from proxy.metrics import names
 from proxy.metrics.histogram import upper_ns
@@ -74,22 +75,31 @@ class _Text:
 
 
 def write(
-    answers: Mapping[str, Counts], executions: Mapping[str, ExecutionCounts], report: SecondReport | None
+    answers: Mapping[str, Counts],
+    by_version: Mapping[str, Counts],
+    executions: Mapping[str, ExecutionCounts],
+    totals: Mapping[str, VersionTotals],
+    report: SecondReport | None,
 ) -> bytes:
     """The exposition: totals by model and by version key, gauges of the last second (none before the first)."""
     text = _Text()
     for model, counts in sorted(answers.items()):
         _write_answers(text, model, counts)
     for key, executed in sorted(executions.items()):
-        model, _, number = key.rpartition("/")
-        _write_executions(text, (model, number), executed)
+        _write_executions(text, _version_labels(key), executed)
     if report is not None:
         for model, second in sorted(report.models.items()):
             _write_gauges(text, (model,), second)
         for version in report.versions:
             text.add(names.RESTARTS, (version.model, str(version.version)), version.restarts)
         _write_host(text, report)
+    _write_triton(text, by_version, executions, totals, report)
     return text.encode()
+
+
+def _version_labels(key: str) -> Labels:
+    model, _, number = key.partition("/")
+    return model, number
 
 
 def _write_answers(text: _Text, model: str, counts: Counts) -> None:
@@ -110,18 +120,60 @@ def _write_answers(text: _Text, model: str, counts: Counts) -> None:
     text.add(names.COMPUTE_SECONDS, labels, counts.compute_ns / NS_PER_S)
     text.add(names.CACHE_LOOKUPS, (model, "hit"), counts.cache_hits)
     text.add(names.CACHE_LOOKUPS, (model, "miss"), counts.cache_misses)
+
+
+def _write_triton(
+    text: _Text,
+    by_version: Mapping[str, Counts],
+    executions: Mapping[str, ExecutionCounts],
+    totals: Mapping[str, VersionTotals],
+    report: SecondReport | None,
+) -> None:
+    """The same numbers under Triton's names and units, by version."""
+    for key, counts in sorted(by_version.items()):
+        if key:
+            _write_triton_answers(text, _version_labels(key), counts)
+    for key, executed in sorted(executions.items()):
+        text.add(names.NV_COUNT, _version_labels(key), executed.inferences)
+        text.add(names.NV_EXEC_COUNT, _version_labels(key), executed.executions)
+    for key, sums in sorted(totals.items()):
+        labels = _version_labels(key)
+        text.add(names.NV_INPUT_US, labels, sums.input_ns // NS_PER_US)
+        text.add(names.NV_INFER_US, labels, sums.infer_ns // NS_PER_US)
+        text.add(names.NV_OUTPUT_US, labels, sums.output_ns // NS_PER_US)
+        text.add(names.NV_CACHE_HIT_US, labels, sums.hits_ns // NS_PER_US)
+        text.add(names.NV_CACHE_MISS_US, labels, sums.misses_ns // NS_PER_US)
+    if report is not None:
+        for key, second in sorted(report.by_version.items()):
+            text.add(names.NV_PENDING, _version_labels(key), second.queue_depth)
+        _write_triton_host(text, report.machine)
+
+
+def _write_triton_answers(text: _Text, labels: Labels, counts: Counts) -> None:
     text.add(names.NV_SUCCESS, labels, counts.requests)
     failures: dict[str, int] = {}
     for reason, count in counts.reasons.items():
         triton = _TRITON_REASONS.get(reason, "OTHER")
         failures[triton] = failures.get(triton, 0) + count
     for triton, count in sorted(failures.items()):
-        text.add(names.NV_FAILURE, (model, triton), count)
+        text.add(names.NV_FAILURE, (*labels, triton), count)
     text.add(names.NV_REQUEST_US, labels, counts.latency_ns // NS_PER_US)
     text.add(names.NV_QUEUE_US, labels, counts.queue_ns // NS_PER_US)
-    text.add(names.NV_COMPUTE_US, labels, counts.compute_ns // NS_PER_US)
     text.add(names.NV_CACHE_HITS, labels, counts.cache_hits)
     text.add(names.NV_CACHE_MISSES, labels, counts.cache_misses)
+
+
+def _write_triton_host(text: _Text, machine: MachineReport) -> None:
+    text.add(names.NV_CPU, (), machine.cpu_percent / 100)
+    text.add(names.NV_CPU_MEMORY_TOTAL, (), machine.memory_total_bytes)
+    text.add(names.NV_CPU_MEMORY_USED, (), machine.memory_used_bytes)
+    for gpu in machine.gpus:
+        labels = (gpu.uuid or str(gpu.index),)
+        busy_percent = gpu.utilisation_percent
+        text.add(names.NV_GPU, labels, None if busy_percent is None else busy_percent / 100)
+        text.add(names.NV_GPU_MEMORY_TOTAL, labels, gpu.memory_total_bytes)
+        text.add(names.NV_GPU_MEMORY_USED, labels, gpu.memory_used_bytes)
+        text.add(names.NV_GPU_POWER, labels, gpu.power_w)
 
 
 def _write_executions(text: _Text, labels: Labels, executed: ExecutionCounts) -> None:
@@ -135,8 +187,6 @@ def _write_executions(text: _Text, labels: Labels, executed: ExecutionCounts) ->
         ((1 << bits, count) for bits, count in executed.rows_by_bits.items()),
         executed.inferences,
     )
-    text.add(names.NV_COUNT, labels, executed.inferences)
-    text.add(names.NV_EXEC_COUNT, labels, executed.executions)
 
 
 def _write_gauges(text: _Text, labels: Labels, second: ModelSecond) -> None:
@@ -145,7 +195,6 @@ def _write_gauges(text: _Text, labels: Labels, second: ModelSecond) -> None:
     text.add(names.INSTANCES, labels, second.instances)
     text.add(names.BUSY, labels, second.busy_ratio)
     text.add(names.CACHE_BYTES, labels, second.cache_bytes)
-    text.add(names.NV_PENDING, labels, second.queue_depth)
 
 
 def _write_host(text: _Text, report: SecondReport) -> None:

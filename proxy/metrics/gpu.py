@@ -57,18 +57,25 @@ class GpuProbe:
                 return None  # this GPU, or its partitioning, does not say
 
         name = ask(lambda: nvml.nvmlDeviceGetName(handle))
+        uuid = ask(lambda: nvml.nvmlDeviceGetUUID(handle))
         utilisation = ask(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
         memory = ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
         power_mw = ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
         return GpuReport(
             index=index,
-            name=name.decode() if isinstance(name, bytes) else (name or "GPU"),
+            name=_text(name) or "GPU",
+            uuid=_text(uuid),
             utilisation_percent=None if utilisation is None else int(utilisation.gpu),
             memory_used_bytes=None if memory is None else int(memory.used),
             memory_total_bytes=None if memory is None else int(memory.total),
             temperature_c=ask(lambda: int(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
             power_w=None if power_mw is None else power_mw / MILLIWATTS_PER_WATT,
         )
+
+
+def _text(value: Any) -> str:
+    """NVML's text: older bindings give bytes; empty where it was not told."""
+    return value.decode() if isinstance(value, bytes) else str(value or "")
 
 
 def _why(nvml: Any, error: Exception) -> str:

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from proxy.core.errors import Reason
-from proxy.core.reports import InstanceReport, MachineReport, ModelSecond, SecondReport, VersionReport
+from proxy.core.reports import InstanceReport, MachineReport, SecondReport, VersionReport
 from proxy.core.totals import VersionTotals
 from proxy.core.units import NS_PER_S
 from proxy.metrics.exposition import write
 from proxy.metrics.histogram import index
 from proxy.metrics.window import Counts, ExecutionCounts, Gauges, ModelWindow, summarise
 
-# Models counted apart; more are counted under the empty name. Larger: more series than a Prometheus server likes.
-MAX_MODELS = 4_096
+# Versions counted apart; more are counted under the empty name. Larger: more series than a Prometheus server likes.
+MAX_SERIES = 4_096
 # Longest window a busy share is read over, seconds; a larger gap is the wall clock's jump, not a window.
 MAX_WINDOW_S = 10
 
@@ -72,7 +72,7 @@ class Metrics:
 
     def on_answer(
         self,
-        model: str,
+        key: str,
         status: int,
         reason: Reason | None,
         latency_ns: int,
@@ -80,10 +80,13 @@ class Metrics:
         compute_ns: int,
         cache: bool | None,
     ) -> None:
-        """Count one answer. `model` is a registered name, or empty. Times count for status 200 only."""
-        counts = self._answers.get(model)
+        """Count one answer. `key` is a version's, or a registered model's where no version was chosen, or empty.
+
+        Times count for status 200 only.
+        """
+        counts = self._answers.get(key)
         if counts is None:
-            counts = self._counts_of(model)
+            counts = self._counts_of(key)
         if cache is not None:
             if cache:
                 counts.cache_hits += 1
@@ -106,7 +109,7 @@ class Metrics:
         totals = self.versions.get(version_key)
         if totals is None:
             totals = VersionTotals()
-            if len(self.versions) < MAX_MODELS:
+            if len(self.versions) < MAX_SERIES:
                 self.versions[version_key] = totals
         return totals
 
@@ -117,7 +120,7 @@ class Metrics:
         self.totals_of(version_key).executed_batch(rows, requests, service_ns, input_ns, output_ns)
         counts = self._executions.get(version_key)
         if counts is None:
-            if len(self._executions) >= MAX_MODELS:
+            if len(self._executions) >= MAX_SERIES:
                 return
             counts = self._executions[version_key] = ExecutionCounts()
         counts.executions += 1
@@ -143,43 +146,45 @@ class Metrics:
         window_ns = self._window_ns(at_unix_s)
         for key in self._executions:
             self.totals_of(key).last_inference_unix_s = at_unix_s
-        windows = self._close(known)
-        self._read_lanes(lanes, windows)
+        by_key = self._close(known)
+        self._read_lanes(lanes, by_key)
+        windows: dict[str, ModelWindow] = {name: ModelWindow() for name in known}
+        total = ModelWindow()
+        for key, window in by_key.items():
+            windows.setdefault(_model_of(key), ModelWindow()).add(window)
         for name, statistics in cache.items():
             windows[name].gauges.cache_bytes = statistics.bytes
-        total = ModelWindow()
         for window in windows.values():
             total.add(window)
-        models: dict[str, ModelSecond] = {
-            name: summarise(window, window_ns) for name, window in windows.items() if name
-        }
         return SecondReport(
             sequence=sequence,
             at_unix_s=at_unix_s,
             generation=generation,
             total=summarise(total, window_ns),
-            models=models,
+            models={name: summarise(window, window_ns) for name, window in windows.items() if name},
             versions=versions,
             instances=tuple(instances),
             machine=machine,
+            by_version={key: summarise(window, window_ns) for key, window in by_key.items() if "/" in key},
         )
 
     def exposition(self, report: SecondReport | None) -> bytes:
         """Prometheus text: totals as of now, gauges as of `report`."""
-        answers = {name: _sum(Counts, self._answer_totals.get(name), self._answers.get(name)) for name in self._names()}
+        answers: dict[str, Counts] = {}
+        by_version: dict[str, Counts] = {}
+        for key in self._answer_totals.keys() | self._answers.keys():
+            counts = by_version[key] = _sum(Counts, self._answer_totals.get(key), self._answers.get(key))
+            answers.setdefault(_model_of(key), Counts()).add(counts)
         keys = self._execution_totals.keys() | self._executions.keys()
         executions = {
             key: _sum(ExecutionCounts, self._execution_totals.get(key), self._executions.get(key)) for key in keys
         }
-        return write(answers, executions, report)
+        return write(answers, by_version, executions, self.versions, report)
 
-    def _names(self) -> set[str]:
-        return self._answer_totals.keys() | self._answers.keys()
-
-    def _counts_of(self, model: str) -> Counts:
-        if len(self._answers) >= MAX_MODELS:
-            model = ""
-        return self._answers.setdefault(model, Counts())
+    def _counts_of(self, key: str) -> Counts:
+        if len(self._answers) >= MAX_SERIES:
+            key = ""
+        return self._answers.setdefault(key, Counts())
 
     def _window_ns(self, at_unix_s: int) -> int:
         last_s, self._last_unix_s = self._last_unix_s, at_unix_s
@@ -187,34 +192,34 @@ class Metrics:
         return min(max(elapsed_s, 1), MAX_WINDOW_S) * NS_PER_S
 
     def _close(self, known: set[str]) -> dict[str, ModelWindow]:
-        """Begin new windows; move what was counted into the totals; forget models that are gone and silent."""
+        """Begin new windows by key; move what was counted into the totals; forget models that are gone and silent."""
         answers, self._answers = self._answers, {}
         executions, self._executions = self._executions, {}
-        windows = {name: ModelWindow() for name in known}
-        for name, counts in answers.items():
-            windows.setdefault(name, ModelWindow()).counts = counts
-            self._answer_totals.setdefault(name, Counts()).add(counts)
+        windows: dict[str, ModelWindow] = {}
+        for key, counts in answers.items():
+            windows.setdefault(key, ModelWindow()).counts = counts
+            self._answer_totals.setdefault(key, Counts()).add(counts)
         for key, executed in executions.items():
-            windows.setdefault(_model_of(key), ModelWindow()).executed.add(executed)
+            windows.setdefault(key, ModelWindow()).executed = executed
             self._execution_totals.setdefault(key, ExecutionCounts()).add(executed)
-        for name in [name for name in self._answer_totals if name and name not in windows]:
-            del self._answer_totals[name]
-        for key in [key for key in self._execution_totals if _model_of(key) not in windows]:
-            del self._execution_totals[key]
-        for key in [key for key in self.versions if _model_of(key) not in windows]:
-            del self.versions[key]
+        kept = known | {_model_of(key) for key in windows} | {""}
+        for totals in (self._answer_totals, self._execution_totals, self.versions):
+            for key in [key for key in totals if _model_of(key) not in kept]:
+                del totals[key]
         return windows
 
-    def _read_lanes(self, lanes: Mapping[str, LaneView], windows: Mapping[str, ModelWindow]) -> None:
+    def _read_lanes(self, lanes: Mapping[str, LaneView], windows: dict[str, ModelWindow]) -> None:
         busy_before, self._busy_ns = self._busy_ns, {key: lane.busy_ns for key, lane in lanes.items()}
         for key, lane in lanes.items():
             before_ns = busy_before.get(key, 0)
             busy_ns = lane.busy_ns - before_ns if lane.busy_ns >= before_ns else lane.busy_ns
-            windows[_model_of(key)].gauges.add(Gauges(lane.queue_depth, lane.in_flight, lane.ready, busy_ns))
+            window = windows.setdefault(key, ModelWindow())
+            window.gauges = Gauges(lane.queue_depth, lane.in_flight, lane.ready, busy_ns)
 
 
-def _model_of(version_key: str) -> str:
-    return version_key.rpartition("/")[0]
+def _model_of(key: str) -> str:
+    """The model of a version's key, or the model itself where no version was chosen (names hold no slash)."""
+    return key.partition("/")[0]
 
 
 def _sum(kind: type[T], *parts: T | None) -> T:

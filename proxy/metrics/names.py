@@ -32,6 +32,7 @@ class MetricName:
 _M = ("model",)
 _V = ("model", "version")
 _G = ("gpu",)
+_U = ("gpu_uuid",)
 
 
 def _counter(name: str, text: str, labels: tuple[str, ...] = _M) -> MetricName:
@@ -73,18 +74,31 @@ GPU_MEMORY_TOTAL = _gauge("dlproxy_gpu_memory_total_bytes", "Memory of the GPU."
 GPU_TEMPERATURE = _gauge("dlproxy_gpu_temperature_celsius", "Temperature of the GPU.", _G)
 GPU_POWER = _gauge("dlproxy_gpu_power_watts", "Power that the GPU draws.", _G)
 
-NV_SUCCESS = _counter("nv_inference_request_success", "As Triton: requests answered with 200.")
+NV_SUCCESS = _counter("nv_inference_request_success", "As Triton: requests answered with 200.", _V)
 NV_FAILURE = _counter(
-    "nv_inference_request_failure", "As Triton: requests that failed, by reason.", ("model", "reason")
+    "nv_inference_request_failure", "As Triton: requests that failed, by reason.", ("model", "version", "reason")
 )
 NV_COUNT = _counter("nv_inference_count", "As Triton: rows executed.", _V)
 NV_EXEC_COUNT = _counter("nv_inference_exec_count", "As Triton: executions.", _V)
-NV_PENDING = _gauge("nv_inference_pending_request_count", "As Triton: requests waiting for execution.")
-NV_REQUEST_US = _counter("nv_inference_request_duration_us", "As Triton: time of successful requests, microseconds.")
-NV_QUEUE_US = _counter("nv_inference_queue_duration_us", "As Triton: time spent waiting, microseconds.")
-NV_COMPUTE_US = _counter("nv_inference_compute_infer_duration_us", "As Triton: time of executions, microseconds.")
-NV_CACHE_HITS = _counter("nv_cache_num_hits_per_model", "As Triton: cache hits.")
-NV_CACHE_MISSES = _counter("nv_cache_num_misses_per_model", "As Triton: cache misses.")
+NV_PENDING = _gauge("nv_inference_pending_request_count", "As Triton: requests waiting for execution.", _V)
+NV_REQUEST_US = _counter(
+    "nv_inference_request_duration_us", "As Triton: time of successful requests, microseconds.", _V
+)
+NV_QUEUE_US = _counter("nv_inference_queue_duration_us", "As Triton: time spent waiting, microseconds.", _V)
+NV_INPUT_US = _counter("nv_inference_compute_input_duration_us", "As Triton: time of the inputs' way in.", _V)
+NV_INFER_US = _counter("nv_inference_compute_infer_duration_us", "As Triton: time of executions, microseconds.", _V)
+NV_OUTPUT_US = _counter("nv_inference_compute_output_duration_us", "As Triton: time of the outputs' way out.", _V)
+NV_CACHE_HITS = _counter("nv_cache_num_hits_per_model", "As Triton: cache hits.", _V)
+NV_CACHE_MISSES = _counter("nv_cache_num_misses_per_model", "As Triton: cache misses.", _V)
+NV_CACHE_HIT_US = _counter("nv_cache_hit_duration_per_model", "As Triton: time of look-ups that hit, us.", _V)
+NV_CACHE_MISS_US = _counter("nv_cache_miss_duration_per_model", "As Triton: time of look-ups that missed, us.", _V)
+NV_CPU = _gauge("nv_cpu_utilization", "As Triton: busy share of all cores, 0 to 1.", ())
+NV_CPU_MEMORY_TOTAL = _gauge("nv_cpu_memory_total_bytes", "As Triton: memory of the host.", ())
+NV_CPU_MEMORY_USED = _gauge("nv_cpu_memory_used_bytes", "As Triton: memory of the host in use.", ())
+NV_GPU = _gauge("nv_gpu_utilization", "As Triton: busy share of the GPU, 0 to 1.", _U)
+NV_GPU_MEMORY_TOTAL = _gauge("nv_gpu_memory_total_bytes", "As Triton: memory of the GPU.", _U)
+NV_GPU_MEMORY_USED = _gauge("nv_gpu_memory_used_bytes", "As Triton: memory of the GPU in use.", _U)
+NV_GPU_POWER = _gauge("nv_gpu_power_usage", "As Triton: power that the GPU draws, watts.", _U)
 
 NAMES: tuple[MetricName, ...] = tuple(value for value in list(globals().values()) if isinstance(value, MetricName))
 

@@ -18,6 +18,8 @@ REJECTIONS = frozenset(
     {
         Reason.QUEUE_FULL,
         Reason.PREDICTED_LATE,
+        Reason.CONCURRENCY_LIMIT,
+        Reason.FAIR_SHARE,
         Reason.NOT_READY,
         Reason.SHUTTING_DOWN,
         Reason.DEADLINE_EXCEEDED,

@@ -50,6 +50,9 @@ class FakeNvml:
     def nvmlDeviceGetName(self, handle):
         return self._say(b"NVIDIA H100")
 
+    def nvmlDeviceGetUUID(self, handle):
+        return self._say("GPU-1234")
+
     def nvmlDeviceGetUtilizationRates(self, handle):
         return self._say(SimpleNamespace(gpu=37))
 
@@ -64,7 +67,7 @@ class FakeNvml:
 
 
 def test_a_gpu_is_reported_in_our_units():
-    assert GpuProbe(FakeNvml()).read() == ((GpuReport(0, "NVIDIA H100", 37, 5, 80, 41, 123.456),), "")
+    assert GpuProbe(FakeNvml()).read() == ((GpuReport(0, "NVIDIA H100", 37, 5, 80, 41, 123.456, "GPU-1234"),), "")
 
 
 def test_what_a_gpu_does_not_say_is_none():

@@ -11,10 +11,10 @@ from proxy.core.errors import Reason
 from proxy.core.reports import GpuReport, MachineReport, VersionReport
 from proxy.core.units import NS_PER_MS, NS_PER_S
 from proxy.metrics import names
-from proxy.metrics.metrics import MAX_MODELS, Metrics
+from proxy.metrics.metrics import MAX_SERIES, Metrics
 from proxy.metrics.window import NOT_ERRORS, REJECTIONS
 
-GPU = GpuReport(0, "H100", 50, 10, 20, 40, 99.5)
+GPU = GpuReport(0, "H100", 50, 10, 20, 40, 99.5, "GPU-1")
 MACHINE = MachineReport(25.0, (20.0, 30.0), 1, 2, gpus=(GPU,))
 
 
@@ -128,11 +128,11 @@ def test_a_jump_of_the_wall_clock_leaves_the_busy_share_within_bounds(at_unix_s)
 
 def test_the_exposition_is_valid_and_holds_totals_of_all_seconds():
     metrics = Metrics()
-    ok(metrics, cache=False)
+    ok(metrics, "m/1", cache=False)
     metrics.on_execution("m/1", 5, 2, NS_PER_S)
     second(metrics)
-    ok(metrics, latency_ns=40 * NS_PER_S, cache=True)
-    refused(metrics, Reason.QUEUE_FULL)
+    ok(metrics, "m/1", latency_ns=40 * NS_PER_S, cache=True)
+    refused(metrics, Reason.QUEUE_FULL, "m/1")
     metrics.on_execution("m/1", 1, 1, NS_PER_S)
     versions = (VersionReport("m", 1, "ready", True, 1, 1, restarts=3),)
     found = samples(metrics, second(metrics, lanes={"m/1": Lane(9)}, cache={"m": Cache(77)}, versions=versions))
@@ -151,11 +151,36 @@ def test_the_exposition_is_valid_and_holds_totals_of_all_seconds():
     assert found["dlproxy_cache_bytes", (model,)] == 77
     assert found["dlproxy_queue_depth", (model,)] == 9
     assert found["dlproxy_instance_restarts_total", (model, version)] == 3
-    assert found["nv_inference_request_success_total", (model,)] == 2
-    assert found["nv_inference_request_failure_total", (model, ("reason", "REJECTED"))] == 1
+    assert found["nv_inference_request_success_total", (model, version)] == 2
+    assert found["nv_inference_request_failure_total", (model, ("reason", "REJECTED"), version)] == 1
     assert found["nv_inference_exec_count_total", (model, version)] == 2
+    assert found["nv_inference_compute_infer_duration_us_total", (model, version)] == 3_000_000
+    assert found["nv_cache_num_hits_per_model_total", (model, version)] == 1
+    assert found["nv_inference_pending_request_count", (model, version)] == 9
+    assert found["nv_gpu_power_usage", (("gpu_uuid", "GPU-1"),)] == 99.5
+    assert found["nv_cpu_utilization", ()] == 0.25
     assert found["dlproxy_gpu_power_watts", (("gpu", "0"),)] == 99.5
     assert found["dlproxy_cpu_busy_ratio", ()] == 0.25
+
+
+def test_a_second_tells_the_versions_of_a_model_apart_and_sums_them_up():
+    metrics = Metrics()
+    ok(metrics, "m/1", latency_ns=NS_PER_MS, times=9)
+    ok(metrics, "m/2", latency_ns=8 * NS_PER_MS, times=3)
+    refused(metrics, Reason.MODEL_ERROR, "m/2", 500)
+    refused(metrics, Reason.INVALID_JSON, "m", 400)
+    metrics.on_execution("m/2", 5, 2, NS_PER_S)
+    lanes = {"m/1": Lane(1, 2, 3, NS_PER_S), "m/2": Lane(4, 5, 1, 0), "m/3": Lane()}
+    report = second(metrics, lanes=lanes)
+    first, new = report.by_version["m/1"], report.by_version["m/2"]
+    assert (first.requests, first.errors, first.instances, first.queue_depth) == (9, 0, 3, 1)
+    assert (new.requests, new.errors, new.inferences, new.executions) == (3, 1, 5, 1)
+    assert new.p99_ms == pytest.approx(8, rel=0.05)
+    assert first.p99_ms == pytest.approx(1, rel=0.05)
+    whole = report.models["m"]
+    assert (whole.requests, whole.errors, whole.queue_depth, whole.instances) == (12, 2, 5, 5)
+    assert set(report.by_version) == {"m/1", "m/2", "m/3"}, "an answer before a version was chosen is no version's"
+    assert set(second(metrics, 101, lanes={"m/1": Lane()}).by_version) == {"m/1"}
 
 
 def test_the_exposition_counts_what_the_window_has_not_closed_over_yet():
@@ -203,12 +228,12 @@ def test_models_that_are_gone_leave_the_exposition():
 
 def test_names_beyond_the_wall_are_counted_under_the_empty_name():
     metrics = Metrics()
-    for number in range(MAX_MODELS + 50):
+    for number in range(MAX_SERIES + 50):
         ok(metrics, f"m{number}")
         metrics.on_execution(f"m{number}/1", 1, 1, 1)
     report = second(metrics)
-    assert len(report.models) <= MAX_MODELS + 1
-    assert report.total.requests == MAX_MODELS + 50
+    assert len(report.models) <= MAX_SERIES + 1
+    assert report.total.requests == MAX_SERIES + 50
 
 
 def test_every_name_follows_the_conventions_and_appears_once():
