@@ -71,7 +71,9 @@ class ShadowReport:
     """What a shadow's answers were compared with the default's, since the rollout began in this process.
 
     `differing` of `compared` lay beyond the tolerance, `failed` had no answer of the candidate; `largest_difference`
-    and `mean_difference` are of |difference| / (1 + |expected|).
+    and `mean_difference` are of |difference| / (1 + |expected|). `skipped` copies were not executed, so that no real
+    request was held up. `differences` counts by size: equal, below 1e-8, one each power of ten, 1 and above. The
+    histograms are {bucket index: count} of both versions' compute times (proxy.metrics.histogram).
     """
 
     model: str
@@ -82,6 +84,10 @@ class ShadowReport:
     failed: int
     largest_difference: float
     mean_difference: float
+    skipped: int = 0
+    differences: tuple[int, ...] = ()
+    default_histogram: Mapping[int, int] = field(default_factory=dict)
+    candidate_histogram: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
