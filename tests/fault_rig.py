@@ -8,7 +8,7 @@ answer names), every gauge back to its base within 30 s, no process, descriptor 
 from __future__ import annotations
 
 import asyncio
-import os
+import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,12 +17,16 @@ from pathlib import Path
 
 import psutil
 import torch
-from plane_rig import KEY, Plane
+from plane_rig import KEY, PLAIN_POLICY, Plane
 
-from proxy.core.snapshot import VersionSnapshot
+from proxy.core.policies import ModelPolicy
+from proxy.core.snapshot import KeySnapshot, ModelSnapshot, Snapshot, VersionSnapshot
+from proxy.instances.group import InstanceGroup
+from proxy.instances.instance import WORKER_MODULE
 from proxy.testing.clients import Clients, Connection, Reply, inference
 
 BACK_TO_BASE_S = 30.0
+MISBEHAVING = "proxy.testing.misbehaving_worker"
 Rows = Sequence[Sequence[float]]
 
 
@@ -39,7 +43,7 @@ class Footprint:
         kinds: Counter[str] = Counter()
         for entry in Path("/proc/self/fd").iterdir():
             try:
-                kinds[os.readlink(entry).partition(":")[0]] += 1
+                kinds[str(entry.readlink()).partition(":")[0]] += 1
             except OSError:
                 continue  # the listing's own descriptor
         mappings = Path("/proc/self/maps").read_text().count("memfd:dlproxy")
@@ -68,15 +72,23 @@ class Ledger:
     errored: Counter[str] = field(default_factory=Counter)
     left: int = 0
 
+    @property
+    def ended(self) -> int:
+        """Requests that have an outcome."""
+        return self.right + len(self.wrong) + self.refused.total() + self.errored.total() + self.left
+
     def add_up(self) -> None:
         """Raise AssertionError unless each request has one outcome and no answer was wrong."""
         assert not self.wrong, f"{len(self.wrong)} wrong answers, the first: {self.wrong[0]}"
-        ended = self.right + self.refused.total() + self.errored.total() + self.left
-        assert self.sent == ended, f"sent {self.sent}, ended {ended}: {self}"
+        assert self.sent == self.ended, f"sent {self.sent}, ended {self.ended}: {self}"
 
 
 class Direct:
-    """Direct calls of the served versions: what a right answer is. Same rows, one thread, no server."""
+    """Direct calls of the served versions: what a right answer is. Same rows, one thread, no server.
+
+    Answers are compared exactly, though a batch may have other rows beside them: tests send numbers with which the
+    model's arithmetic is exact in FP32 (small integers and quarters), so that no shape of batch rounds differently.
+    """
 
     def __init__(self) -> None:
         self._modules: dict[tuple[str, int], torch.jit.ScriptModule] = {}
@@ -110,10 +122,28 @@ class FaultRig:
             self._clients = Clients("127.0.0.1", self.plane.runtime.inference_port)
         return self._clients
 
+    def want(self, version: VersionSnapshot, *, instances: int = 1, policy: ModelPolicy = PLAIN_POLICY) -> None:
+        """Want this version of its model; other models stay as they are."""
+        model = ModelSnapshot(version.model, {version.number: version}, version.number, instances, policy)
+        self._publish({**self.plane.snapshot.models, version.model: model})
+
+    def unwant(self, model: str) -> None:
+        """Want nothing of this model any more."""
+        self._publish({name: kept for name, kept in self.plane.snapshot.models.items() if name != model})
+
+    def apply_from_thread(self) -> None:
+        """Have the data plane act on the present wanted state in any case, not only on the last of several."""
+        self.plane.runtime.loop.call_soon_threadsafe(self.plane.runtime.apply, self.plane.snapshot)
+
+    def _publish(self, models: dict[str, ModelSnapshot]) -> None:
+        key = KeySnapshot("1", "test", hashlib.sha256(KEY.encode()).hexdigest())
+        self.plane.snapshot = Snapshot(self.plane.snapshot.generation + 1, models, {key.digest_hex: key})
+        self.plane.runtime.feed_soon()
+
     async def serve(self, version: VersionSnapshot, *, instances: int = 1, **options) -> None:
-        """Want this one version, and wait until all its instances are ready."""
+        """Want this version, and wait until all its instances are ready."""
         self.direct.knows(version)
-        self.plane.want(version, default=version.number, instances=instances, **options)
+        self.want(version, instances=instances, **options)
         await self.plane.until(lambda: len(self.ready(version)) == instances)
         await self.plane.until(lambda: self.plane.serving(version.model) == version.number)
 
@@ -198,7 +228,16 @@ async def invariant(tmp_path: Path, limit_s: float = BACK_TO_BASE_S) -> AsyncIte
     """A running data plane; when the block ends well, the invariant is checked, also after the plane has stopped."""
     base = Footprint.now()
     plane = Plane(tmp_path)
-    await plane.runtime.start()
+    runtime = plane.runtime
+
+    def make_group(version, execution, on_change):
+        module = MISBEHAVING if "misbehave" in version.options else WORKER_MODULE
+        return InstanceGroup(
+            version, execution, loop=runtime.loop, clock=runtime.clock, on_change=on_change, worker_module=module
+        )
+
+    runtime._make_group = make_group
+    await runtime.start()
     rig = FaultRig(plane)
     try:
         yield rig
@@ -206,7 +245,7 @@ async def invariant(tmp_path: Path, limit_s: float = BACK_TO_BASE_S) -> AsyncIte
         rig.ledger.add_up()
     finally:
         await rig.close()
-        await plane.runtime.stop()
+        await runtime.stop()
     await until_gone(base, limit_s)
 
 

@@ -172,7 +172,7 @@ class Clients:
 
     async def prepare(self, count: int) -> None:
         """Have `count` idle connections."""
-        for connection in await asyncio.gather(*(self._connect() for _ in range(count))):
+        for connection in await asyncio.gather(*(self._connect(self._idle.append) for _ in range(count))):
             self._idle.append(connection)
 
     def ask(self, packet: bytes, on_reply: OnReply) -> None:
@@ -189,7 +189,7 @@ class Clients:
 
     async def ask_alone(self, packet: bytes, on_reply: OnReply) -> Connection:
         """Send on a connection of its own, which the caller may cut."""
-        connection = await self._connect()
+        connection = await self._connect(lambda _: None)
         connection.ask(packet, on_reply)
         return connection
 
@@ -209,16 +209,16 @@ class Clients:
         self._idle.clear()
         await asyncio.sleep(0)
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, on_idle: Callable[[Connection], None]) -> Connection:
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(lambda: Connection(self._idle.append), self._host, self._port)
+        _, connection = await loop.create_connection(lambda: Connection(on_idle), self._host, self._port)
         self.opened += 1
         self._all.add(connection)
         return connection
 
     async def _ask_on_new(self, packet: bytes, on_reply: OnReply) -> None:
         try:
-            connection = await self._connect()
+            connection = await self._connect(self._idle.append)
         except OSError:
             on_reply(None)
             return

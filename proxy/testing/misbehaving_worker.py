@@ -7,11 +7,15 @@ native code was taken over by a hostile model.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
+import mmap
 import os
 import signal
 import socket
+import struct
 import sys
+import time
 from collections.abc import Callable
 
 from proxy.frames.codec import MAX_FRAME_BYTES, decode, encode
@@ -91,6 +95,20 @@ def _answers_and_exits(channel: socket.socket, message: Execute, fd: int) -> Non
     os._exit(0)
 
 
+def _sleeps(channel: socket.socket, message: Execute, fd: int) -> None:
+    while True:
+        time.sleep(3_600)
+
+
+def _holds_the_lock(channel: socket.socket, message: Execute, fd: int) -> None:
+    """Stay in a C function without giving the interpreter lock back: no Python thread of this process runs again."""
+    ctypes.PyDLL(None).sleep(3_600)
+
+
+def _crashes(channel: socket.socket, message: Execute, fd: int) -> None:
+    ctypes.string_at(0)
+
+
 BEHAVIOURS: dict[str, Callable[[socket.socket, Execute, int], None]] = {
     "random bytes": _random_bytes,
     "a packet over the limit": _longest,
@@ -119,8 +137,46 @@ OTHERS: dict[str, Callable[[socket.socket, Execute, int], None]] = {
     "shrinks its area": _shrinks_area,
     "closes the channel": _closes_channel,
     "exits": _exits,
+    "sleeps": _sleeps,
+    "holds the lock": _holds_the_lock,
+    "crashes": _crashes,
     "answers and exits": _answers_and_exits,
 }
+
+
+ABOVE = "above 100: "
+"""`above 100: crashes` echoes the input `x` as `y` until a request's first number is larger than 100."""
+
+
+def _echo(channel: socket.socket, message: Execute, fd: int, data: bytes) -> None:
+    with mmap.mmap(fd, 0) as area:
+        area[: len(data)] = data
+    entry = Entry(_FP32, 0, len(data), message.entries[0].shape)
+    channel.sendall(encode(Result(message.sequence, 1_000, (entry,))))
+
+
+def _input(message: Execute, fd: int) -> bytes:
+    entry = message.entries[0]
+    with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as area:
+        return area[entry.offset : entry.offset + entry.size_bytes]
+
+
+def _serve(channel: socket.socket, behaviour: str, request_fd: int, response_fd: int) -> None:
+    """Answer, or not, until told to stop."""
+    while packet := channel.recv(MAX_FRAME_BYTES):
+        received = decode(packet)
+        if not isinstance(received, Execute):
+            return
+        if behaviour == "chatters":
+            for _ in range(2_000):
+                print("x" * 1_000, flush=True)
+            behaviour = "good answer"
+        if behaviour.startswith(ABOVE):
+            data = _input(received, request_fd)
+            if all(first <= 100 for first, *_ in struct.iter_unpack("<4f", data)):
+                _echo(channel, received, response_fd, data)
+                continue
+        {**BEHAVIOURS, **OTHERS}[behaviour.removeprefix(ABOVE)](channel, received, response_fd)
 
 
 def main() -> int:
@@ -146,15 +202,7 @@ def main() -> int:
     channel.sendall(encode(Loading()))
     details = b"not json" if behaviour == "load: unreadable" else b'{"device": "cpu", "sandbox": {}}'
     channel.sendall(encode(Ready(1, 1, details)))
-    while packet := channel.recv(MAX_FRAME_BYTES):
-        received = decode(packet)
-        if not isinstance(received, Execute):
-            return 0
-        if behaviour == "chatters":
-            for _ in range(2_000):
-                print("x" * 1_000, flush=True)
-            behaviour = "good answer"
-        {**BEHAVIOURS, **OTHERS}[behaviour](channel, received, arguments.response_fd)
+    _serve(channel, behaviour, arguments.request_fd, arguments.response_fd)
     return 0
 
 

@@ -1,0 +1,231 @@
+"""Herds on one key, clients that leave, models that come and go, no descriptors left: what was seen, what ran."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from fault_rig import FaultRig, Footprint, invariant, until_gone
+from plane_rig import KEY, PLAIN_POLICY
+
+from proxy.core.policies import BatchingPolicy, CachePolicy
+from proxy.testing import models
+from proxy.testing.clients import Clients, Connection, inference
+
+pytestmark = pytest.mark.slow
+CACHED = replace(PLAIN_POLICY, cache=CachePolicy(enabled=True))
+HERD = 1_000
+COLD = [[3.0, 1.0, 4.0, 1.5]]
+
+
+def executions(rig: FaultRig, key: str) -> int:
+    return rig.plane.runtime.scheduler.statistics()[key].executions
+
+
+def echoing(tmp_path):
+    """Starts in a tenth of a second, answers its input."""
+    return replace(models.script(tmp_path, "identity"), options={"misbehave": "above 100: exits"})
+
+
+async def stopped_instance(rig: FaultRig, version):
+    """The one instance, stopped so that what it is given stays in the middle until `SIGCONT`."""
+    (instance,) = rig.ready(version)
+    os.kill(instance.pid, signal.SIGSTOP)
+    return instance
+
+
+async def test_f25_a_herd_of_1000_on_one_cold_key_is_one_execution_and_1000_right_answers(tmp_path):
+    version = models.script(tmp_path, "affine")
+    async with invariant(tmp_path) as rig:
+        await rig.serve(version, policy=CACHED)
+        await rig.clients.prepare(HERD)
+        instance = await stopped_instance(rig, version)
+        asked = [rig.ask("affine", COLD) for _ in range(HERD)]
+        await rig.plane.until(lambda: instance.outstanding)
+        os.kill(instance.pid, signal.SIGCONT)
+        await asyncio.gather(*asked)
+        assert rig.ledger.right == HERD
+        assert executions(rig, "affine/1") == 1
+
+
+async def test_f25_when_the_leaders_instance_dies_the_herd_is_answered_by_one_more_execution(tmp_path):
+    version = models.script(tmp_path, "affine")
+    async with invariant(tmp_path) as rig:
+        await rig.serve(version, policy=CACHED)
+        await rig.clients.prepare(HERD)
+        instance = await stopped_instance(rig, version)
+        asked = [rig.ask("affine", COLD) for _ in range(HERD)]
+        await rig.plane.until(lambda: instance.outstanding)
+        os.kill(instance.pid, signal.SIGKILL)
+        await asyncio.gather(*asked)
+        assert rig.ledger.right == HERD
+        assert rig.ready(version)[0].executions == 1
+
+
+async def test_f25_a_leader_whose_client_leaves_cancels_nobody_else(tmp_path):
+    version = models.script(tmp_path, "affine")
+    async with invariant(tmp_path) as rig:
+        await rig.serve(version, policy=CACHED)
+        instance = await stopped_instance(rig, version)
+        leaders: list[Connection] = []
+        await rig.ask_and_leave("affine", COLD, leaders.append)
+        await rig.plane.until(lambda: instance.outstanding)
+        asked = [rig.ask("affine", COLD) for _ in range(50)]
+        connections = rig.plane.runtime.server._connections
+        await rig.plane.until(lambda: len(connections) == 51)
+        leaders[0].cut()
+        await rig.plane.until(lambda: len(connections) == 50)
+        os.kill(instance.pid, signal.SIGCONT)
+        await asyncio.gather(*asked)
+        assert (rig.ledger.right, rig.ledger.left) == (50, 1)
+        assert executions(rig, "affine/1") == 1
+
+
+async def test_f11_queued_work_of_clients_that_left_is_never_executed(tmp_path):
+    version = models.script(tmp_path, "affine")
+    policy = replace(PLAIN_POLICY, batching=BatchingPolicy(max_rows=1))
+    async with invariant(tmp_path) as rig:
+        await rig.serve(version, policy=policy)
+        instance = await stopped_instance(rig, version)
+        first = rig.ask("affine", COLD)
+        await rig.plane.until(lambda: instance.outstanding)
+        leavers: list[Connection] = []
+        for number in range(40):
+            await rig.ask_and_leave("affine", [[float(number)] * 4], leavers.append)
+        stays = [rig.ask("affine", [[float(number), 7.0, 7.0, 7.0]]) for number in range(5)]
+
+        def waiting():
+            return rig.plane.runtime.scheduler.statistics()["affine/1"].queue_depth
+
+        await rig.plane.until(lambda: waiting() == 45)
+        for connection in leavers:
+            connection.cut()
+        await rig.plane.until(lambda: waiting() == 5)
+        os.kill(instance.pid, signal.SIGCONT)
+        await asyncio.gather(first, *stays)
+        assert (rig.ledger.right, rig.ledger.left) == (6, 40)
+        assert executions(rig, "affine/1") == 6
+
+
+async def test_f11_half_of_the_clients_leaving_at_random_moments_cost_the_others_nothing(tmp_path):
+    version = models.script(tmp_path, "affine")
+    chance = random.Random(11)
+    loop = asyncio.get_running_loop()
+
+    def soon(connection: Connection) -> None:
+        loop.call_later(chance.expovariate(500), connection.cut)
+
+    async with invariant(tmp_path) as rig:
+        await rig.serve(version, instances=2)
+        stays = []
+        for number in range(300):
+            rows = [[float(number), chance.randint(0, 999) / 4, 0.25, -1.0]] * chance.randint(1, 5)
+            stays.append(rig.ask("affine", rows))
+            await rig.ask_and_leave("affine", rows, soon)
+        replies = await asyncio.gather(*stays)
+        assert all(reply.status == 200 for reply in replies)
+        await rig.plane.until(lambda: rig.ledger.ended == rig.ledger.sent)
+        assert rig.ledger.left > 20
+
+
+async def test_f24_a_race_of_loads_and_unloads_ends_as_the_last_call_said(tmp_path):
+    version = echoing(tmp_path)
+    async with invariant(tmp_path) as rig:
+        await rig.serve(version)
+        one_at_a_time = threading.Lock()
+
+        def race(seed: int) -> None:
+            chance = random.Random(seed)
+            for _ in range(32):
+                with one_at_a_time:
+                    if chance.random() < 0.5:
+                        rig.want(version, instances=chance.randint(1, 3))
+                    else:
+                        rig.unwant("identity")
+                    rig.apply_from_thread()
+
+        with ThreadPoolExecutor(32) as threads:
+            loop = asyncio.get_running_loop()
+            racing = asyncio.gather(*(loop.run_in_executor(threads, race, seed) for seed in range(32)))
+            while not racing.done():
+                await rig.ask("identity", COLD)
+            await racing
+        rig.want(version, instances=2)
+        await rig.plane.until(lambda: len(rig.ready(version)) == 2 and not rig.busy_gauges())
+        assert (await rig.ask("identity", COLD)).status == 200
+        rig.unwant("identity")
+        await rig.plane.until(lambda: not rig.plane.runtime.manager.statistics())
+        assert set(rig.ledger.errored) <= {"404"}, "an unloaded model is not known; nothing else goes wrong"
+
+
+async def test_f35_the_same_wish_twice_has_the_effect_of_one(tmp_path):
+    version = echoing(tmp_path)
+    async with invariant(tmp_path) as rig:
+        await rig.serve(version, instances=2)
+        pids = [instance.pid for instance in rig.ready(version)]
+        for _ in range(3):
+            rig.want(version, instances=2)
+            generation = rig.plane.snapshot.generation
+            await rig.plane.until(lambda g=generation: rig.plane.runtime.pipeline.snapshot.generation == g)
+        assert [instance.pid for instance in rig.ready(version)] == pids
+        assert rig.group(version).restarts == 0
+
+
+SERVER = """
+import asyncio, resource, sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+from fault_rig import invariant
+from test_herds_and_leavers import echoing
+async def main():
+    async with invariant(Path(sys.argv[1])) as rig:
+        version = echoing(Path(sys.argv[1]))
+        await rig.serve(version)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96))
+        print(rig.plane.runtime.inference_port, rig.ready(version)[0].pid, flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        print(rig.group(version).restarts, len(rig.ready(version)), flush=True)
+asyncio.run(main())
+"""
+
+
+async def test_f37_without_descriptors_the_server_answers_whom_it_has_and_recovers(tmp_path):
+    base = Footprint.now()
+    server = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "import sys; sys.path.insert(0, 'tests/faults')\n" + SERVER,
+        str(tmp_path),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    port, pid = (int(word) for word in (await server.stdout.readline()).split())
+    clients, crowd = Clients("127.0.0.1", port), Clients("127.0.0.1", port)
+    packet = inference("identity", COLD, KEY)
+    await clients.prepare(4)
+    assert (await clients.fetch(packet)).status == 200
+    await crowd.prepare(300)  # the kernel completes them; the server has no descriptors to take them all
+    health = b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert (await clients.fetch(health)).status == 200
+    assert (await clients.fetch(packet)).status == 200
+    os.kill(pid, signal.SIGKILL)  # its replacement needs descriptors that are not there
+    await crowd.close()
+    reply = await clients.fetch(packet)
+    assert reply.status == 200
+    assert json.loads(reply.body)["outputs"][0]["data"] == COLD[0]
+    await clients.close()
+    server.stdin.write(b"\n")
+    restarts, ready = (int(word) for word in (await server.stdout.readline()).split())
+    assert ready == 1
+    assert restarts <= 5
+    assert await server.wait() == 0
+    del server
+    await until_gone(base)
