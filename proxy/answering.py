@@ -33,14 +33,18 @@ HEAVY_OUTPUT_BYTES = BYTES_PER_MIB
 
 
 class _Call:
-    """A parsed request on its way, and whom to answer. `key` is its cache key, None where nothing may be shared."""
+    """A parsed request on its way, and whom to answer. `key` is its cache key, None where nothing may be shared.
 
-    __slots__ = ("answered", "kept", "key", "request", "respond", "with_timing")
+    `received_ns` is 0 where nobody wants to know where the time went; `executed_ns` counts only where somebody does.
+    """
 
-    def __init__(self, request: InferenceRequest, respond: Respond, with_timing: bool) -> None:
+    __slots__ = ("answered", "executed_ns", "kept", "key", "received_ns", "request", "respond")
+
+    def __init__(self, request: InferenceRequest, respond: Respond, received_ns: int) -> None:
         self.request = request
         self.respond = respond
-        self.with_timing = with_timing
+        self.received_ns = received_ns
+        self.executed_ns = 0
         self.key: bytes | None = None
         self.answered = False
         self.kept = False
@@ -59,9 +63,12 @@ class Answering:
         self._metrics = metrics
         self._offload = offload
 
-    def begin(self, request: InferenceRequest, respond: Respond, *, with_timing: bool = False) -> Cancel | None:
-        """Answer from the cache at once, or when an execution ends. The returned function takes the request back."""
-        this = _Call(request, respond, with_timing)
+    def begin(self, request: InferenceRequest, respond: Respond, received_ns: int = 0) -> Cancel | None:
+        """Answer from the cache at once, or when an execution ends. The returned function takes the request back.
+
+        With `received_ns`, when its body was complete, the answer says where the time went.
+        """
+        this = _Call(request, respond, received_ns)
         version = request.version
         if version.cacheable and self._cache.is_enabled(version.model):
             before_ns = self._clock.now_ns()
@@ -138,6 +145,8 @@ class Answering:
         if isinstance(outcome, ProxyError):
             self._fail(this, outcome)
             return
+        if this.received_ns:
+            this.executed_ns = self._clock.now_ns()
         if outcome.outputs.size_bytes > HEAVY_OUTPUT_BYTES and not request.binary_outputs:
             send = partial(self._send_later, this, outcome, keep)
             share_bytes = outcome.outputs.size_bytes * outcome.rows // outcome.outputs.rows
@@ -177,8 +186,9 @@ class Answering:
         cached = result.cache_hit if this.key is not None else None
         self._metrics.on_answer(version.key, 200, None, latency_ns, result.queue_ns, result.compute_ns, cached)
         self._metrics.totals_of(version.key).answered(latency_ns, result.queue_ns)
-        if this.with_timing:
-            answer.headers = (*answer.headers, v2_answer.server_timing(result, request, now_ns))
+        if this.received_ns:
+            timing = v2_answer.server_timing(result, request, this.received_ns, this.executed_ns, now_ns)
+            answer.headers = (*answer.headers, timing)
         this.respond(answer)
         if keep is not None:
             keep()

@@ -11,9 +11,12 @@ from proxy.protocol.parsed import ParsedRequest
 
 
 class OpenCall:
-    """Who asks which version, and how long the body may be."""
+    """Who asks which version, and how long the body may be.
 
-    __slots__ = ("arrival_ns", "asked_version", "max_body_bytes", "principal", "version")
+    `received_ns`: when the body was complete, where the answer shall say how long that took, else 0.
+    """
+
+    __slots__ = ("arrival_ns", "asked_version", "max_body_bytes", "principal", "received_ns", "version")
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class OpenCall:
         self.asked_version = asked_version
         self.arrival_ns = arrival_ns
         self.max_body_bytes = max_body_bytes
+        self.received_ns = 0
 
     def request(self, parsed: ParsedRequest, queue: QueuePolicy) -> InferenceRequest:
         """The request; its timeout becomes a deadline here, once."""

@@ -80,9 +80,13 @@ class Pipeline(Views):
 
     def run(self, call: OpenCall, body: Body, respond: Respond, form: BodyForm = PLAIN) -> Cancel | None:
         """Body → cache → scheduler → answer. The returned function takes the request back (its client left)."""
+        if form.with_timing and not call.received_ns:
+            call.received_ns = self._clock.now_ns()
         try:
             if not self._manager.routes.answers(call.version):  # it left while the body was on its way
+                received_ns = call.received_ns
                 call = self.open_as(call.principal, call.version.model, call.asked_version, call.arrival_ns)
+                call.received_ns = received_ns
             if v2_request.is_heavy(body, form, call.version):
                 read = partial(v2_request.parse, body, call.version, self._limits, form)
                 return self._offload.begin(read, len(body), partial(self._after_reading, call, body, respond, form))
@@ -110,7 +114,7 @@ class Pipeline(Views):
                 respond(answer)
             return None
         request = call.request(read, self.snapshot.models[model].policy.queue)
-        return self._answering.begin(request, respond, with_timing=form.with_timing)
+        return self._answering.begin(request, respond, call.received_ns)
 
     def refuse(self, error: ProxyError, model: str | None, arrival_ns: int) -> Answer:
         """An error as the answer that its client sees, counted under `model` where that is a registered one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.core.batches import BatchOutputs
+from proxy.core.batches import BatchOutputs, BatchResult
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import Tensor
 
@@ -11,6 +11,9 @@ NONE_BINARY: frozenset[str] = frozenset()
 
 class InferenceRequest:
     """One client call of `rows` inferences. Mutable only in its timestamps (`*_ns`, monotonic).
+
+    `arrival_ns`: its head was read. `queued_ns`: it joined the queue, body read and cache asked. `idle_ns`: since when
+    the instance that runs it was idle (0: not known), maybe before it came. `dispatched_ns`: its batch was sent.
 
     `inputs` stand in the signature's order. `outputs` None means all, else names in the client's order.
     `attempts` counts executions begun with it. `binary_outputs` are answered as raw bytes, the others as JSON.
@@ -23,6 +26,7 @@ class InferenceRequest:
         "binary_outputs",
         "deadline_ns",
         "dispatched_ns",
+        "idle_ns",
         "inputs",
         "outputs",
         "principal_id",
@@ -63,12 +67,16 @@ class InferenceRequest:
         self.attempts = 0
         self.queued_ns = 0
         self.dispatched_ns = 0
+        self.idle_ns = 0
 
 
 class InferenceResult:
-    """Rows `first_row .. first_row + rows` of a batch's outputs. `queue_ns`/`compute_ns` are 0 for cache hits."""
+    """Rows `first_row .. first_row + rows` of a batch's outputs.
 
-    __slots__ = ("cache_hit", "compute_ns", "first_row", "outputs", "queue_ns", "rows", "version")
+    For cache hits `queue_ns` and `compute_ns` are 0 and there is no `execution`.
+    """
+
+    __slots__ = ("cache_hit", "compute_ns", "execution", "first_row", "outputs", "queue_ns", "rows", "version")
 
     def __init__(
         self,
@@ -80,6 +88,7 @@ class InferenceResult:
         queue_ns: int = 0,
         compute_ns: int = 0,
         cache_hit: bool = False,
+        execution: BatchResult | None = None,
     ) -> None:
         self.version = version
         self.outputs = outputs
@@ -88,6 +97,7 @@ class InferenceResult:
         self.queue_ns = queue_ns
         self.compute_ns = compute_ns
         self.cache_hit = cache_hit
+        self.execution = execution
 
 
 class Answer:

@@ -25,18 +25,26 @@ def write(result: InferenceResult, request: InferenceRequest) -> Answer:
     return Answer(200, body, (*headers, _CACHE_HIT) if result.cache_hit else headers)
 
 
-def server_timing(result: InferenceResult, request: InferenceRequest, now_ns: int) -> tuple[bytes, bytes]:
-    """The header that says where the time of this request went, in milliseconds.
+def server_timing(
+    result: InferenceResult, request: InferenceRequest, received_ns: int, executed_ns: int, now_ns: int
+) -> tuple[bytes, bytes]:
+    """The header that says where the time of this request went, in milliseconds. `*_ns` are points in time.
 
-    `read`: from the head's arrival until the request joined the queue (its body, parsing, the cache's look-up);
-    `queue`: until it was dispatched, waiting for company included; `compute`: the model, as the instance measured it;
-    `total`: until this answer was written. A cache hit has only `total`; one that shared another request's execution
-    has no `read`.
+    `body` ended at `received_ns`; `parse` (and the cache's look-up) when it joined the queue; `queue` when an instance
+    was idle; `batch`, the wait for company, when its batch was sent; `input`, `compute` and `output` are the
+    execution's own times; `write` began at `executed_ns` and ended now. What the sum lacks of `total` is messages
+    between processes. A cache hit has no execution; one that shared another request's execution has no wait of its own.
     """
-    parts = []
-    if not result.cache_hit:
-        parts = [("queue", result.queue_ns), ("compute", result.compute_ns)]
-        if request.queued_ns:
-            parts.insert(0, ("read", request.queued_ns - request.arrival_ns))
-    parts.append(("total", now_ns - request.arrival_ns))
+    parts = [("body", received_ns - request.arrival_ns)]
+    if request.queued_ns:
+        ready_ns = max(request.queued_ns, request.idle_ns or request.dispatched_ns)
+        parts.append(("parse", request.queued_ns - received_ns))
+        parts.append(("queue", ready_ns - request.queued_ns))
+        parts.append(("batch", request.dispatched_ns - ready_ns))
+    execution = result.execution
+    if execution is not None:
+        parts.append(("input", execution.input_ns))
+        parts.append(("compute", execution.compute_ns))
+        parts.append(("output", execution.output_ns))
+    parts += [("write", now_ns - executed_ns), ("total", now_ns - request.arrival_ns)]
     return b"server-timing", ", ".join(f"{name};dur={ns_to_ms(ns):.3f}" for name, ns in parts).encode()

@@ -190,6 +190,7 @@ class Lane:
         record = self.records.get(instance_id)
         if record is not None:
             record.response.observe(service_ns, now_ns)
+            record.idle_ns = now_ns
 
     def record(self, instance: InstancePort) -> InstanceRecord:
         """The record of `instance`, made at its first turn; those of instances long gone are swept."""

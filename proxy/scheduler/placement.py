@@ -42,13 +42,14 @@ class PeakEwma:
 
 
 class InstanceRecord:
-    """What placement remembers of one instance: response times, and when its last turn was (0: never)."""
+    """What placement remembers of one instance: response times, its last turn and since when it is idle (0: never)."""
 
-    __slots__ = ("last_turn", "response")
+    __slots__ = ("idle_ns", "last_turn", "response")
 
     def __init__(self) -> None:
         self.response = PeakEwma()
         self.last_turn = 0
+        self.idle_ns = 0
 
 
 _UNKNOWN = InstanceRecord()

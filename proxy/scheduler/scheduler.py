@@ -175,18 +175,21 @@ class Scheduler:
     def _start(self, lane: Lane, instance: InstancePort, entries: list[Entry], now_ns: int) -> None:
         requests = []
         rows = 0
+        record = lane.record(instance)
+        idle_ns = record.idle_ns
         for entry in entries:
             request = entry.request
             if entry.state is RETRYING:
                 lane.retrying -= 1
             entry.state = RUNNING
             request.dispatched_ns = now_ns
+            request.idle_ns = idle_ns
             request.attempts += 1
             requests.append(request)
             rows += entry.rows
         lane.in_flight += len(entries)
         lane.turn += 1
-        lane.record(instance).last_turn = lane.turn
+        record.last_turn = lane.turn
         self._batches += 1
         batch = Batch(self._batches, lane.version, requests, rows)
         lane.account(1, now_ns)
@@ -221,7 +224,9 @@ class Scheduler:
             rows = request.rows
             if entry.state is RUNNING:
                 queue_ns = request.dispatched_ns - request.queued_ns
-                result = InferenceResult(version, outputs, first_row, rows, queue_ns=queue_ns, compute_ns=compute_ns)
+                result = InferenceResult(
+                    version, outputs, first_row, rows, queue_ns=queue_ns, compute_ns=compute_ns, execution=outcome
+                )
                 self._end(lane, entry, result)
             first_row += rows
 
