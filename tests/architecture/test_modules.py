@@ -30,6 +30,7 @@ SHELL_FILES = {
     "proxy/model_manager/artifacts.py",
     "proxy/authorization/authorization.py",
     "proxy/control/feed.py",
+    "proxy/rollout/rollout.py",
     "proxy/frames/launch.py",  # shared by the two that start workers: validation and instances
 }
 IMPURE = {"asyncio", "datetime", "logging", "os", "random", "secrets", "selectors", "signal", "socket", "subprocess"}
