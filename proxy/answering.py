@@ -147,7 +147,7 @@ class Answering:
             return
         if this.received_ns:
             this.executed_ns = self._clock.now_ns()
-        if outcome.outputs.size_bytes > HEAVY_OUTPUT_BYTES and not request.binary_outputs:
+        if outcome.outputs.size_bytes > HEAVY_OUTPUT_BYTES and v2_answer.is_encoded(request):
             send = partial(self._send_later, this, outcome, keep)
             share_bytes = outcome.outputs.size_bytes * outcome.rows // outcome.outputs.rows
             self._offload.begin(partial(v2_answer.write, outcome, request), share_bytes, send)

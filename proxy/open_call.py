@@ -47,4 +47,5 @@ class OpenCall:
             priority=parsed.priority,
             principal_id=self.principal.principal_id,
             binary_outputs=parsed.binary_outputs,
+            top_classes=parsed.top_classes,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from proxy.core.batches import BatchOutputs, BatchResult
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import Tensor
@@ -17,7 +19,8 @@ class InferenceRequest:
 
     `inputs` stand in the signature's order. `outputs` None means all, else names in the client's order.
     `attempts` counts executions begun with it. `binary_outputs` are answered as raw bytes, the others as JSON.
-    `priority` 0: none was named. `weight`: its principal's.
+    `top_classes` are the outputs wanted as that many of their highest values (None: no output). `priority` 0: none was
+    named. `weight`: its principal's.
     """
 
     __slots__ = (
@@ -34,6 +37,7 @@ class InferenceRequest:
         "queued_ns",
         "request_id",
         "rows",
+        "top_classes",
         "version",
         "weight",
     )
@@ -52,6 +56,7 @@ class InferenceRequest:
         principal_id: str = "",
         weight: int = 1,
         binary_outputs: frozenset[str] = NONE_BINARY,
+        top_classes: Mapping[str, int] | None = None,
     ) -> None:
         self.version = version
         self.inputs = inputs
@@ -64,6 +69,7 @@ class InferenceRequest:
         self.principal_id = principal_id
         self.weight = weight
         self.binary_outputs = binary_outputs
+        self.top_classes = top_classes
         self.attempts = 0
         self.queued_ns = 0
         self.dispatched_ns = 0

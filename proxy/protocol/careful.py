@@ -71,7 +71,9 @@ def read(
     tensors = tuple(_tensor(one, shape, limits) for one, shape in zip(found, shapes, strict=True))
     if sum(len(tensor.data) for tensor in tensors) > limits.max_tensor_bytes:  # only BYTES show their size this late
         raise TooLarge(Reason.BODY_TOO_LARGE, f"inputs: they exceed {limits.max_tensor_bytes} bytes together.")
-    return ParsedRequest(text.id, tensors, rows, outputs.names, asked.priority, asked.timeout_us, outputs.binary)
+    return ParsedRequest(
+        text.id, tensors, rows, outputs.names, asked.priority, asked.timeout_us, outputs.binary, outputs.classes
+    )
 
 
 def _tensor(found: Found, shape: tuple[int, ...], limits: Limits) -> Tensor:

@@ -30,6 +30,7 @@ class Limits:
     fast_body_bytes: int = 65_536
     max_timeout_us: int = 2**63 - 1
     max_priority: int = 255
+    max_classes: int = 1_000
 
 
 DEFAULT_LIMITS = Limits()

@@ -1,4 +1,4 @@
-"""Values as JSON gives them → little-endian bytes of one datatype.
+"""Values as JSON gives them → little-endian bytes of one datatype, and bytes → numbers.
 
 Rules: a number that a smaller float cannot hold exactly is rounded once, to nearest, ties to even; one that would
 become infinite is out of range. Text becomes the UTF-8 of a BYTES element.
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from proxy.core.tensors import DATATYPES, join_elements
+from proxy.core.tensors import DATATYPES, Tensor, join_elements
 
 Packer = Callable[..., bytes]
 OUT_OF_RANGE = (struct.error, OverflowError)
@@ -60,6 +60,13 @@ def bf16_bits(values: Sequence[float]) -> np.ndarray[Any, np.dtype[np.uint16]]:
 def bf16_as_float32(data: bytes | bytearray | memoryview) -> np.ndarray[Any, np.dtype[np.float32]]:
     """bfloat16 values as the float32 that equal them."""
     return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+
+
+def numbers(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """The tensor's numbers in one row; BF16 as the float32 that equal them."""
+    if tensor.datatype == "BF16":
+        return bf16_as_float32(tensor.data)
+    return np.frombuffer(tensor.data, DATATYPES[tensor.datatype].numpy)
 
 
 def _pack_bf16(*values: float) -> bytes:

@@ -2,13 +2,15 @@
 
 Source: Open Inference Protocol, inference request; Triton's schedule policy extension for `priority` and `timeout`
 (microseconds, a client may only shorten what the operator set: the pipeline takes the smaller).
-Triton's binary tensor data extension for `binary_data_size`, `binary_data` and `binary_data_output`.
+Triton's binary tensor data extension for `binary_data_size`, `binary_data` and `binary_data_output`; its classification
+extension for `classification`.
 Rules: a parameter without an effect is refused, so that nobody believes that it worked. One exception: `content_type`
 on a tensor (a hint that MLServer's clients add; data needs none).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +18,7 @@ import msgspec
 from proxy.core.errors import InvalidRequest, Reason
 from proxy.core.requests import NONE_BINARY
 from proxy.core.snapshot import VersionSnapshot
+from proxy.protocol.classification import NOT_NUMBERS
 from proxy.protocol.limits import Limits
 from proxy.protocol.words import MALFORMED, names, quote, refusal
 
@@ -33,10 +36,16 @@ class RequestParameters(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """The wanted outputs in the client's order (None: all), and those of them to answer raw."""
+    """The wanted outputs in the client's order (None: all), those to answer raw, and those to answer as classes."""
 
     names: tuple[str, ...] | None = None
     binary: frozenset[str] = NONE_BINARY
+    classes: Mapping[str, int] | None = None
+
+
+class _OutputParameters(NamedTuple):
+    binary: bool | None = None
+    classes: int = 0
 
 
 NO_PARAMETERS = RequestParameters()
@@ -94,18 +103,23 @@ def size_field(field: str) -> str:
     return f"{field}.parameters.binary_data_size"
 
 
-def _is_binary(raw: msgspec.Raw, field: str, limits: Limits) -> bool | None:
-    """`binary_data` of an output, or None where the request's own default holds."""
+def _output_parameters(raw: msgspec.Raw, field: str, datatype: str, limits: Limits) -> _OutputParameters:
+    """What an output's `parameters` ask for; `binary` None where the request's own default holds."""
     if absent(raw):
-        return None
-    is_binary = None
+        return _OutputParameters()
+    is_binary, classes = None, 0
     for key, value in _values(raw, f"{field}.parameters", limits).items():
         path = _field(f"{field}.parameters", key)
         if key == "binary_data":
             is_binary = _boolean(value, path)
+        elif key == "classification":
+            classes = _integer(value, path, 1, limits.max_classes)
+            if datatype in NOT_NUMBERS:
+                message = f"{path}: the output is {datatype}; only numbers have highest values."
+                raise InvalidRequest(Reason.INVALID_PARAMETER, message)
         elif key != "content_type" or not isinstance(value, str):
             raise _unknown(path)
-    return is_binary
+    return _OutputParameters(is_binary, classes)
 
 
 def requested_outputs(
@@ -122,20 +136,26 @@ def requested_outputs(
         raise refusal(error, "outputs", Reason.INVALID_REQUEST) from None
     if len(wanted) > limits.max_outputs:
         raise InvalidRequest(Reason.INVALID_REQUEST, f"outputs: at most {limits.max_outputs}, got {len(wanted)}.")
-    known = tuple(spec.name for spec in version.signature.outputs)
+    known = {spec.name: spec.datatype for spec in version.signature.outputs}
     seen: dict[str, bool] = {}
+    classes: dict[str, int] = {}
     for index, output in enumerate(wanted):
         if output.name not in known:
-            message = f"outputs[{index}].name: the model has no output {quote(output.name)}; it has: {names(known)}."
+            message = (
+                f"outputs[{index}].name: the model has no output {quote(output.name)}; it has: {names(tuple(known))}."
+            )
             raise InvalidRequest(Reason.UNKNOWN_OUTPUT, message)
         if output.name in seen:
             message = f"outputs[{index}].name: {quote(output.name)} is asked for twice."
             raise InvalidRequest(Reason.INVALID_REQUEST, message)
-        is_binary = _is_binary(output.parameters, f"outputs[{index}]", limits)
-        seen[output.name] = binary_default if is_binary is None else is_binary
+        asked = _output_parameters(output.parameters, f"outputs[{index}]", known[output.name], limits)
+        seen[output.name] = binary_default if asked.binary is None else asked.binary
+        if asked.classes:
+            classes[output.name] = asked.classes
     if not seen:
         return _all(version) if binary_default else ALL_AS_JSON
-    return Outputs(tuple(seen), frozenset(name for name, is_binary in seen.items() if is_binary))
+    binary = frozenset(name for name, is_binary in seen.items() if is_binary)
+    return Outputs(tuple(seen), binary, classes or None)
 
 
 def _all(version: VersionSnapshot) -> Outputs:

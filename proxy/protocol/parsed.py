@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.core.requests import NONE_BINARY
@@ -12,7 +13,8 @@ from proxy.core.tensors import Tensor
 class ParsedRequest:
     """`inputs` in the signature's order. `outputs` None means all; `timeout_us` is a wish that may only shorten.
 
-    `binary_outputs` are the outputs to answer as raw bytes behind the JSON.
+    `binary_outputs` are the outputs to answer as raw bytes behind the JSON, `top_classes` those to answer as that many
+    of their highest values (None: no output).
     """
 
     request_id: str | None
@@ -22,3 +24,4 @@ class ParsedRequest:
     priority: int
     timeout_us: int | None
     binary_outputs: frozenset[str] = NONE_BINARY
+    top_classes: Mapping[str, int] | None = None

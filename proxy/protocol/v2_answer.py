@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from proxy.core.requests import Answer, InferenceRequest, InferenceResult
 from proxy.core.units import ns_to_ms
-from proxy.protocol import v2_binary_response, v2_response
+from proxy.protocol import classification, v2_binary_response, v2_response
 from proxy.protocol.media import JSON_LENGTH
 
 _JSON = ((b"content-type", b"application/json"),)
@@ -18,11 +18,18 @@ _BINARY = (b"content-type", b"application/octet-stream")
 
 def write(result: InferenceResult, request: InferenceRequest) -> Answer:
     """The answer. Raises ExecutionFailed for a JSON output that is not finite."""
+    if request.top_classes:
+        result = classification.apply(result, request)
     if not request.binary_outputs:
         return Answer(200, v2_response.encode(result, request), _JSON_HIT if result.cache_hit else _JSON)
     body, json_bytes = v2_binary_response.encode(result, request)
     headers = (_BINARY, (JSON_LENGTH, b"%d" % json_bytes))
     return Answer(200, body, (*headers, _CACHE_HIT) if result.cache_hit else headers)
+
+
+def is_encoded(request: InferenceRequest) -> bool:
+    """True if writing the answer takes longer the more values there are; raw outputs are only joined."""
+    return not request.binary_outputs or bool(request.top_classes)
 
 
 def server_timing(

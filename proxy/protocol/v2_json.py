@@ -128,7 +128,9 @@ class _Plan:
         if not len(request.parameters) and not len(request.outputs):
             return ParsedRequest(request_id, tensors, rows, None, 0, None)
         asked, outputs = self._asked(request, limits)
-        return ParsedRequest(request_id, tensors, rows, outputs.names, asked.priority, asked.timeout_us, outputs.binary)
+        return ParsedRequest(
+            request_id, tensors, rows, outputs.names, asked.priority, asked.timeout_us, outputs.binary, outputs.classes
+        )
 
     def _asked(self, request: Any, limits: Limits) -> tuple[RequestParameters, Outputs]:
         asked, outputs = NO_PARAMETERS, ALL_AS_JSON

@@ -21,9 +21,9 @@ from proxy.core.batches import BatchOutputs
 from proxy.core.errors import ExecutionFailed, Reason
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.snapshot import VersionSnapshot
-from proxy.core.tensors import DATATYPES, Tensor
+from proxy.core.tensors import Tensor
 from proxy.protocol import string_rows
-from proxy.protocol.packing import bf16_as_float32
+from proxy.protocol.packing import numbers
 from proxy.protocol.per_version import PerVersion
 
 PIECE_VALUES = 65_536  # encoded at once: about 3 ms; larger: fewer calls, longer waits of others
@@ -98,7 +98,7 @@ def _encode_output(tensor: Tensor, parts: int, *, batched: bool) -> EncodedOutpu
     if tensor.datatype == "BYTES":
         texts, unreadable = string_rows.encode(tensor, parts)
         return EncodedOutput(head, after, texts, unreadable=unreadable)
-    values = _numbers(tensor).reshape(parts, -1)
+    values = numbers(tensor).reshape(parts, -1)
     if values.size <= PIECE_VALUES:
         texts = _encode_rows(values)
     elif values.shape[1] <= PIECE_VALUES:
@@ -108,12 +108,6 @@ def _encode_output(tensor: Tensor, parts: int, *, batched: bool) -> EncodedOutpu
         texts = [_encode_long_row(row) for row in values]
     finite = not any(b"null" in text for text in texts)
     return EncodedOutput(head, after, texts, finite=finite)
-
-
-def _numbers(tensor: Tensor) -> np.ndarray[Any, Any]:
-    if tensor.datatype == "BF16":
-        return bf16_as_float32(tensor.data)
-    return np.frombuffer(tensor.data, DATATYPES[tensor.datatype].numpy)
 
 
 def _encode_rows(values: np.ndarray[Any, Any]) -> list[bytes]:

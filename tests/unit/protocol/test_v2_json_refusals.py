@@ -267,7 +267,7 @@ def test_r12_missing_inputs_are_named() -> None:
         ("y", "outputs: expected array"),
         (
             [{"name": "y", "parameters": {"classification": 2**31}}],
-            "outputs[0].parameters.classification: unknown parameter",
+            "outputs[0].parameters.classification: must lie between 1 and 1000",
         ),
         (
             [{"name": "y", "parameters": {"binary_data": 1}}],
