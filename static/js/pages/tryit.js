@@ -5,6 +5,7 @@ import { postJson, problemWords } from "../lib/http.js";
 import { ms } from "../lib/format.js";
 import { SIDE, drawingPad } from "../lib/pad.js";
 import { snippet } from "../lib/snippets.js";
+import { example, exampleShape, isReal, parse, round } from "../lib/values.js";
 
 const MOST_FILLED = 1_000_000;
 const facts = readJson("facts");
@@ -36,7 +37,7 @@ function build() {
 }
 
 function makeField(tensor) {
-  return isImage(tensor.shape) && tensor.datatype !== "BYTES" ? padField(tensor) : textField(tensor);
+  return isImage(tensor.shape) && !["BYTES", "BOOL"].includes(tensor.datatype) ? padField(tensor) : textField(tensor);
 }
 
 // [.., 8, 8] with nothing else but ones and free sizes.
@@ -52,7 +53,7 @@ function padField(tensor) {
   const pad = drawingPad(fill);
   const id = `scale-${tensor.name}`;
   const scale = make("select", { id }, make("option", { value: "1" }, "0 to 1"), make("option", { value: "16" }, "0 to 16"), make("option", { value: "255" }, "0 to 255"));
-  if (!tensor.datatype.startsWith("FP")) scale.value = "16";
+  if (!isReal(tensor.datatype)) scale.value = "16";
   scale.addEventListener("change", fill);
   const node = make("div", { class: "field" }, make("span", { class: "label" }, label(tensor, id)), ...pad.nodes, make("div", { class: "row" }, make("label", { for: id, class: "small muted" }, "Pixel values"), scale));
   const values = () => pad.pixels.map((value) => round((value / 16) * Number(scale.value), tensor.datatype));
@@ -66,10 +67,10 @@ function textField(tensor) {
   const sizes = () => shape.value.split(/[\s,×x]+/u).filter(Boolean).map(Number);
   const elements = () => Math.min(MOST_FILLED, sizes().reduce((product, size) => product * size, 1) || 0);
   const fillWith = (make_one) => { data.value = Array.from({ length: elements() }, (_, index) => make_one(index)).join(", "); fill(); };
-  const makers = tensor.datatype === "BYTES" ? { Example: () => '"text"' } : {
+  const makers = { BYTES: { Example: () => '"text"' }, BOOL: { False: () => "false", True: () => "true" } }[tensor.datatype] ?? {
     Zeros: () => 0,
     Ones: () => 1,
-    Random: () => round(Math.random() * (tensor.datatype.startsWith("FP") || tensor.datatype === "BF16" ? 1 : 10), tensor.datatype),
+    Random: () => round(Math.random() * (isReal(tensor.datatype) ? 1 : 10), tensor.datatype),
     Tone: (index) => round(0.5 * Math.sin((2 * Math.PI * 440 * index) / 16_000), tensor.datatype),
   };
   if (elements() < 64) delete makers.Tone;
@@ -80,28 +81,10 @@ function textField(tensor) {
   });
   shape.addEventListener("input", fill);
   data.addEventListener("input", fill);
-  data.value = Array.from({ length: elements() }, () => (tensor.datatype === "BYTES" ? '"text"' : tensor.datatype === "BOOL" ? "false" : 0)).join(", ");
+  data.value = Array.from({ length: elements() }, () => example(tensor.datatype)).join(", ");
   if (tensor.datatype.startsWith("INT") && elements() === 1 && /^(sr|sample_rate)$/u.test(tensor.name)) data.value = "16000";
   const node = make("div", { class: "field" }, label(tensor, id), data, make("div", { class: "row" }, ...buttons, make("label", { class: "small muted", for: `${id}-shape` }, "Shape"), make("span", {}, shape)));
-  return { node, isPad: false, tensor: () => ({ name: tensor.name, shape: sizes(), datatype: tensor.datatype, data: parse(data.value) }) };
-}
-
-// Free sizes: one row; a free length behind it is 512, which audio windows and token sequences take.
-function exampleShape(tensor) {
-  return tensor.shape.map((size, index) => (size !== -1 ? size : index > 0 && index === tensor.shape.length - 1 ? 512 : 1));
-}
-
-function round(value, datatype) {
-  return datatype.startsWith("FP") || datatype === "BF16" ? Number(value.toFixed(4)) : Math.round(value);
-}
-
-// "1, 2 3" or a JSON list; what is neither is sent as it stands, so that the server says what is wrong.
-function parse(text) {
-  const trimmed = text.trim();
-  for (const candidate of [trimmed.startsWith("[") ? trimmed : `[${trimmed}]`, `[${trimmed.split(/[\s,;]+/u).join(",")}]`]) {
-    try { return JSON.parse(candidate); } catch { /* the next reading */ }
-  }
-  return [trimmed];
+  return { node, isPad: false, tensor: () => ({ name: tensor.name, shape: sizes(), datatype: tensor.datatype, data: parse(data.value, tensor.datatype) }) };
 }
 
 function fill() {
