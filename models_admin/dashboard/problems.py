@@ -67,9 +67,11 @@ def _model(model: Model, report: SecondReport | None) -> list[Problem]:
     url = reverse("model", args=[model.name])
     found = []
     for version in report.versions if report else ():
-        if version.model == model.name and version.state == "failed":
+        if version.model != model.name or version.state == "asleep":
+            continue
+        if version.state in ("failed", "quarantined"):
             found.append(_failed_load(version, url))
-        elif version.model == model.name and version.message and version.instances_ready == 0:
+        elif version.message and version.instances_ready == 0:
             found.append(Problem(WARN, f"{model.name}/{version.version} has no instance", version.message, url, "Open"))
     second = report.models.get(model.name) if report else None
     if second is not None and second.rejections:

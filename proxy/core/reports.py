@@ -53,7 +53,10 @@ class InstanceReport:
 
 @dataclass(frozen=True, slots=True)
 class VersionReport:
-    """One version that the data plane knows: `state` is one of proxy.model_manager.lifecycle.LoadState's values."""
+    """One version that the data plane knows: `state` is one of proxy.model_manager.lifecycle.LoadState's values.
+
+    `load_s` is what its newest first instance took from start to ready, all of it (None: not measured yet).
+    """
 
     model: str
     version: int
@@ -64,6 +67,7 @@ class VersionReport:
     restarts: int
     message: str = ""
     sandbox: Mapping[str, str] = field(default_factory=dict)
+    load_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

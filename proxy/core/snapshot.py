@@ -66,7 +66,8 @@ class RolloutSnapshot:
 class ModelSnapshot:
     """A registered model: versions wanted loaded, the default one, and the wanted number of instances of it.
 
-    `labels` name versions (`stable`, `canary` …) in URLs. `wanted_instances` 0: asleep, woken by a request.
+    `labels` name versions (`stable`, `canary` …) in URLs. `wanted_instances` 0: asleep, woken by a request. `warm` are
+    versions kept at the default's strength, so that going back to one of them takes no load.
     """
 
     name: str
@@ -76,6 +77,7 @@ class ModelSnapshot:
     policy: ModelPolicy = field(default_factory=ModelPolicy)
     labels: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     rollout: RolloutSnapshot | None = None
+    warm: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,9 +44,11 @@ def no_control_plane(principal: Principal, model: str, loaded: bool) -> int:
 LONGEST_CHANGE_NS = 60 * NS_PER_S  # a client's own patience is seldom longer; the change itself goes on
 LOOK_EACH_S = 0.02
 UNLOADED = LoadState.UNLOADED.value
-SETTLED = (LoadState.READY, LoadState.FAILED)
+BROKEN = (LoadState.FAILED, LoadState.QUARANTINED)
+SETTLED = (LoadState.READY, LoadState.ASLEEP, *BROKEN)
 _STATES = {
     LoadState.READY: "READY",
+    LoadState.ASLEEP: "READY",  # a request is answered, after the wake
     LoadState.VERIFYING: "LOADING",
     LoadState.LOADING: "LOADING",
     LoadState.DRAINING: "UNLOADING",
@@ -160,7 +162,7 @@ class Extensions:
         if known is None or known.default_version is None:
             message = f"{model} has no version to serve: upload one, or promote a ready one."
             raise InvalidRequest(Reason.INVALID_REQUEST, message)
-        if states.get(known.default_version) == LoadState.FAILED:
+        if states.get(known.default_version) in BROKEN:
             raise self._failure(model, known.default_version)
         return all(states.get(number) in SETTLED for number in known.versions)
 

@@ -1,7 +1,8 @@
-"""States of a version in the data plane, and the legal moves between them, as a table.
+"""Life of a version in the data plane as a table: which event leads from which state to which.
 
-Rules: a version answers only in READY and DRAINING (what it already accepted); every move is in `TRANSITIONS`
-(test_lifecycle holds that no other one happens).
+Rules: a version answers in READY, and in DRAINING what it already accepted; while it wakes, requests wait in its lane;
+a move that the table lacks is a fault of ours and raises. The diagram in docs/reference/lifecycle.md is made from this
+table (`python -m proxy.model_manager.diagram`), and a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -13,23 +14,77 @@ class LoadState(StrEnum):
     """Where a version stands in this process, by the event that brought it there."""
 
     VERIFYING = "verifying"  # wanted: its bytes are compared with their digest
-    LOADING = "loading"  # digest right: the first instance is starting
-    READY = "ready"  # an instance answered its warm-up
-    FAILED = "failed"  # digest wrong, or its instances would not start
+    LOADING = "loading"  # digest right: the first instance loads, warms up and repeats the golden samples
+    READY = "ready"  # an instance did all that
+    FAILED = "failed"  # digest wrong: nothing is started from these bytes
+    QUARANTINED = "quarantined"  # its instances would not start or would not live; nothing more is started
+    ASLEEP = "asleep"  # no instance is wanted until a request asks
     DRAINING = "draining"  # no longer wanted: what was accepted is finished
     UNLOADED = "unloaded"  # the last process is gone
 
 
-TRANSITIONS: dict[LoadState, frozenset[LoadState]] = {
-    LoadState.VERIFYING: frozenset({LoadState.LOADING, LoadState.FAILED, LoadState.DRAINING}),
-    LoadState.LOADING: frozenset({LoadState.READY, LoadState.FAILED, LoadState.DRAINING}),
-    LoadState.READY: frozenset({LoadState.FAILED, LoadState.DRAINING}),
-    LoadState.FAILED: frozenset({LoadState.READY, LoadState.DRAINING}),
-    LoadState.DRAINING: frozenset({LoadState.UNLOADED}),
-    LoadState.UNLOADED: frozenset(),
+class Event(StrEnum):
+    """What moves a version."""
+
+    DIGEST_RIGHT = "digest right"
+    DIGEST_WRONG = "digest wrong"
+    INSTANCE_READY = "an instance loaded, warmed up and gave the golden answers"
+    GAVE_UP = "no instance starts or lives"
+    CHANGED = "its options or limits changed"
+    PUT_TO_SLEEP = "no instance wanted, nothing waits"
+    ASKED = "a request or the wanted number asks"
+    NOT_WANTED = "not wanted any more"
+    LAST_PROCESS_GONE = "the last process is gone"
+
+
+class IllegalMove(Exception):
+    """A fault of ours: an event came to a state that knows nothing of it."""
+
+
+FIRST_STATES = (LoadState.VERIFYING, LoadState.ASLEEP)
+TRANSITIONS: dict[LoadState, dict[Event, LoadState]] = {
+    LoadState.VERIFYING: {
+        Event.DIGEST_RIGHT: LoadState.LOADING,
+        Event.DIGEST_WRONG: LoadState.FAILED,
+        Event.PUT_TO_SLEEP: LoadState.ASLEEP,
+        Event.NOT_WANTED: LoadState.DRAINING,
+    },
+    LoadState.LOADING: {
+        Event.INSTANCE_READY: LoadState.READY,
+        Event.GAVE_UP: LoadState.QUARANTINED,
+        Event.CHANGED: LoadState.VERIFYING,
+        Event.PUT_TO_SLEEP: LoadState.ASLEEP,
+        Event.NOT_WANTED: LoadState.DRAINING,
+    },
+    LoadState.READY: {
+        Event.GAVE_UP: LoadState.QUARANTINED,
+        Event.PUT_TO_SLEEP: LoadState.ASLEEP,
+        Event.NOT_WANTED: LoadState.DRAINING,
+    },
+    LoadState.FAILED: {
+        Event.CHANGED: LoadState.VERIFYING,
+        Event.PUT_TO_SLEEP: LoadState.ASLEEP,
+        Event.NOT_WANTED: LoadState.DRAINING,
+    },
+    LoadState.QUARANTINED: {
+        Event.INSTANCE_READY: LoadState.READY,
+        Event.DIGEST_WRONG: LoadState.FAILED,
+        Event.CHANGED: LoadState.VERIFYING,
+        Event.PUT_TO_SLEEP: LoadState.ASLEEP,
+        Event.NOT_WANTED: LoadState.DRAINING,
+    },
+    LoadState.ASLEEP: {
+        Event.ASKED: LoadState.VERIFYING,
+        Event.NOT_WANTED: LoadState.DRAINING,
+    },
+    LoadState.DRAINING: {Event.LAST_PROCESS_GONE: LoadState.UNLOADED},
+    LoadState.UNLOADED: {},
 }
 
 
-def may_move(old: LoadState, new: LoadState) -> bool:
-    """True if the table has the move."""
-    return new in TRANSITIONS[old]
+def after(state: LoadState, event: Event) -> LoadState:
+    """The state that follows. Pure. Raises IllegalMove for what the table lacks."""
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise IllegalMove(f"{event!r} came to a version that is {state}") from None

@@ -99,8 +99,15 @@ def labelled(routes: RoutingTable, model: ModelSnapshot, label: str) -> int | No
     return number
 
 
+def numbered(routes: RoutingTable, model: ModelSnapshot, version: str | None) -> int:
+    """The number that a request names by number or label, or the default's; 0 where there is none."""
+    if version is None:
+        return model.default_version or 0
+    return int(version) if _VERSION_NUMBER.fullmatch(version) else labelled(routes, model, version) or 0
+
+
 def _named(routes: RoutingTable, model: ModelSnapshot, version: str) -> VersionSnapshot:
-    number = int(version) if _VERSION_NUMBER.fullmatch(version) else labelled(routes, model, version) or 0
+    number = numbered(routes, model, version)
     found = routes.ready.get(model.name, {}).get(number)
     if found is not None:
         return found

@@ -7,7 +7,7 @@ availability preserving policy, tensorflow_serving/core/availability_preserving_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from proxy.core.policies import ExecutionPolicy
@@ -73,13 +73,28 @@ class Unload:
 Action = Load | Resize | SetLimits | Replace | Unload
 
 
-def wanted_versions(snapshot: Snapshot) -> dict[str, Wanted]:
-    """Every version that should be loaded: the default with the decided count, others with one instance."""
+def wanted_versions(
+    snapshot: Snapshot, awake: Collection[str] = (), evicted: Collection[str] = ()
+) -> dict[str, Wanted]:
+    """Every version that should be loaded, with its number of instances.
+
+    The default and the versions kept warm for going back have the decided count, a rollout's candidate what the rollout
+    says, others one. `awake` are models that a request has woken and that no decision wants yet: one instance at least.
+    `evicted` are version keys whose memory was needed: none, until a request asks.
+    """
     wanted: dict[str, Wanted] = {}
     for model in snapshot.models.values():
+        decided = max(model.wanted_instances, 1) if model.name in awake else model.wanted_instances
         for number, version in model.versions.items():
-            count = model.wanted_instances if number == model.default_version else 1
-            wanted[version.key] = Wanted(version, count, model.policy.execution)
+            if number == model.default_version:
+                count = decided
+            elif number in model.warm:
+                count = max(decided, 1)
+            elif model.rollout is not None and number == model.rollout.candidate:
+                count = model.rollout.instances
+            else:
+                count = 1
+            wanted[version.key] = Wanted(version, 0 if version.key in evicted else count, model.policy.execution)
     return wanted
 
 
@@ -100,12 +115,12 @@ def next_actions(
             if have.execution != want.execution:
                 actions.append(SetLimits(want))
             shrinks = want.instances < have.instances
-            if have.instances != want.instances and not (shrinks and _stands_in(have, serving, snapshot)):
+            if have.instances != want.instances and not (shrinks and _stands_in(have, serving, wanted, snapshot)):
                 actions.append(Resize(key, want.instances))
     for key, have in actual.items():
         if key in wanted or have.state in (LoadState.DRAINING, LoadState.UNLOADED):
             continue
-        if not _stands_in(have, serving, snapshot):
+        if not _stands_in(have, serving, wanted, snapshot):
             actions.append(Unload(key))
     return actions
 
@@ -115,10 +130,16 @@ def needs_new_processes(old: ExecutionPolicy, new: ExecutionPolicy) -> bool:
     return (old.threads, old.memory_limit_bytes) != (new.threads, new.memory_limit_bytes)
 
 
-def _stands_in(have: Actual, serving: Mapping[str, int], snapshot: Snapshot) -> bool:
-    """True while `have` answers for its model in place of a wanted default that has not taken over yet."""
+def _stands_in(have: Actual, serving: Mapping[str, int], wanted: Mapping[str, Wanted], snapshot: Snapshot) -> bool:
+    """True while `have` answers for its model in place of a wanted default that has not taken over yet.
+
+    A default that is wanted asleep takes over at once: there is nothing to wait for.
+    """
     model = snapshot.models.get(have.version.model)
-    if model is None or model.default_version not in model.versions or model.default_version == have.version.number:
+    if model is None or model.default_version is None or model.default_version == have.version.number:
+        return False
+    default = model.versions.get(model.default_version)
+    if default is None or not wanted[default.key].instances:
         return False
     return serving.get(model.name) == have.version.number and have.state is LoadState.READY
 

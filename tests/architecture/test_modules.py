@@ -27,6 +27,7 @@ SHELL_FILES = {
     "proxy/metrics/gpu.py",
     "proxy/metrics/machine.py",
     "proxy/model_manager/model_manager.py",
+    "proxy/model_manager/movements.py",
     "proxy/model_manager/artifacts.py",
     "proxy/authorization/authorization.py",
     "proxy/control/feed.py",

@@ -159,7 +159,7 @@ async def test_f22_a_new_default_that_does_not_start_never_takes_traffic(rig: Ri
     await rig.until(lambda: len(rig.groups) == 2)
     rig.groups[1].message = "It crashed on load."
     rig.groups[1].fail()
-    assert rig.states() == {1: "ready", 2: "failed"}
+    assert rig.states() == {1: "ready", 2: "quarantined"}
     assert rig.manager.routes.defaults == {"echo": 1}
 
 
@@ -271,7 +271,7 @@ async def test_a_version_answers_with_the_instances_it_has_although_others_will_
     assert rig.states() == {1: "ready"}
     assert rig.lanes.attached == {"echo/1": group}
     group.lose(group.all_instances()[0])
-    assert rig.states() == {1: "failed"}
+    assert rig.states() == {1: "quarantined"}
 
 
 async def test_changed_limits_of_time_reach_the_instances_that_run(rig: Rig) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.policies import ExecutionPolicy, ModelPolicy
-from proxy.core.snapshot import ModelSnapshot, Snapshot, VersionSnapshot
+from proxy.core.snapshot import ModelSnapshot, RolloutMode, RolloutSnapshot, Snapshot, VersionSnapshot
 from proxy.core.tensors import Signature
-from proxy.model_manager.lifecycle import TRANSITIONS, LoadState, may_move
+from proxy.model_manager.lifecycle import LoadState
 from proxy.model_manager.version_policy import (
     Actual,
     Load,
@@ -139,6 +139,24 @@ def test_limits_of_time_are_changed_without_new_processes() -> None:
     ]
 
 
-def test_every_state_has_a_row_and_the_end_is_final() -> None:
-    assert set(TRANSITIONS) == set(LoadState)
-    assert not any(may_move(LoadState.UNLOADED, state) for state in LoadState)
+def test_versions_kept_warm_stand_as_strong_as_the_default_and_a_candidate_as_its_rollout_says() -> None:
+    versions = {n: version(n) for n in (1, 2, 3, 4)}
+    rollout = RolloutSnapshot(7, 3, RolloutMode.CANARY, 5.0, instances=2)
+    model = ModelSnapshot("digits", versions, 2, 3, ModelPolicy(), rollout=rollout, warm=frozenset({1}))
+    counts = {key: w.instances for key, w in wanted_versions(Snapshot(1, {"digits": model}, {})).items()}
+    assert counts == {"digits/1": 3, "digits/2": 3, "digits/3": 2, "digits/4": 1}
+
+
+def test_nobody_stands_in_for_a_default_that_is_to_sleep() -> None:
+    assert decide(
+        snapshot(2, default=2, instances=0), dict([actual(1), actual(2, LoadState.ASLEEP, 0)]), {"digits": 1}
+    ) == [Unload("digits/1")]
+
+
+def test_a_woken_model_has_one_instance_until_more_are_wanted_and_an_evicted_version_none() -> None:
+    asleep = snapshot(1, default=1, instances=0)
+    assert wanted_versions(asleep)["digits/1"].instances == 0
+    assert wanted_versions(asleep, awake={"digits"})["digits/1"].instances == 1
+    awake = snapshot(1, default=1, instances=3)
+    assert wanted_versions(awake, awake={"digits"})["digits/1"].instances == 3
+    assert wanted_versions(awake, evicted={"digits/1"})["digits/1"].instances == 0
