@@ -109,6 +109,7 @@ class Pipeline(Views):
         """The body was read, or refused."""
         model = call.version.model
         if isinstance(read, ProxyError):
+            self._metrics.totals_of(call.version.key).failed(self._clock.now_ns() - call.arrival_ns)
             answer = self.refuse(read, model, call.arrival_ns)
             if not isinstance(read, Cancelled):
                 respond(answer)

@@ -41,3 +41,9 @@ def target(request: pytest.FixtureRequest, model_name: str) -> Iterator[Target]:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
         yield Target(client, model_name)
+
+
+@pytest.fixture
+def binary(target: Target) -> Target:
+    target.needs("binary_tensor_data")
+    return target

@@ -68,6 +68,17 @@ def test_statistics_count_every_answer_execution_and_row(port: int) -> None:
     }
 
 
+@pytest.mark.parametrize("body", [b"{", infer_body([1, 2, 3, 4], outputs=[{"name": "nothing"}])])
+def test_a_body_that_cannot_be_read_counts_as_failed(port: int, body: bytes) -> None:
+    (before,) = stats(port)
+    assert ask(port, request(target="/v2/models/echo/versions/1/infer", body=body)).status == 400
+    (after,) = stats(port)
+    old, new = before["inference_stats"], after["inference_stats"]
+    assert new["fail"]["count"] == old["fail"]["count"] + 1
+    assert new["fail"]["ns"] > old["fail"]["ns"]
+    assert new["success"] == old["success"]
+
+
 def test_statistics_of_a_model_and_of_all(port: int) -> None:
     assert [(s["name"], s["version"]) for s in stats(port, "/echo")] == [("echo", "1"), ("echo", "2")]
     assert len(stats(port, "")) == 4
