@@ -44,6 +44,7 @@ class Datatype:
 
 PREFIX_BYTES = 4
 _PREFIX = Struct("<I")
+_BEHIND = "a BYTES element reaches behind the tensor's {} bytes"
 DATATYPES: dict[str, Datatype] = {
     d.name: d
     for d in (
@@ -116,7 +117,7 @@ def check_elements(data: Data, elements: int) -> None:
         raise ValueError(f"{elements} BYTES elements take at least {elements * PREFIX_BYTES} bytes, got {end}")
     at = _walk(data, 0, elements)
     if at > end:
-        raise ValueError(f"a BYTES element of the {elements} ends behind the tensor's {end} bytes")
+        raise ValueError(_BEHIND.format(end))
     if at < end:
         raise ValueError(f"{end - at} bytes follow the last of {elements} BYTES elements")
 
@@ -146,13 +147,16 @@ def split_elements(data: Data) -> list[bytes]:
 def take_elements(data: Data, at: int, most: int) -> tuple[list[bytes], int]:
     """Up to `most` elements from the one at `at`, and where the next begins. Raises ValueError as `split_elements`."""
     elements: list[bytes] = []
-    end = len(data)
-    while at < end and len(elements) < most:
-        start = at + PREFIX_BYTES
-        at = _walk(data, at, 1)
-        if at > end:
-            raise ValueError(f"a BYTES element ends behind the tensor's {end} bytes")
-        elements.append(bytes(data[start:at]))
+    end, length_at = len(data), _PREFIX.unpack_from
+    try:
+        while at < end and len(elements) < most:
+            start = at + PREFIX_BYTES
+            at = start + length_at(data, at)[0]
+            elements.append(bytes(data[start:at]))
+    except error:
+        raise ValueError(_BEHIND.format(end)) from None
+    if at > end:
+        raise ValueError(_BEHIND.format(end))
     return elements, at
 
 
@@ -169,5 +173,5 @@ def _walk(data: Data, at: int, elements: int) -> int:
         for _ in range(elements):
             at += PREFIX_BYTES + length_at(data, at)[0]
     except error:
-        raise ValueError(f"a BYTES element's length reaches behind the tensor's {len(data)} bytes") from None
+        raise ValueError(_BEHIND.format(len(data))) from None
     return at

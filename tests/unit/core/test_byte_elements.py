@@ -38,8 +38,8 @@ def test_any_bytes_are_accepted_only_if_they_join_again_to_themselves(data: byte
     [
         (AB, 1, "follow the last"),
         (AB, 3, "take at least 12 bytes, got 11"),
-        (AB[:-1], 2, "ends behind"),
-        (b"\xff\xff\xff\xff", 1, "ends behind"),
+        (AB[:-1], 2, "reaches behind"),
+        (b"\xff\xff\xff\xff", 1, "reaches behind"),
         (b"\x00" * 5, 1, "1 bytes follow"),
         (b"\x01\x00\x00\x00abcd", 2, "reaches behind"),
         (b"", 1, "at least 4 bytes, got 0"),

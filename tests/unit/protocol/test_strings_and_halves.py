@@ -123,7 +123,7 @@ def raw_body(data: bytes, shape: list[int], datatype: str = "BYTES", size: int |
         (b"\x01\x00\x00\x00a", "2 BYTES elements take at least 8 bytes, got 5"),
         (join_elements([b"a", b"b", b"c"]), "5 bytes follow the last of 2 BYTES elements"),
         (b"\xff\xff\xff\xff" + b"\0" * 4, "reaches behind the tensor's 8 bytes"),
-        (join_elements([b"a", b"bc"])[:-1], "ends behind the tensor's 10 bytes"),
+        (join_elements([b"a", b"bc"])[:-1], "reaches behind the tensor's 10 bytes"),
         (b"", "at least 8 bytes, got 0"),
     ],
 )
