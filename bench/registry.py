@@ -62,6 +62,14 @@ def upload(site: Site, admin_key: str, workload: str) -> None:
     wait_until_ready(site, workload)
 
 
+def upload_file(site: Site, admin_key: str, model: str, path: Path, signature: dict[str, Any]) -> int:
+    """Upload a version of a model that there is, with the signature declared beside it; returns its number."""
+    declared = {"declared_signature": json.dumps(signature)}
+    status, answer = _post_file(site, f"/api/v1/models/{model}/versions", admin_key, path, declared)
+    _expect((status, answer), 201)
+    return int(answer["number"])
+
+
 def wait_until_ready(site: Site, model: str) -> None:
     """Return when the model answers."""
     end_s = time.monotonic() + _READY_LIMIT_S
@@ -129,9 +137,13 @@ def _listing(site: Site) -> bytes:
         connection.close()
 
 
-def _post_file(site: Site, path: str, key: str, file: Path) -> tuple[int, Any]:
+def _post_file(site: Site, path: str, key: str, file: Path, fields: dict[str, str] | None = None) -> tuple[int, Any]:
     boundary = uuid.uuid4().hex
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{file.name}"\r\n'
+    head = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in (fields or {}).items()
+    )
+    head += f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{file.name}"\r\n'
     head += "Content-Type: application/octet-stream\r\n\r\n"
     body = head.encode() + file.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": f"multipart/form-data; boundary={boundary}"}
