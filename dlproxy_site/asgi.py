@@ -29,6 +29,7 @@ from models_admin.live.routing import websocket_urlpatterns
 from models_admin.publishing.reports import write_report
 from models_admin.publishing.snapshot import load_snapshot
 from proxy import gateway
+from proxy.core.units import BYTES_PER_MIB
 from proxy.endpoint.asgi import InferenceApp
 from proxy.runtime import Runtime, RuntimeConfig
 
@@ -92,6 +93,7 @@ class Site:
             config = RuntimeConfig(
                 host=settings.DLPROXY_HOST,
                 inference_port=settings.DLPROXY_INFERENCE_PORT,
+                memory_budget_bytes=settings.DLPROXY_MEMORY_BUDGET_MIB * BYTES_PER_MIB,
             )
             runtime = Runtime(config, load_snapshot, write_report, set_loaded)
             await runtime.start()

@@ -75,7 +75,13 @@ class Pipeline(Views):
         authorise(principal, model)
         if model not in self.snapshot.models:
             raise unknown_model(model)
-        chosen = choose_version(self._manager.routes, self.snapshot.models, model, version)
+        try:
+            chosen = choose_version(self._manager.routes, self.snapshot.models, model, version)
+        except NotReady:
+            woken = self._manager.wake(model, version)
+            if woken is None:
+                raise
+            chosen = woken
         return OpenCall(principal, chosen, version, arrival_ns, self._limits.max_body_bytes)
 
     def run(self, call: OpenCall, body: Body, respond: Respond, form: BodyForm = PLAIN) -> Cancel | None:
@@ -115,6 +121,9 @@ class Pipeline(Views):
                 respond(answer)
             return None
         request = call.request(read, self.snapshot.models[model].policy.queue)
+        if self._manager.waking:  # a request waits no longer for a version to wake than its policy says
+            limit_ns = self._manager.waking.get(call.version.key, request.deadline_ns)
+            request.deadline_ns = min(request.deadline_ns, request.arrival_ns + limit_ns)
         return self._answering.begin(request, respond, call.received_ns)
 
     def refuse(self, error: ProxyError, model: str | None, arrival_ns: int) -> Answer:

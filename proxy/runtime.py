@@ -35,13 +35,17 @@ WriteReport = Callable[[SecondReport], None]
 
 @dataclass(frozen=True, slots=True)
 class RuntimeConfig:
-    """Where the inference port listens and how patient the shell is. `inference_port` 0 takes a free one."""
+    """Where the inference port listens and how patient the shell is. `inference_port` 0 takes a free one.
+
+    `memory_budget_bytes` is what all instances together may take; 0: 90 % of the host less what others use.
+    """
 
     host: str = "127.0.0.1"
     inference_port: int = 8001
     feed_interval_s: float = 1.0
     drain_timeout_s: float = 8.0
     limits: Limits = DEFAULT_LIMITS
+    memory_budget_bytes: int = 0
 
 
 class Runtime:
@@ -76,7 +80,7 @@ class Runtime:
         self.metrics = Metrics()
         self.cache = ResultCache(self.clock)
         self.scheduler = Scheduler(self.clock, self.loop.call_later, meter=self.metrics, call_soon=self.loop.call_soon)
-        self.manager = ModelManager(self.scheduler, self._make_group, self.clock)
+        self.manager = ModelManager(self.scheduler, self._make_group, self.clock, self.config.memory_budget_bytes)
         self.machine = MachineProbe()
         self.pipeline = Pipeline(
             self.clock, unix_time_s, self.manager, self.cache, self.scheduler, self.metrics, self.config.limits
@@ -156,18 +160,21 @@ class Runtime:
     def _publish(self, machine: MachineReport) -> None:
         """Close the second and hand its report to everyone who wants it; a subscriber's fault is its own."""
         self._sequence += 1
+        lanes, instances = self.scheduler.statistics(), self.manager.instance_statistics()
+        self.manager.look(lanes, machine, instances)
         report = self.metrics.second(
             at_unix_s=int(unix_time_s()),
             sequence=self._sequence,
             generation=self.pipeline.snapshot.generation,
-            lanes=self.scheduler.statistics(),
+            lanes=lanes,
             cache=self.cache.statistics(),
             versions=self.manager.statistics(),
-            instances=self.manager.instance_statistics(),
+            instances=instances,
             machine=machine,
         )
         keys_used, self.pipeline.keys_used = self.pipeline.keys_used, set()
-        report = replace(report, keys_used=tuple(key.removeprefix(KEY_PRINCIPAL) for key in keys_used))
+        keys = tuple(key.removeprefix(KEY_PRINCIPAL) for key in keys_used)
+        report = replace(report, keys_used=keys, wakes=self.manager.woken)
         self.latest_report = self.pipeline.latest_report = report
         for callback in tuple(self._subscribers):
             try:

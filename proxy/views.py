@@ -29,7 +29,9 @@ class Views:
     def model_ready(self, name: str, number: int | None) -> bool:
         """True if a request for it (None: the default version) would be taken now."""
         routes = self._manager.routes
-        return name in routes.defaults if number is None else number in routes.ready.get(name, {})
+        if name in routes.defaults if number is None else number in routes.ready.get(name, {}):
+            return True
+        return self._manager.would_wake(name, None if number is None else str(number))
 
     def labelled(self, model: ModelSnapshot, label: str) -> int | None:
         """Number of the version that a label of the model means now, or None."""

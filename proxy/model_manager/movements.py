@@ -58,7 +58,7 @@ class Movements:
         log.info("loading %s with %d instance(s)", wanted.version.key, wanted.instances)
         one = self.loaded[wanted.version.key] = Loaded(wanted, self._clock.now_ns())
         if wanted.instances:
-            self._spawn(self._start(one))
+            self._begin(one)
 
     def unload(self, one: Loaded) -> None:
         """Drain it and end its instances."""
@@ -93,7 +93,7 @@ class Movements:
         log.info("replacing the instances of %s", one.version.key)
         if one.state not in (LoadState.READY, LoadState.VERIFYING):
             one.move(Event.CHANGED)
-        self._spawn(self._start(one))
+        self._begin(one)
 
     def _put_to_sleep(self, one: Loaded) -> None:
         """Part with its instances, if nothing waits or runs."""
@@ -113,12 +113,16 @@ class Movements:
         """From now on requests wait for its first instance."""
         one.move(Event.ASKED)
         self._open_lane(one)
-        self._spawn(self._start(one))
+        self._begin(one)
 
-    async def _start(self, one: Loaded) -> None:
-        """Verify the artifact, then start instances: the first group, or one beside a group that answers."""
+    def _begin(self, one: Loaded) -> None:
+        """Start it; a start that is under way is overtaken."""
         one.start += 1
-        start, version, began_ns = one.start, one.version, self._clock.now_ns()
+        self._spawn(self._start(one, one.start))
+
+    async def _start(self, one: Loaded, start: int) -> None:
+        """Verify the artifact, then start instances: the first group, or one beside a group that answers."""
+        version, began_ns = one.version, self._clock.now_ns()
         try:
             await asyncio.to_thread(verify, version.artifact_path, version.digest)
         except ArtifactDamaged as error:
