@@ -19,6 +19,7 @@ from proxy.core.units import BYTES_PER_MIB
 from proxy.metrics.metrics import Metrics
 from proxy.offload import Offload
 from proxy.protocol import v2_answer, v2_errors
+from proxy.rollout.rollout import Shadows
 from proxy.scheduler.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,13 @@ class Answering:
     """Cache, single flight, scheduler and the writing of answers."""
 
     def __init__(
-        self, clock: Clock, cache: ResultCache, scheduler: Scheduler, metrics: Metrics, offload: Offload
+        self,
+        clock: Clock,
+        cache: ResultCache,
+        scheduler: Scheduler,
+        metrics: Metrics,
+        offload: Offload,
+        shadows: Shadows,
     ) -> None:
         self._clock = clock
         self._cache = cache
@@ -62,6 +69,7 @@ class Answering:
         self._scheduler = scheduler
         self._metrics = metrics
         self._offload = offload
+        self._shadows = shadows
 
     def begin(self, request: InferenceRequest, respond: Respond, received_ns: int = 0) -> Cancel | None:
         """Answer from the cache at once, or when an execution ends. The returned function takes the request back.
@@ -192,3 +200,5 @@ class Answering:
         this.respond(answer)
         if keep is not None:
             keep()
+        if self._shadows.is_active:
+            self._shadows.offer(request, result)

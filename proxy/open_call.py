@@ -13,10 +13,11 @@ from proxy.protocol.parsed import ParsedRequest
 class OpenCall:
     """Who asks which version, and how long the body may be.
 
-    `received_ns`: when the body was complete, where the answer shall say how long that took, else 0.
+    `received_ns`: when the body was complete, where the answer shall say how long that took, else 0. `sticky` is the
+    client's key for staying on one version of a canary.
     """
 
-    __slots__ = ("arrival_ns", "asked_version", "max_body_bytes", "principal", "received_ns", "version")
+    __slots__ = ("arrival_ns", "asked_version", "max_body_bytes", "principal", "received_ns", "sticky", "version")
 
     def __init__(
         self,
@@ -25,12 +26,14 @@ class OpenCall:
         asked_version: str | None,
         arrival_ns: int,
         max_body_bytes: int,
+        sticky: bytes | None = None,
     ) -> None:
         self.principal = principal
         self.version = version
         self.asked_version = asked_version
         self.arrival_ns = arrival_ns
         self.max_body_bytes = max_body_bytes
+        self.sticky = sticky
         self.received_ns = 0
 
     def request(self, parsed: ParsedRequest, queue: QueuePolicy) -> InferenceRequest:

@@ -29,10 +29,12 @@ from proxy.offload import Offload
 from proxy.open_call import OpenCall
 from proxy.protocol import v2_request
 from proxy.protocol.limits import Limits
-from proxy.protocol.media import PLAIN, BodyForm, Headers, body_form
+from proxy.protocol.media import PLAIN, BodyForm, Headers, body_form, sticky_key
 from proxy.protocol.parsed import ParsedRequest
 from proxy.protocol.v2_request import Body
+from proxy.rollout.rollout import Shadows
 from proxy.scheduler.scheduler import Scheduler
+from proxy.system import draw
 from proxy.views import Views
 
 
@@ -54,13 +56,16 @@ class Pipeline(Views):
         self._clock = clock
         self._unix_time_s = unix_time_s
         self._offload = Offload()
-        self._answering = Answering(clock, cache, scheduler, metrics, self._offload)
+        self.shadows = Shadows(clock, scheduler, self.ready_version, self._offload, draw)
+        self._answering = Answering(clock, cache, scheduler, metrics, self._offload, self.shadows)
         self._limits = limits
         self._recognised = Recognised()
 
-    def open(self, model: str, version: str | None, authorization: bytes | None, arrival_ns: int) -> OpenCall:
+    def open(
+        self, model: str, version: str | None, authorization: bytes | None, arrival_ns: int, sticky: bytes | None = None
+    ) -> OpenCall:
         """Head → authorise → version. Raises ProxyError."""
-        return self.open_as(self.authenticate(authorization), model, version, arrival_ns)
+        return self.open_as(self.authenticate(authorization), model, version, arrival_ns, sticky)
 
     def authenticate(self, authorization: bytes | None) -> Principal:
         """Who calls. Raises Unauthenticated; NotReady before the first snapshot, when every key would look unknown."""
@@ -70,19 +75,21 @@ class Pipeline(Views):
         self.keys_used.add(principal.principal_id)
         return principal
 
-    def open_as(self, principal: Principal, model: str, version: str | None, arrival_ns: int) -> OpenCall:
+    def open_as(
+        self, principal: Principal, model: str, version: str | None, arrival_ns: int, sticky: bytes | None = None
+    ) -> OpenCall:
         """As `open`, for a caller that Django has authenticated."""
         authorise(principal, model)
         if model not in self.snapshot.models:
             raise unknown_model(model)
         try:
-            chosen = choose_version(self._manager.routes, self.snapshot.models, model, version)
+            chosen = choose_version(self._manager.routes, self.snapshot.models, model, version, sticky, draw())
         except NotReady:
             woken = self._manager.wake(model, version)
             if woken is None:
                 raise
             chosen = woken
-        return OpenCall(principal, chosen, version, arrival_ns, self._limits.max_body_bytes)
+        return OpenCall(principal, chosen, version, arrival_ns, self._limits.max_body_bytes, sticky)
 
     def run(self, call: OpenCall, body: Body, respond: Respond, form: BodyForm = PLAIN) -> Cancel | None:
         """Body → cache → scheduler → answer. The returned function takes the request back (its client left)."""
@@ -91,7 +98,8 @@ class Pipeline(Views):
         try:
             if not self._manager.routes.answers(call.version):  # it left while the body was on its way
                 received_ns = call.received_ns
-                call = self.open_as(call.principal, call.version.model, call.asked_version, call.arrival_ns)
+                model = call.version.model
+                call = self.open_as(call.principal, model, call.asked_version, call.arrival_ns, call.sticky)
                 call.received_ns = received_ns
             if v2_request.is_heavy(body, form, call.version):
                 read = partial(v2_request.parse, body, call.version, self._limits, form)
@@ -137,7 +145,7 @@ class Pipeline(Views):
         """`open_as` and `run` for a coroutine. A cancelled caller takes its request with it."""
         arrival_ns = self._clock.now_ns()
         try:
-            call = self.open_as(principal, model, version, arrival_ns)
+            call = self.open_as(principal, model, version, arrival_ns, sticky_key(headers))
             form = body_form(headers)
         except ProxyError as error:
             return self.refuse(error, model, arrival_ns)

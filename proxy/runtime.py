@@ -113,6 +113,7 @@ class Runtime:
             if before is None or before.policy.cache != model.policy.cache:
                 self.cache.configure(name, model.policy.cache)
         self.pipeline.snapshot = snapshot
+        self.pipeline.shadows.apply(snapshot)
         self.manager.apply(snapshot)
 
     def subscribe(self, callback: Callable[[SecondReport], object]) -> Callable[[], None]:
@@ -174,7 +175,8 @@ class Runtime:
         )
         keys_used, self.pipeline.keys_used = self.pipeline.keys_used, set()
         keys = tuple(key.removeprefix(KEY_PRINCIPAL) for key in keys_used)
-        report = replace(report, keys_used=keys, wakes=self.manager.woken)
+        shadows, wakes = self.pipeline.shadows.reports(), self.manager.woken
+        report = replace(report, keys_used=keys, shadows=shadows, wakes=wakes)
         self.latest_report = self.pipeline.latest_report = report
         for callback in tuple(self._subscribers):
             try:

@@ -1,7 +1,8 @@
-"""The machine's clock: the only place that asks for the time, handed to every shell by the runtime."""
+"""The machine's clock and its chance: the only place that asks for either, handed to every shell by the runtime."""
 
 from __future__ import annotations
 
+import random
 import time
 
 
@@ -16,3 +17,8 @@ class SystemClock:
 def unix_time_s() -> float:
     """Wall-clock seconds since the epoch: for key expiry and for stamping reports, never for deadlines."""
     return time.time()
+
+
+def draw() -> float:
+    """A number from [0, 1): which share of the traffic a request falls into, nothing secret."""
+    return random.random()  # noqa: S311

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.core.reports import SecondReport
-from proxy.core.snapshot import EMPTY_SNAPSHOT, ModelSnapshot, Snapshot
+from proxy.core.snapshot import EMPTY_SNAPSHOT, ModelSnapshot, Snapshot, VersionSnapshot
 from proxy.metrics.metrics import Metrics
 from proxy.model_manager.model_manager import ModelManager
 from proxy.model_manager.routing import labelled
@@ -32,6 +32,10 @@ class Views:
         if name in routes.defaults if number is None else number in routes.ready.get(name, {}):
             return True
         return self._manager.would_wake(name, None if number is None else str(number))
+
+    def ready_version(self, name: str, number: int) -> VersionSnapshot | None:
+        """The version if requests may be sent to it now."""
+        return self._manager.routes.ready.get(name, {}).get(number)
 
     def labelled(self, model: ModelSnapshot, label: str) -> int | None:
         """Number of the version that a label of the model means now, or None."""

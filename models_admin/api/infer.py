@@ -24,7 +24,7 @@ from proxy.core.tensors import DATATYPES
 
 TAGS = ["inference"]
 # What the data plane reads of the request's headers; content codings were refused before.
-BODY_HEADERS = ("content-type", "inference-header-content-length", "x-dlproxy-timing")
+BODY_HEADERS = ("content-type", "inference-header-content-length", "x-dlproxy-timing", "x-dlproxy-sticky")
 
 
 @extend_schema_field({"type": "array", "items": {}})

@@ -50,7 +50,9 @@ class Line(Protocol):
         """The wanted state."""
         ...
 
-    def open(self, model: str, version: str | None, authorization: bytes | None, arrival_ns: int) -> OpenCall:
+    def open(
+        self, model: str, version: str | None, authorization: bytes | None, arrival_ns: int, sticky: bytes | None = None
+    ) -> OpenCall:
         """Head → authorise → version."""
         ...
 
@@ -138,7 +140,7 @@ class Routes:
             return self.line.refuse(fault, route.model, arrival_ns)
 
     def _infer(self, route: Route, arrival_ns: int) -> Answer | PendingBody:
-        call = self.line.open(route.model, route.version, route.authorization, arrival_ns)
+        call = self.line.open(route.model, route.version, route.authorization, arrival_ns, route.sticky)
         if route.media_error is not None:
             return self.line.refuse(route.media_error, route.model, arrival_ns)
         form = route.form

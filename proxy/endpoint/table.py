@@ -9,7 +9,7 @@ Source: Open Inference Protocol, REST; Triton's statistics and model repository 
 from __future__ import annotations
 
 from proxy.core.errors import MethodNotAllowed, NotFound, ProxyError, Reason
-from proxy.protocol.media import PLAIN, body_form
+from proxy.protocol.media import PLAIN, body_form, sticky_key
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -29,7 +29,7 @@ class Head:
 class Route:
     """Where a head leads: `kind` is a row of the table, or empty with the `error` that refuses it."""
 
-    __slots__ = ("authorization", "error", "form", "kind", "media_error", "model", "version")
+    __slots__ = ("authorization", "error", "form", "kind", "media_error", "model", "sticky", "version")
 
     def __init__(self, kind: str, model: str = "", version: str | None = None) -> None:
         self.kind = kind
@@ -38,6 +38,7 @@ class Route:
         self.authorization: bytes | None = None
         self.error: ProxyError | None = None
         self.form = PLAIN
+        self.sticky: bytes | None = None
         self.media_error: ProxyError | None = None
 
 
@@ -69,6 +70,7 @@ def find_route(head: Head) -> Route:
             route.form = body_form(head.headers)
         except ProxyError as error:
             route.media_error = error
+        route.sticky = sticky_key(head.headers)
     return route
 
 

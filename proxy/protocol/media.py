@@ -1,4 +1,4 @@
-"""What a request's headers say of its body and of the answer's: coding, length of the JSON part, timing. Pure.
+"""What a request's headers say of its body and of the answer's: coding, JSON's length, timing, sticky key. Pure.
 
 Rules: a body is JSON in UTF-8, or JSON and raw tensors behind it (`Inference-Header-Content-Length` says where they
 begin); no Content-Type at all is read as either, since Triton's own clients send none; a content coding is gzip or
@@ -16,6 +16,7 @@ from proxy.core.errors import InvalidRequest, Reason, UnsupportedMediaType
 
 JSON_LENGTH = b"inference-header-content-length"
 TIMING = b"x-dlproxy-timing"
+STICKY = b"x-dlproxy-sticky"
 CODINGS = (b"gzip", b"deflate")
 _WANTED = frozenset((b"content-type", b"content-encoding", JSON_LENGTH, TIMING))
 _JSON_TYPES = frozenset((b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"))
@@ -55,6 +56,14 @@ def body_form(headers: Headers) -> BodyForm:
     if json_bytes is None and not coding and not with_timing:
         return PLAIN
     return BodyForm(json_bytes, coding, with_timing)
+
+
+def sticky_key(headers: Headers) -> bytes | None:
+    """The client's key for staying on one version of a canary; None if it sent none, or an empty one."""
+    for name, value in headers:
+        if name == STICKY:
+            return value or None
+    return None
 
 
 def _json_bytes(value: bytes | None) -> int | None:

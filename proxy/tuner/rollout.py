@@ -35,6 +35,8 @@ MIN_BASELINE = 50
 SLOW_RATIO = 0.01
 # Failed starts before a candidate that never answered is given up; the instances themselves try five times over 31 s.
 MAX_FAILED_STARTS = 2
+# The data plane's load states in which it starts no instance any more.
+GIVEN_UP = frozenset({"failed", "quarantined"})
 # Age of the newest measurement beyond which nothing is decided, seconds.
 MAX_AGE_S = 10.0
 
@@ -143,7 +145,7 @@ def judge_rollout(view: RolloutView, policy: RolloutPolicy) -> Verdict:
         age = "none" if view.age_s is None else f"{view.age_s:.0f} s old"
         return Wait(RolloutReason.STALE_MEASUREMENTS, f"Nothing is decided without fresh measurements ({age}).")
     evidence = evidence_of(view.windows[0])
-    if view.candidate_state == "failed" or (
+    if view.candidate_state in GIVEN_UP or (
         view.candidate_state != "ready" and view.failed_starts >= MAX_FAILED_STARTS
     ):
         words = f"The candidate does not run: {view.trouble or 'its instances were given up'}"

@@ -18,6 +18,7 @@ from proxy.core.tensors import Tensor
 from proxy.core.units import NS_PER_S
 from proxy.metrics.metrics import Metrics
 from proxy.offload import Offload
+from proxy.rollout.rollout import Shadows
 from proxy.scheduler.scheduler import Scheduler
 from proxy.testing.clock import ManualClock
 from proxy.testing.instances import FakeGroup, fake_version
@@ -36,7 +37,9 @@ class Rig:
         self.scheduler = Scheduler(self.clock, self.clock.call_later, meter=self.metrics)
         self.group = FakeGroup(self.version, self.clock, 1, on_change=lambda g: self.scheduler.wake("echo/1"))
         self.scheduler.attach("echo/1", self.group, ModelPolicy())
-        self.answering = Answering(self.clock, self.cache, self.scheduler, self.metrics, Offload())
+        offload = Offload()
+        self.shadows = Shadows(self.clock, self.scheduler, lambda model, number: None, offload, lambda: 0.0)
+        self.answering = Answering(self.clock, self.cache, self.scheduler, self.metrics, offload, self.shadows)
         self.answers: list[Answer] = []
 
     @property
