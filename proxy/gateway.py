@@ -7,6 +7,7 @@ Rules: every call is safe from any thread; before the runtime has started `curre
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,10 @@ from proxy.core.requests import Answer
 if TYPE_CHECKING:
     from proxy.core.principals import Principal
     from proxy.runtime import Runtime
+
+# A snapshot is read in about 10 ms. Longer: calls of the admin API hang longer while the database is slow.
+APPLY_LIMIT_S = 2.0
+_APPLY_LOOK_S = 0.002
 
 Headers = Iterable[tuple[bytes, bytes]]
 _runtime: Runtime | None = None
@@ -51,6 +56,20 @@ def configuration_changed() -> None:
     """Tell the data plane to read the wanted state now rather than at its next look. Does nothing elsewhere."""
     if _runtime is not None:
         _runtime.feed_soon()
+
+
+def wait_until_applied(generation: int, limit_s: float = APPLY_LIMIT_S) -> bool:
+    """Block until the data plane of this process acts on `generation` (True), or for `limit_s` at most.
+
+    With it an answer of the admin API is an acknowledgement: no request that is sent later meets what was before. False
+    where no data plane runs in this process; it follows by itself. Not for the event loop's thread.
+    """
+    runtime, end_s = _runtime, time.monotonic() + limit_s
+    while runtime is not None and time.monotonic() < end_s:
+        if runtime.pipeline.snapshot.generation >= generation:
+            return True
+        time.sleep(_APPLY_LOOK_S)
+    return False
 
 
 def key_holder(authorization: bytes) -> Principal | None:

@@ -28,7 +28,9 @@ from models_admin.api.uploads import UploadSerializer
 from models_admin.api.version_fields import VersionDetailSerializer, VersionSerializer
 from models_admin.models import ModelVersion
 from models_admin.models.registry import ArtifactFormat, VersionState
+from models_admin.publishing.snapshot import current_generation
 from models_admin.services import versions as services
+from proxy import gateway
 
 TAGS = ["versions"]
 MAX_NOTES_CHARACTERS = 4_000
@@ -189,8 +191,13 @@ class PromoteView(_ActionView):
 
     @_documented("promoteVersion", "Make a version the default")
     def post(self, request: Request, name: str, number: int) -> Response:
-        """Route calls that name no version to this one, as soon as its instances are ready."""
-        return self._act(request, name, number, services.promote)
+        """Route calls that name no version to this one, as soon as its instances are ready.
+
+        If they are (it was kept loaded or warm), calls that are sent after this answer are not met by the old one.
+        """
+        answer = self._act(request, name, number, services.promote)
+        gateway.wait_until_applied(current_generation())
+        return answer
 
 
 class ArchiveView(_ActionView):

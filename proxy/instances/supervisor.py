@@ -12,9 +12,11 @@ from proxy.core.policies import ExecutionPolicy
 from proxy.core.units import BYTES_PER_MIB, NS_PER_S
 from proxy.instances.state import InstanceState
 
-PING_EVERY_NS = 5 * NS_PER_S
-PING_ANSWER_NS = 20 * NS_PER_S
-"""An idle instance only has to wake up to answer; 20 s allow for a machine that swaps. It is idle, so nobody waits."""
+PING_EVERY_NS = 2 * NS_PER_S
+PING_ANSWER_NS = 7 * NS_PER_S
+"""An idle instance only has to wake up to answer; 7 s allow for a machine that swaps. Together: an idle instance that
+hangs is replaced within 10 s, as a busy one is by the default budget of an execution. Longer: later; shorter: a busy
+machine loses healthy instances."""
 STOP_GRACE_NS = 5 * NS_PER_S
 MEMORY_SLACK_RATIO = 1.1
 """The kernel refuses allocations at the limit; the watch catches what that limit does not count (shared mappings)."""

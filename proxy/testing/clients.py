@@ -193,6 +193,10 @@ class Clients:
         connection.ask(packet, on_reply)
         return connection
 
+    def forget(self, connection: Connection) -> None:
+        """A connection of `ask_alone` is done with."""
+        self._all.discard(connection)
+
     async def fetch(self, packet: bytes) -> Reply | None:
         """Send and wait for the answer."""
         future: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
