@@ -7,21 +7,46 @@ Rules: with an instance idle and nobody waiting, a request is always admitted, s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.core.errors import Reason
+from proxy.core.units import NS_PER_MS, NS_PER_S
+from proxy.scheduler.ports import Chance
 
 # The part of a prediction that is added as a margin. Smaller: fewer accepted requests miss their deadline, more are
 # refused that would just have met it. At 8, none of those accepted at twice the peak was late
 # (tests/simulation/test_overload.py, 2026-11); without a margin 0.3 % were.
 MARGIN_DIVISOR = 8
+# Longest hint given. Larger: callers stay away longer after a burst that is over sooner.
+LONGEST_RETRY_NS = 60 * NS_PER_S
+# Shortest hint given. Smaller: callers return before anything can have changed.
+SHORTEST_RETRY_NS = 10 * NS_PER_MS
+# What chance adds at most to a hint, beside half of it. A header carries whole seconds, so less would spread nobody.
+RETRY_SPREAD_NS = NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Refused: why, and after how long the queue is expected to have room."""
+    """Refused: why, and when the queue is expected to have room. `level`: the priority's own bound was met."""
 
     reason: Reason
     retry_after_ns: int
+    level: bool = False
+
+
+class Bounds(NamedTuple):
+    """What waits, and how much may: `requests` in the whole queue, `level_requests` of one priority (bound 0: none).
+
+    `in_lane` wait or run; `limit` is the concurrency limit (0: none). `joining` is how many come at once (parts).
+    """
+
+    requests: int
+    max_requests: int
+    level_requests: int = 0
+    max_level_requests: int = 0
+    in_lane: int = 0
+    limit: int = 0
+    joining: int = 1
 
 
 def predict_wait_ns(rows_ahead: int, max_rows: int, full_ns: int, residual_ns: int, ready: int) -> int:
@@ -32,16 +57,33 @@ def predict_wait_ns(rows_ahead: int, max_rows: int, full_ns: int, residual_ns: i
     return (rows_ahead * full_ns // max_rows + residual_ns) // max(ready, 1)
 
 
-def admit(depth: int, max_requests: int, wait_ns: int, service_ns: int, deadline_ns: int, now_ns: int) -> Reject | None:
-    """None: admitted. Reject(QUEUE_FULL): `depth` is at the bound.
-
-    Reject(PREDICTED_LATE): now + wait + service, and an eighth more, lies beyond the deadline; a prediction of 0
-    (nothing measured yet) refuses nobody.
-    """
-    if depth >= max_requests:
+def admit(bounds: Bounds, wait_ns: int, service_ns: int, deadline_ns: int, now_ns: int) -> Reject | None:
+    """None: admitted. The first rule that fires: QUEUE_FULL, CONCURRENCY_LIMIT, PREDICTED_LATE (`is_late`)."""
+    if bounds.requests + bounds.joining > bounds.max_requests:
         return Reject(Reason.QUEUE_FULL, wait_ns)
-    finish_ns = wait_ns + service_ns
-    finish_ns += finish_ns // MARGIN_DIVISOR
-    if finish_ns and now_ns + finish_ns > deadline_ns:
+    if bounds.max_level_requests and bounds.level_requests + bounds.joining > bounds.max_level_requests:
+        return Reject(Reason.QUEUE_FULL, wait_ns, level=True)
+    if bounds.limit and bounds.in_lane >= bounds.limit:
+        return Reject(Reason.CONCURRENCY_LIMIT, wait_ns)
+    if is_late(wait_ns, service_ns, deadline_ns, now_ns):
         return Reject(Reason.PREDICTED_LATE, wait_ns)
     return None
+
+
+def is_late(wait_ns: int, service_ns: int, deadline_ns: int, now_ns: int) -> bool:
+    """True if now + wait + service, and an eighth more, lies beyond the deadline.
+
+    A prediction of 0 (nothing measured yet) is never late.
+    """
+    finish_ns = wait_ns + service_ns
+    finish_ns += finish_ns // MARGIN_DIVISOR
+    return bool(finish_ns) and now_ns + finish_ns > deadline_ns
+
+
+def retry_after_ns(drain_ns: int, chance: Chance) -> int:
+    """When to come back: no sooner than the predicted drain, spread so that those refused together come apart.
+
+    Between the drain and one and a half times of it and a second more, within the shortest and longest hint.
+    """
+    spread_ns = int(chance.random() * (drain_ns // 2 + RETRY_SPREAD_NS))
+    return min(max(drain_ns + spread_ns, SHORTEST_RETRY_NS), LONGEST_RETRY_NS)

@@ -10,7 +10,7 @@ from proxy.core.errors import ProxyError
 from proxy.core.requests import InferenceRequest, InferenceResult
 
 if TYPE_CHECKING:
-    from proxy.scheduler.queue import ShapeGroup
+    from proxy.scheduler.flows import Line
 
 OnDone = Callable[[InferenceRequest, InferenceResult | ProxyError], None]
 
@@ -29,9 +29,14 @@ WAITING, RETRYING, RUNNING, DONE = EntryState
 
 
 class Entry:
-    """One submitted request. `rows` is what it counts in a batch (1 where the version is not batchable)."""
+    """One submitted request, or a part of one that was split.
 
-    __slots__ = ("deadline_ns", "group", "losses", "on_done", "request", "rows", "state")
+    `rows` is what it counts in a batch (1 where the version is not batchable). `line` is where it waits: None just
+    when it is not in the queue. `isolated`: it was found among others that it made fail. `part`: it was cut out of a
+    larger request, which is counted by itself.
+    """
+
+    __slots__ = ("deadline_ns", "isolated", "line", "losses", "on_done", "part", "request", "rows", "state")
 
     def __init__(self, request: InferenceRequest, rows: int, on_done: OnDone) -> None:
         self.request: InferenceRequest = request
@@ -40,4 +45,6 @@ class Entry:
         self.on_done: OnDone = on_done
         self.state: EntryState = WAITING
         self.losses = 0
-        self.group: ShapeGroup | None = None
+        self.isolated = False
+        self.part = False
+        self.line: Line | None = None

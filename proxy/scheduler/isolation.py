@@ -4,6 +4,7 @@ Model raised:   one request → it failed; several → run halves (a poison row 
 Instance lost:  each request runs once more, alone, for a row that kills its instance must not take the others with it
                 a second time; a request that was lost twice failed.
 Timed out:      nobody runs again: a hung execution costs a whole watchdog budget each time.
+Out of memory:  several requests run in halves, whether the instance survived or not: it is their number, not one row.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Verdict(StrEnum):
 
     BISECT = "bisect"
     RETRY_ALONE = "retry_alone"
+    RETRY_HALVES = "retry_halves"
     FAIL_MODEL_ERROR = "fail_model_error"
     FAIL_TIMED_OUT = "fail_timed_out"
 
@@ -36,7 +38,7 @@ def judge(fault: BatchFault, requests: int) -> Verdict:
     if fault.timed_out:
         return Verdict.FAIL_TIMED_OUT
     if fault.lost:
-        return Verdict.RETRY_ALONE
+        return Verdict.RETRY_HALVES if fault.out_of_memory and requests > 1 else Verdict.RETRY_ALONE
     return Verdict.BISECT if requests > 1 else Verdict.FAIL_MODEL_ERROR
 
 

@@ -65,6 +65,14 @@ class MeterPort(Protocol):
         ...
 
 
+class Chance(Protocol):
+    """Where draws come from: random.Random, seeded where runs must repeat."""
+
+    def random(self) -> float:
+        """At least 0, less than 1."""
+        ...
+
+
 class TimerHandle(Protocol):
     """What `call_later` gives back."""
 

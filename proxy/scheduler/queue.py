@@ -1,41 +1,23 @@
-"""The waiting requests of one lane: first come, first served, gathered by trailing shape.
+"""The waiting requests of one lane, by priority, key and shape: who goes next, with whom, and who gives way.
 
-Rules: `push`, `discard` and `take` cost O(1) amortised; what was discarded is freed at once and its empty place is
-swept when such places outnumber the living. Depth and rows count the living only. An entry is in the queue just while
-it has a group: its state is the scheduler's, and may change later.
+Rules: `push`, `discard` and `take` cost O(1) amortised for one key, O(log keys) else; what was discarded is freed at
+once and its empty place is swept when such places outnumber the living. Depth and rows count the living only. An entry
+is in the queue just while it has a line: its state is the scheduler's, and may change later. Within a priority, a key
+and a shape, requests leave in the order in which they came. Who goes first: proxy.scheduler.flows.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 
+from proxy.scheduler.crowd import Crowd, may_displace, newest
 from proxy.scheduler.entries import Entry
+from proxy.scheduler.flows import Flow, Level, Line, ShapeGroup, best_of
+from proxy.scheduler.latency_model import LatencyModel
 
 # Empty places kept before a sweep. Larger: rarer sweeps, more memory held by an idle queue.
 SWEEP_SLACK = 64
-
-
-class ShapeGroup:
-    """Waiting requests that may share an execution, in order of arrival."""
-
-    __slots__ = ("entries", "is_ripe", "key", "live", "rows")
-
-    def __init__(self, key: Hashable) -> None:
-        self.key = key
-        self.entries: deque[Entry] = deque()
-        self.live = 0
-        self.rows = 0
-        self.is_ripe = False
-
-    def head(self) -> Entry | None:
-        """The longest waiting request, or None."""
-        entries = self.entries
-        while entries:
-            if entries[0].group is not None:
-                return entries[0]
-            entries.popleft()
-        return None
 
 
 class Taken:
@@ -50,106 +32,260 @@ class Taken:
 
 
 class RequestQueue:
-    """FIFO over all shapes, so that no shape starves; a batch is filled from its head's shape only."""
+    """`ageing_ns` of waiting counts as much as one level of priority (0: levels are strict)."""
 
-    __slots__ = ("_groups", "_order", "depth", "rows")
+    __slots__ = ("_crowds", "_groups", "_levels", "ageing_ns", "depth", "rows")
 
     def __init__(self) -> None:
-        self._order: deque[Entry] = deque()
+        self._levels: dict[int, Level] = {}
         self._groups: dict[Hashable, ShapeGroup] = {}
+        self._crowds: dict[int, Crowd] = {}
+        self.ageing_ns = 0
         self.depth = 0
         self.rows = 0
 
-    def push(self, entry: Entry, key: Hashable) -> ShapeGroup:
-        """Append."""
-        group = self._groups.get(key)
+    def push(self, entry: Entry, shape: Hashable, number: int = 1, key: str = "", weight: int = 1) -> ShapeGroup:
+        """Append to the flow of `key` in level `number`."""
+        level = self._levels.get(number)
+        if level is None:
+            level = self._levels[number] = Level(number)
+        flow = level.flows.get(key)
+        if flow is None or not flow.live:
+            flow = level.flow(key, weight)
+        group = self._groups.get(shape)
         if group is None:
-            group = self._groups[key] = ShapeGroup(key)
-        entry.group = group
-        group.entries.append(entry)
+            group = self._groups[shape] = ShapeGroup(shape)
+        line = group.lines.get(flow)
+        if line is None or not line.is_listed:
+            line = group.line(flow)
+        rows = entry.rows
+        entry.line = line
+        line.entries.append(entry)
+        if flow.shared is not line:
+            flow.also(entry, line)
+        flow.live += 1
+        flow.rows += rows
+        level.live += 1
+        level.rows += rows
+        if not group.live or entry.deadline_ns < group.earliest_ns:
+            group.earliest_ns = entry.deadline_ns
         group.live += 1
-        group.rows += entry.rows
-        self._order.append(entry)
+        group.rows += rows
         self.depth += 1
-        self.rows += entry.rows
+        self.rows += rows
+        if self._crowds and number in self._crowds:
+            self._crowds[number].grew(flow)
         return group
 
     def head_group(self) -> ShapeGroup | None:
-        """The shape of the request that waits longest."""
-        order = self._order
-        while order:
-            group = order[0].group
-            if group is not None:
-                return group
-            order.popleft()
-        return None
+        """The shape of the request that goes next."""
+        if len(self._groups) == 1:
+            (group,) = self._groups.values()
+            return group if group.live else None
+        flow = best_of({number: level.listed for number, level in self._levels.items()}, self.ageing_ns)
+        return flow.entries[0].line.group if flow is not None else None
 
-    def take(self, group: ShapeGroup, max_rows: int, now_ns: int, late_ns: int) -> Taken:
+    def take(self, group: ShapeGroup, max_rows: int, now_ns: int, pace: LatencyModel) -> Taken:
         """Remove the next batch of `group`: at most `max_rows`, except for one larger request alone.
 
-        A request whose deadline is at or before `now_ns` expires. One whose deadline is before `late_ns` (when an
-        execution begun now would end later) expires too, but only while enough others wait to fill the batch:
-        a wrong prediction must never keep an instance from running, or it would never be corrected.
+        A request whose deadline is at or before `now_ns` expires. One that a full batch begun now would make late
+        expires too, but only while enough others wait to fill it: a small batch for one would cost many. Else the batch
+        stays so small that nobody who would be in time alone is late by joining it; who would be late in any case runs
+        all the same: a wrong prediction must never keep an instance from running, or it would never be corrected.
         """
         taken = Taken()
-        entries = group.entries
-        while entries and taken.rows < max_rows:
+        limit = max_rows
+        late_ns = now_ns + pace.predict_ns(min(group.rows, max_rows))
+        if len(group.lines) == 1:
+            (only,) = group.lines.values()
+            self._take_run(only, limit, late_ns, taken)
+        while taken.rows < limit:
+            line = group.next_line(self.ageing_ns)
+            if line is None:
+                break
+            entry = line.entries[0]
+            rows = entry.rows
+            if entry.deadline_ns <= late_ns:
+                others_fill = group.rows - rows >= max_rows - taken.rows and group.live > 1
+                if entry.deadline_ns <= now_ns or (entry.deadline_ns < late_ns and others_fill):
+                    self._remove(entry, line)
+                    taken.expired.append(entry)
+                    continue
+                limit = _limit(entry, limit, taken.rows, pace.rows_within(entry.deadline_ns - now_ns))
+            if taken.rows and taken.rows + rows > limit:
+                break
+            self._remove(entry, line)
+            line.flow.served(rows)
+            taken.entries.append(entry)
+            taken.rows += rows
+        if group.live == 0:
+            self._tidy(group)
+        return taken
+
+    def _take_run(self, line: Line, max_rows: int, late_ns: int, taken: Taken) -> None:
+        """The common case of `take`, counted once for all: one key, nobody near a deadline. Stops where that ends."""
+        entries, found = line.entries, taken.entries
+        flow, group = line.flow, line.group
+        rows = last = 0
+        while entries:
             entry = entries[0]
-            if entry.group is None:
+            if entry.line is None:
                 entries.popleft()
                 continue
-            deadline_ns = entry.deadline_ns
-            if deadline_ns <= now_ns or (
-                deadline_ns < late_ns and group.rows - entry.rows >= max_rows - taken.rows and group.live > 1
-            ):
-                entries.popleft()
-                self._uncount(entry, group)
-                taken.expired.append(entry)
-                continue
-            if taken.rows and taken.rows + entry.rows > max_rows:
+            last = entry.rows
+            if entry.deadline_ns <= late_ns or (rows and rows + last > max_rows):
                 break
             entries.popleft()
-            self._uncount(entry, group)
-            taken.entries.append(entry)
-            taken.rows += entry.rows
-        self._tidy(group)
-        return taken
+            entry.line = None
+            found.append(entry)
+            rows += last
+            if rows >= max_rows:
+                break
+        if not rows:
+            return
+        taken.rows = rows
+        flow.served(rows)
+        if flow.shared is not line and len(flow.entries) > 2 * flow.live + SWEEP_SLACK:
+            flow.entries = _living(flow.entries)
+        self._count_out(flow, group, len(found), rows)
 
     def discard(self, entry: Entry) -> None:
         """Forget an entry, wherever it stands; nothing happens if it has left already."""
-        group = entry.group
-        if group is None:
+        line = entry.line
+        if line is None:
             return
-        self._uncount(entry, group)
-        self._tidy(group)
+        self._uncount(entry, line)
+        self._sweep(line)
+        self._tidy(line.group)
 
-    def drain(self) -> Iterator[Entry]:
-        """Remove and yield everything that waits, oldest first."""
-        order, self._order, self._groups = self._order, deque(), {}
+    def drain(self) -> list[Entry]:
+        """Remove and return everything that waits, oldest first within each flow."""
+        flows = [flow for level in self._levels.values() for flow in level.flows.values()]
+        waiting = [entry for flow in flows for entry in flow.entries if entry.line is not None]
+        for entry in waiting:
+            entry.line = None
+        self._levels, self._groups, self._crowds = {}, {}, {}
         self.depth = self.rows = 0
-        for entry in order:
-            if entry.group is not None:
-                entry.group = None
-                yield entry
+        return waiting
+
+    def depth_of(self, number: int) -> int:
+        """Requests that wait in one level."""
+        level = self._levels.get(number)
+        return level.live if level is not None else 0
+
+    def rows_before(self, number: int, key: str, weight: int) -> int:
+        """Rows that are likely to go before a newcomer: what is in higher levels, and in its own level its fair part.
+
+        While a flow has r rows waiting, others of its level get about r × their weights / its own.
+        """
+        level = self._levels.get(number)
+        if level is None:
+            return sum(other.rows for other in self._levels.values() if other.number < number)
+        before = level.rows
+        flow = level.flows.get(key)
+        if flow is not None and flow.rows == self.rows:
+            return before
+        own_rows = flow.rows if flow is not None else 0
+        if own_rows < before:
+            others = level.weight - (weight if own_rows else 0)
+            before = min(before, own_rows + (own_rows + 1) * others // weight)
+        if len(self._levels) > 1:
+            before += sum(other.rows for other in self._levels.values() if other.number < number)
+        return before
+
+    def displaced_by(self, number: int, key: str, weight: int, *, same_level: bool = False) -> Entry | None:
+        """The request that gives its place to a newcomer to a full queue, or None: nobody does.
+
+        Of the lowest level below the newcomer's that has any, else of its own level if a key there stays at no less
+        than the newcomer's has (for their weights). It is not removed. `same_level`: of its own level only.
+        """
+        for lower in sorted(self._levels, reverse=True):
+            level = self._levels[lower]
+            if lower < number or not level.live or (same_level and lower != number):
+                continue
+            if lower == number and level.active == 1 and key in level.flows and level.flows[key].live:
+                return None
+            heaviest = self._crowd(level).heaviest()
+            if heaviest is None:
+                continue
+            if lower > number:
+                return newest(heaviest)
+            own = level.flows.get(key)
+            live = own.live if own is not None else 0
+            return newest(heaviest) if may_displace(live, weight, heaviest) else None
+        return None
+
+    def by_level(self) -> dict[int, int]:
+        """Requests that wait in each level that ever had one."""
+        return {number: level.live for number, level in self._levels.items()}
 
     @property
     def places(self) -> int:
-        """Places held, living and empty (what the sweep bounds)."""
-        return len(self._order)
+        """Places held, living and empty (what the sweeps bound)."""
+        return sum(len(flow.entries) for level in self._levels.values() for flow in level.flows.values())
 
-    def _uncount(self, entry: Entry, group: ShapeGroup) -> None:
-        entry.group = None
-        group.live -= 1
-        group.rows -= entry.rows
-        self.depth -= 1
-        self.rows -= entry.rows
+    def _crowd(self, level: Level) -> Crowd:
+        crowd = self._crowds.get(level.number)
+        if crowd is None:
+            crowd = self._crowds[level.number] = Crowd(level)
+        return crowd
+
+    def _remove(self, entry: Entry, line: Line) -> None:
+        """Take the head of `line` out."""
+        line.entries.popleft()
+        flow = line.flow
+        if flow.shared is not line:
+            if flow.entries[0] is entry:
+                flow.entries.popleft()
+            elif len(flow.entries) > 2 * flow.live + SWEEP_SLACK:
+                flow.entries = _living(flow.entries)
+        self._uncount(entry, line)
+
+    def _uncount(self, entry: Entry, line: Line) -> None:
+        entry.line = None
+        self._count_out(line.flow, line.group, 1, entry.rows)
+
+    def _count_out(self, flow: Flow, group: ShapeGroup, requests: int, rows: int) -> None:
+        level = flow.level
+        flow.live -= requests
+        flow.rows -= rows
+        level.live -= requests
+        level.rows -= rows
+        group.live -= requests
+        group.rows -= rows
+        self.depth -= requests
+        self.rows -= rows
+        if not flow.live:
+            level.fell_idle(flow)
+            if not level.live and self._crowds:
+                self._crowds.pop(level.number, None)
+
+    def _sweep(self, line: Line) -> None:
+        """Drop empty places that outnumber the living."""
+        flow = line.flow
+        most = 2 * flow.live + SWEEP_SLACK
+        if len(line.entries) > most:
+            line.entries = _living(line.entries)
+        if flow.shared is line:
+            flow.entries = line.entries
+        elif len(flow.entries) > most:
+            flow.entries = _living(flow.entries)
 
     def _tidy(self, group: ShapeGroup) -> None:
-        if group.live == 0:
-            group.entries.clear()
-            if group.key is not None:
-                self._groups.pop(group.key, None)
-        elif len(group.entries) > 2 * group.live + SWEEP_SLACK:
-            group.entries = deque(e for e in group.entries if e.group is not None)
-        if len(self._order) > 2 * self.depth + SWEEP_SLACK:
-            self._order = deque(e for e in self._order if e.group is not None)
+        """Forget a shape that nothing has."""
+        if group.live == 0 and group.key is not None:
+            self._groups.pop(group.key, None)
+
+
+def _limit(entry: Entry, limit: int, taken_rows: int, room_rows: int) -> int:
+    """The bound of a batch in which `entry` may be, whose deadline leaves time for `room_rows`: 0 if it must stay out.
+
+    One that would be late alone changes nothing.
+    """
+    if entry.rows > room_rows:
+        return limit
+    return min(limit, room_rows) if taken_rows + entry.rows <= room_rows else 0
+
+
+def _living(entries: deque[Entry]) -> deque[Entry]:
+    return deque(entry for entry in entries if entry.line is not None)

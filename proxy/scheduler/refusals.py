@@ -6,19 +6,25 @@ Rules: a message says which rule fired and how to mend it; never a path, a trace
 from __future__ import annotations
 
 from proxy.core.batches import BatchFault
-from proxy.core.errors import DeadlineExceeded, ExecutionFailed, NotReady, ProxyError, Reason, Rejected
+from proxy.core.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    ExecutionFailed,
+    NotReady,
+    ProxyError,
+    QuotaExceeded,
+    Reason,
+    Rejected,
+    TooLarge,
+)
 from proxy.core.policies import QueuePolicy
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import NS_PER_MS, NS_PER_S
-from proxy.scheduler.admission import Reject
+from proxy.scheduler.admission import LONGEST_RETRY_NS, Bounds, Reject
 from proxy.scheduler.isolation import Verdict
 
 # Hints to return where nothing can be predicted: an instance takes about seconds to start. Larger: calmer, later.
 START_RETRY_NS = 2 * NS_PER_S
-# Longest hint given. Larger: callers stay away longer after a burst that is over sooner.
-LONGEST_RETRY_NS = 60 * NS_PER_S
-# Shortest hint given. Smaller: callers return before anything can have changed.
-SHORTEST_RETRY_NS = 10 * NS_PER_MS
 
 
 def not_loaded(version: VersionSnapshot) -> ProxyError:
@@ -37,18 +43,56 @@ def no_instance(version: VersionSnapshot) -> ProxyError:
     )
 
 
-def rejected(reject: Reject, version: VersionSnapshot, policy: QueuePolicy) -> ProxyError:
+def rejected(reject: Reject, bounds: Bounds, version: VersionSnapshot, retry_after_ns: int) -> ProxyError:
     """Refused at admission."""
-    retry_after_ns = min(max(reject.retry_after_ns, SHORTEST_RETRY_NS), LONGEST_RETRY_NS)
-    wait = f"{reject.retry_after_ns / NS_PER_MS:.0f} ms"
-    if reject.reason is Reason.QUEUE_FULL:
-        message = f"The queue of model '{version.model}' is full ({policy.max_requests} requests wait). Retry later."
+    if reject.level:
+        message = (
+            f"The queue of model '{version.model}' is full for this priority "
+            f"({bounds.max_level_requests} requests wait). Retry later."
+        )
+    elif reject.reason is Reason.QUEUE_FULL:
+        message = f"The queue of model '{version.model}' is full ({bounds.max_requests} requests wait). Retry later."
+    elif reject.reason is Reason.CONCURRENCY_LIMIT:
+        message = (
+            f"Model '{version.model}' has as many requests as its concurrency limit allows now ({bounds.limit}). "
+            "Retry later."
+        )
     else:
+        wait = f"{reject.retry_after_ns / NS_PER_MS:.0f} ms"
         message = (
             f"Model '{version.model}' would answer after the request's deadline (predicted wait {wait}). "
             "Retry later or allow a longer timeout."
         )
     return Rejected(reject.reason, message, retry_after_ns)
+
+
+def displaced(version: VersionSnapshot, policy: QueuePolicy, retry_after_ns: int) -> ProxyError:
+    """A request that waited gave its place to one of a higher priority, or of a key that has less of the queue."""
+    message = (
+        f"The queue of model '{version.model}' is full ({policy.max_requests} requests wait), and this key has more "
+        "than its fair share of it, or its priority gives way to a higher one. The request was not run. Retry later."
+    )
+    return Rejected(Reason.FAIR_SHARE, message, retry_after_ns)
+
+
+def oversize(version: VersionSnapshot, rows: int, max_rows: int) -> ProxyError:
+    """More rows than one execution holds, and the policy does not split."""
+    message = f"Model '{version.model}' takes at most {max_rows} rows a request, got {rows}. Send them in parts."
+    return TooLarge(Reason.OVERSIZE, message)
+
+
+def repeat_offender(version: VersionSnapshot, retry_after_ns: int) -> ProxyError:
+    """The key's requests made executions fail that others shared, again and again."""
+    message = (
+        f"This key sent several requests that made model '{version.model}' fail for others, too. "
+        "It is refused for a while; mend the inputs before you retry."
+    )
+    return QuotaExceeded(Reason.REPEAT_OFFENDER, message, retry_after_ns)
+
+
+def expired_on_arrival() -> ProxyError:
+    """The deadline had passed before the request came."""
+    return DeadlineExceeded(Reason.DEADLINE_EXCEEDED, "The deadline had passed before the request was queued.")
 
 
 def expired_waiting() -> ProxyError:
@@ -61,9 +105,27 @@ def expired_running() -> ProxyError:
     return DeadlineExceeded(Reason.DEADLINE_EXCEEDED, "The deadline passed while the model ran.")
 
 
+def client_left() -> ProxyError:
+    """The client closed the connection, or the rest of the request has failed."""
+    return Cancelled(Reason.CANCELLED, "The client closed the connection.")
+
+
 def instance_lost() -> ProxyError:
     """The execution's instance died, and that of the one retry too."""
     return ExecutionFailed(Reason.INSTANCE_LOST, "The model's process died while running this request, twice.")
+
+
+def not_retried() -> ProxyError:
+    """The execution's instance died, and too many executions are repeated already."""
+    message = (
+        "The model's process died while running this request; too many requests are being retried to run it again."
+    )
+    return ExecutionFailed(Reason.INSTANCE_LOST, message)
+
+
+def not_handed_over() -> ProxyError:
+    """The instance did not take the batch."""
+    return ExecutionFailed(Reason.INTERNAL, "The batch could not be handed to an instance.")
 
 
 def faulted(verdict: Verdict, fault: BatchFault) -> ProxyError:

@@ -9,23 +9,28 @@ Errors go to `on_done` as values; nothing here raises for load.
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from proxy.core.batches import Batch, BatchFault, BatchResult
 from proxy.core.clock import Clock
-from proxy.core.errors import Cancelled, ExecutionFailed, ProxyError, Reason
+from proxy.core.errors import ProxyError
 from proxy.core.policies import ModelPolicy
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.units import NS_PER_S
 from proxy.scheduler import refusals
+from proxy.scheduler.admission import retry_after_ns
 from proxy.scheduler.batching import WaitUntil
-from proxy.scheduler.entries import DONE, RETRYING, RUNNING, WAITING, Entry, OnDone
-from proxy.scheduler.isolation import MAX_LOSSES, Verdict, halves, judge
+from proxy.scheduler.entries import RETRYING, RUNNING, WAITING, Entry, OnDone
+from proxy.scheduler.gate import ask
 from proxy.scheduler.lane import Lane
 from proxy.scheduler.placement import place
-from proxy.scheduler.ports import GroupPort, InstancePort, MeterPort, TimerHandle
+from proxy.scheduler.ports import Chance, GroupPort, InstancePort, MeterPort, TimerHandle
+from proxy.scheduler.reading import read
+from proxy.scheduler.recovery import recover
+from proxy.scheduler.register import Register
 from proxy.scheduler.statistics import LaneStatistics
 
 logger = logging.getLogger(__name__)
@@ -43,6 +48,7 @@ class Scheduler:
         meter: counts executions.
         call_soon: with it, a batch leaves at the end of the loop's turn, so that requests which arrived together run
             together; without it, at once.
+        chance: for placement and for the spread of hints to return; seeded where runs must repeat.
     """
 
     def __init__(
@@ -52,13 +58,15 @@ class Scheduler:
         *,
         meter: MeterPort | None = None,
         call_soon: Callable[[Callable[[], None]], Any] | None = None,
+        chance: Chance | None = None,
     ) -> None:
         self._now_ns = clock.now_ns
         self._call_later = call_later
         self._call_soon = call_soon
         self._meter = meter
+        self._chance: Chance = chance or random.Random()  # noqa: S311  nothing secret
         self._lanes: dict[str, Lane] = {}
-        self._entries: dict[InferenceRequest, tuple[Lane, Entry]] = {}
+        self._register = Register(logger.exception)
         self._batches = 0
 
     def attach(self, version_key: str, group: GroupPort, policy: ModelPolicy) -> None:
@@ -85,7 +93,7 @@ class Scheduler:
         lane = self._lanes.pop(version_key, None)
         if lane is not None:
             lane.closed = error
-            self._end_all(lane, lane.abandon(), error)
+            self._register.end_all(lane, lane.abandon(), error)
 
     def submit(self, request: InferenceRequest, on_done: OnDone) -> None:
         """Take a request on; `on_done` is called exactly once, before this returns only if the request is refused."""
@@ -94,20 +102,27 @@ class Scheduler:
             on_done(request, refusals.not_loaded(request.version))
             return
         now_ns = self._now_ns()
-        error = lane.refuse(request, now_ns)
-        if error is not None:
-            lane.rejected += 1
-            on_done(request, error)
-            return
-        lane.requests += 1
+        measured = lane.measured
+        level = min(request.priority, lane.levels) if request.priority else lane.default_level
+        key = request.principal_id if lane.is_fair else ""
+        verdict = ask(lane, request, level, key, now_ns, self._chance)
+        if verdict is not None:
+            if isinstance(verdict, ProxyError):
+                measured.rejected += 1
+                measured.count(verdict.reason)
+                on_done(request, verdict)
+                return
+            self._displace(lane, verdict)
+        measured.requests += 1
         lane.callers.came(now_ns)
+        if lane.waits_for_company:
+            measured.came(now_ns)
         request.queued_ns = now_ns
-        entry = Entry(request, request.rows if lane.version.batchable else 1, on_done)
-        self._entries[request] = (lane, entry)
-        group = lane.queue.push(entry, lane.shape_key(request))
-        lane.deadlines.add(entry, lane.queue.depth + lane.retrying + lane.in_flight)
-        if lane.waits_for_company and group.rows >= lane.max_rows and not group.is_ripe:
-            lane.note_ripe(group)
+        if request.rows > lane.max_rows and lane.version.batchable:
+            self._register.queue_parts(lane, request, on_done, level, key, now_ns)
+        else:
+            entry = Entry(request, request.rows if lane.version.batchable else 1, on_done)
+            self._register.queue(lane, entry, request, level, key, now_ns)
         if not lane.blocked:
             if self._call_soon is None:
                 self._pump(lane)
@@ -119,10 +134,7 @@ class Scheduler:
 
     def cancel(self, request: InferenceRequest) -> None:
         """The client left: out of the queue, or its result dropped. Ignored if it was answered already."""
-        found = self._entries.get(request)
-        if found is not None:
-            lane, entry = found
-            self._end(lane, entry, Cancelled(Reason.CANCELLED, "The client closed the connection."))
+        self._register.cancel(request)
 
     def wake(self, version_key: str) -> None:
         """An instance became ready, or was lost, or the group has failed."""
@@ -132,7 +144,7 @@ class Scheduler:
         lane.blocked = False
         lane.ready = len(lane.group.ready_instances())
         if lane.group.failed and lane.ready == 0:
-            self._end_all(lane, lane.abandon(), refusals.no_instance(lane.version))
+            self._register.end_all(lane, lane.abandon(), refusals.no_instance(lane.version))
             return
         self._pump(lane)
 
@@ -144,20 +156,35 @@ class Scheduler:
     def statistics(self) -> Mapping[str, LaneStatistics]:
         """The numbers of every open lane, by version key."""
         now_ns = self._now_ns()
-        return {key: lane.statistics(now_ns) for key, lane in self._lanes.items()}
+        return {key: read(lane, now_ns) for key, lane in self._lanes.items()}
+
+    def _displace(self, lane: Lane, entry: Entry) -> None:
+        """A waiting request gives its place to one whose key has less of the queue."""
+        lane.measured.displaced += 1
+        hint_ns = retry_after_ns(lane.wait_ns(lane.queue.rows), self._chance)
+        self._register.end(lane, entry, refusals.displaced(lane.version, lane.policy.queue, hint_ns))
 
     def _pump(self, lane: Lane) -> None:
         """Send batches while an instance is idle and something waits."""
         lane.pump_due = False
         expired: list[Entry] = []
         now_ns = self._now_ns()
-        while lane.queue.depth or lane.retries:
+        queue = lane.queue
+        while queue.depth or lane.retries:
             ready = lane.group.ready_instances()
             lane.ready = len(ready)
             idle = [instance for instance in ready if instance.idle]
             if not idle:
                 lane.blocked = True
                 break
+            instance = idle[0]
+            if lane.ready > 1:
+                batches = queue.rows / lane.max_rows
+                chosen = place(ready, idle, lane.policy.placement, lane.records, batches, now_ns, self._chance)
+                if chosen is None:  # a busy one is worth waiting for; its end asks again
+                    lane.blocked = True
+                    break
+                instance = chosen
             if lane.retries:
                 entries = lane.next_retry()
             else:
@@ -167,15 +194,16 @@ class Scheduler:
                     break
                 entries = following
             if entries:
-                self._start(lane, place(idle, lane.policy.placement, lane.records, now_ns), entries, now_ns)
+                self._start(lane, instance, entries, now_ns)
         if expired:
-            lane.expired += len(expired)
-            self._end_all(lane, expired, refusals.expired_waiting())
+            lane.measured.expired += sum(not entry.part for entry in expired)
+            self._register.end_all(lane, expired, refusals.expired_waiting())
 
     def _start(self, lane: Lane, instance: InstancePort, entries: list[Entry], now_ns: int) -> None:
         requests = []
         rows = 0
-        record = lane.record(instance)
+        waited_ns = 0
+        record = lane.records.get(instance.instance_id) or lane.records.of(instance, lane.group.ready_instances())
         idle_ns = record.idle_ns
         for entry in entries:
             request = entry.request
@@ -185,30 +213,33 @@ class Scheduler:
             request.dispatched_ns = now_ns
             request.idle_ns = idle_ns
             request.attempts += 1
+            waited_ns += now_ns - request.queued_ns
             requests.append(request)
             rows += entry.rows
+        measured = lane.measured
+        measured.queue_wait_ns += waited_ns
+        measured.queue_waits += len(entries)
         lane.in_flight += len(entries)
         lane.turn += 1
         record.last_turn = lane.turn
         self._batches += 1
-        batch = Batch(self._batches, lane.version, requests, rows)
-        lane.account(1, now_ns)
+        batch = Batch(self._batches, lane.version, requests, rows, lane.padded_rows(rows))
+        measured.account(1, now_ns)
         try:
             instance.execute(batch, partial(self._finished, lane, instance.instance_id, entries))
         except Exception:
             logger.exception("execute of %s raised", instance.instance_id)
-            lane.account(-1, now_ns)
-            error = ExecutionFailed(Reason.INTERNAL, "The batch could not be handed to an instance.")
-            self._end_all(lane, entries, error)
+            measured.account(-1, now_ns)
+            self._register.end_all(lane, entries, refusals.not_handed_over())
 
     def _finished(
         self, lane: Lane, instance_id: str, entries: list[Entry], batch: Batch, outcome: BatchResult | BatchFault
     ) -> None:
         now_ns = self._now_ns()
-        lane.account(-1, now_ns)
+        lane.measured.account(-1, now_ns)
         lane.blocked = False
         if isinstance(outcome, BatchFault):
-            self._recover(lane, entries, outcome)
+            self._recover(lane, entries, outcome, now_ns)
             return
         lane.note_service(instance_id, batch, outcome.service_ns, now_ns)
         if self._meter is not None:
@@ -227,56 +258,26 @@ class Scheduler:
                 result = InferenceResult(
                     version, outputs, first_row, rows, queue_ns=queue_ns, compute_ns=compute_ns, execution=outcome
                 )
-                self._end(lane, entry, result)
+                self._register.end(lane, entry, result)
             first_row += rows
 
-    def _recover(self, lane: Lane, entries: list[Entry], fault: BatchFault) -> None:
-        """Run the innocent again, answer the others."""
-        live = [entry for entry in entries if entry.state is not DONE]
-        failed: list[Entry] = []
-        error: ProxyError | None = None
-        if live:
-            verdict = judge(fault, len(entries))
-            if verdict is Verdict.BISECT:
-                lane.run_again(halves(live))
-            elif verdict is Verdict.RETRY_ALONE:
-                for entry in live:
-                    entry.losses += 1
-                failed = [entry for entry in live if entry.losses >= MAX_LOSSES]
-                error = refusals.instance_lost()
-                lane.run_again([[entry] for entry in live if entry.losses < MAX_LOSSES])
-            else:
-                failed = live
-                error = refusals.faulted(verdict, fault)
+    def _recover(self, lane: Lane, entries: list[Entry], fault: BatchFault, now_ns: int) -> None:
+        """Answer those who failed, run the others again. A part that failed takes the rest of its request with it."""
+        recovery = recover(lane, entries, fault, now_ns)
+        lane.run_again(recovery.again)
+        for entry, error in recovery.failed:
+            self._register.end(lane, entry, error)
         if lane.closed is not None:
-            self._end_all(lane, lane.abandon(), lane.closed)
+            self._register.end_all(lane, lane.abandon(), lane.closed)
         self._pump(lane)
-        if error is not None:
-            self._end_all(lane, failed, error)
-
-    def _end_all(self, lane: Lane, entries: list[Entry], error: ProxyError) -> None:
-        for entry in entries:
-            self._end(lane, entry, error)
-
-    def _end(self, lane: Lane, entry: Entry, outcome: InferenceResult | ProxyError) -> None:
-        """Answer once; whatever comes for it later is dropped."""
-        if entry.state is DONE:
-            return
-        lane.move(entry, DONE)
-        request = entry.request
-        del self._entries[request], entry.request
-        try:
-            entry.on_done(request, outcome)
-        except Exception:
-            logger.exception("the answer of a request of %s could not be delivered", lane.key)
 
     def _on_timer(self, lane: Lane) -> None:
         lane.timer = None
         now_ns = self._now_ns()
         for entry in lane.deadlines.pop_due(now_ns):
             waiting = entry.state in (WAITING, RETRYING)
-            lane.expired += waiting
-            self._end(lane, entry, refusals.expired_waiting() if waiting else refusals.expired_running())
+            lane.measured.expired += waiting and not entry.part
+            self._register.end(lane, entry, refusals.expired_waiting() if waiting else refusals.expired_running())
         if lane.closed is None:
             self._pump(lane)
         next_ns = lane.deadlines.next_ns()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from proxy.core.batches import BatchFault
 from proxy.core.errors import Reason
 from proxy.core.policies import BatchingPolicy, Placement
 from proxy.core.units import NS_PER_MS, NS_PER_S
-from proxy.scheduler.admission import Reject, admit, predict_wait_ns
-from proxy.scheduler.batching import BatchReason, Dispatch, WaitUntil, form_batch
+from proxy.scheduler.admission import LONGEST_RETRY_NS, Bounds, Reject, admit, predict_wait_ns, retry_after_ns
+from proxy.scheduler.batching import BatchReason, Dispatch, Waiting, WaitUntil, form_batch
+from proxy.scheduler.gradient_limit import GradientLimit, next_limit
 from proxy.scheduler.isolation import Verdict, halves, judge
-from proxy.scheduler.latency_model import LatencyModel
+from proxy.scheduler.latency_model import LatencyModel, padded_size
 from proxy.scheduler.placement import InstanceRecord, PeakEwma, place
 
 
@@ -28,7 +31,52 @@ from proxy.scheduler.placement import InstanceRecord, PeakEwma, place
     ],
 )
 def test_admission_refuses_a_full_queue_and_what_would_be_late(depth, wait_ns, service_ns, deadline_ns, expected):
-    assert admit(depth, 10, wait_ns, service_ns, deadline_ns, now_ns=10) == expected
+    assert admit(Bounds(depth, 10), wait_ns, service_ns, deadline_ns, now_ns=10) == expected
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        (Bounds(5, 10, 3, 3), Reject(Reason.QUEUE_FULL, 7, level=True)),
+        (Bounds(5, 10, 2, 3), None),
+        (Bounds(5, 10, in_lane=8, limit=8), Reject(Reason.CONCURRENCY_LIMIT, 7)),
+        (Bounds(5, 10, in_lane=7, limit=8), None),
+        (Bounds(8, 10, joining=3), Reject(Reason.QUEUE_FULL, 7)),
+        (Bounds(8, 10, joining=2), None),
+    ],
+)
+def test_admission_names_the_bound_that_was_met(bounds, expected):
+    assert admit(bounds, 7, 0, NS_PER_S, now_ns=0) == expected
+
+
+def test_hints_to_return_are_spread_and_never_before_the_predicted_drain():
+    chance = random.Random(1)
+    hints = [retry_after_ns(2 * NS_PER_S, chance) for _ in range(200)]
+    assert 2 * NS_PER_S <= min(hints) < 2.2 * NS_PER_S
+    assert 3.8 * NS_PER_S < max(hints) <= 4 * NS_PER_S
+    assert {-(-hint // NS_PER_S) for hint in hints} == {3, 4}  # what the header says
+    assert retry_after_ns(NS_PER_S * 3_600, chance) == LONGEST_RETRY_NS
+
+
+def test_the_gradient_limit_matches_the_vector_of_its_source():
+    assert next_limit(100, 10, 20, 50, 20, 200) == pytest.approx(95.8)
+    assert next_limit(100, 10, 20, 49, 20, 200) == 100
+    assert next_limit(100, 10, 10, 100, 20, 200) == pytest.approx(100.8)
+    assert next_limit(20, 10, 1_000, 20, 20, 200) == 20
+
+
+def test_the_gradient_limit_grows_while_service_times_hold_and_falls_when_they_rise():
+    limit = GradientLimit(20)
+    now_ns = 0
+    for _ in range(300):
+        now_ns += NS_PER_S // 10
+        limit.observe(NS_PER_MS, 1_000, 20, 100, now_ns)
+    grown = limit.limit
+    assert grown > 35
+    for _ in range(100):
+        now_ns += NS_PER_S // 10
+        limit.observe(10 * NS_PER_MS, 1_000, 20, 100, now_ns)
+    assert limit.limit < grown
 
 
 @pytest.mark.parametrize(
@@ -40,8 +88,15 @@ def test_the_wait_is_what_is_ahead_at_the_pace_of_full_batches_and_what_runs_ove
     assert predict_wait_ns(rows_ahead, 32, 100, 50, ready) == expected
 
 
-def batching(rows=1, oldest_ns=0, deadline_ns=NS_PER_S, service_ns=0, delay_ns=5, now_ns=0):
-    return form_batch(rows, oldest_ns, deadline_ns, service_ns, BatchingPolicy(4, delay_ns), now_ns)
+def line(alpha_ns=0, beta_ns=0, padded=()):
+    model = LatencyModel()
+    model.alpha_ns, model.beta_ns, model.padded = alpha_ns, beta_ns, padded
+    return model
+
+
+def batching(rows=1, oldest_ns=0, deadline_ns=NS_PER_S, delay_ns=5, now_ns=0, preferred=(), pace=None, **more):
+    waiting = Waiting(rows, rows, oldest_ns, deadline_ns, **more)
+    return form_batch(waiting, pace or line(), 4, BatchingPolicy(4, delay_ns, preferred), now_ns)
 
 
 def test_without_a_delay_a_batch_leaves_at_once():
@@ -53,14 +108,41 @@ def test_a_full_batch_leaves_at_once():
     assert batching(rows=9) == Dispatch(BatchReason.FULL)
 
 
+def test_a_preferred_size_leaves_at_once_and_no_larger():
+    assert batching(rows=3, preferred=(2,)) == Dispatch(BatchReason.PREFERRED, 2)
+    assert batching(rows=3, preferred=(2, 3)) == Dispatch(BatchReason.PREFERRED, 3)
+    assert batching(rows=1, preferred=(2, 3)) == WaitUntil(5)
+    assert batching(rows=3, preferred=(2,), now_ns=5) == Dispatch(BatchReason.DELAY_OVER)
+
+
 def test_a_batch_waits_for_company_no_longer_than_the_delay_of_its_first_request():
     assert batching(oldest_ns=100, now_ns=103) == WaitUntil(105)
     assert batching(oldest_ns=100, now_ns=105) == Dispatch(BatchReason.DELAY_OVER)
 
 
 def test_a_batch_never_waits_past_the_last_moment_at_which_its_first_request_can_meet_its_deadline():
-    assert batching(delay_ns=1_000, deadline_ns=500, service_ns=100, now_ns=0) == WaitUntil(400)
-    assert batching(delay_ns=1_000, deadline_ns=500, service_ns=100, now_ns=400) == Dispatch(BatchReason.DEADLINE_NEAR)
+    pace = line(100)
+    assert batching(delay_ns=1_000, deadline_ns=500, pace=pace, now_ns=0) == WaitUntil(400)
+    assert batching(delay_ns=1_000, deadline_ns=500, pace=pace, now_ns=400) == Dispatch(BatchReason.DEADLINE_NEAR)
+
+
+def test_a_batch_waits_only_while_the_fitted_line_says_that_waiting_pays():
+    """One waits, the fixed cost is 100, a row takes 10: waiting pays while the next is expected within 45."""
+    pace = line(100, 10)
+    not_worth = Dispatch(BatchReason.NOT_WORTH_WAITING)
+    assert batching(delay_ns=1_000, pace=pace, gap_ns=44, arrived_ns=0) == WaitUntil(45)
+    assert batching(delay_ns=1_000, pace=pace, gap_ns=45, arrived_ns=0) == not_worth
+    assert batching(delay_ns=1_000, pace=pace, gap_ns=10, arrived_ns=0, now_ns=45) == not_worth
+    assert batching(delay_ns=1_000, pace=pace, gap_ns=10, arrived_ns=0, idle=2) == not_worth
+    assert batching(delay_ns=30, pace=pace, gap_ns=10, arrived_ns=0) == WaitUntil(30)
+    assert batching(rows=3, delay_ns=1_000, pace=line(20, 10), gap_ns=1, arrived_ns=0) == not_worth
+
+
+def test_rows_are_padded_to_the_next_allowed_size_and_predicted_so():
+    assert [padded_size(rows, (4, 8)) for rows in (1, 4, 5, 8, 9)] == [4, 4, 8, 8, 9]
+    pace = line(100, 10, (4, 8))
+    assert [pace.predict_ns(rows) for rows in (1, 4, 5, 9)] == [140, 140, 180, 190]
+    assert [pace.rows_within(ns) for ns in (99, 130, 140, 179, 180, 500)] == [0, 0, 4, 4, 8, 40]
 
 
 def test_peak_ewma_matches_the_vectors_of_its_source():
@@ -83,41 +165,60 @@ class Idle:
     def __init__(self, instance_id, outstanding=0):
         self.instance_id = instance_id
         self.outstanding = outstanding
+        self.idle = not outstanding
 
 
 def records(**turns_and_costs):
     made = {}
-    for key, (turn, cost_ns) in turns_and_costs.items():
+    for key, (turn, cost) in turns_and_costs.items():
         made[key] = InstanceRecord()
         made[key].last_turn = turn
-        if cost_ns:
-            made[key].response.observe(cost_ns, 0)
+        if cost:
+            made[key].response.observe(cost, 0)
     return made
 
 
-@pytest.mark.parametrize(
-    ("placement", "chosen"),
-    [
-        (Placement.ROUND_ROBIN, "c"),
-        (Placement.LEAST_OUTSTANDING, "b"),
-        (Placement.LEAST_RESPONSE_TIME, "a"),
-    ],
-)
-def test_each_placement_prefers_what_its_name_says(placement, chosen):
-    instances = [Idle("a", 1), Idle("b", 0), Idle("c", 1)]
+def chosen(ready, placement, known, batches=1.0):
+    idle = [instance for instance in ready if instance.idle]
+    found = place(ready, idle, placement, known, batches, 0, random.Random(1))
+    return found and found.instance_id
+
+
+def test_each_placement_prefers_what_its_name_says():
+    ready = [Idle("a"), Idle("b"), Idle("c")]
     known = records(a=(3, 10), b=(2, 1_000), c=(1, 500))
-    assert place(instances, placement, known, now_ns=0).instance_id == chosen
+    assert chosen(ready, Placement.ROUND_ROBIN, known) == "c"
+    assert chosen(ready, Placement.LEAST_OUTSTANDING, known) == "c"
+    assert chosen(ready, Placement.LEAST_RESPONSE_TIME, known) == "a"
+    rng = random.Random(1)
+    drawn = [place(ready, ready, Placement.RANDOM, known, 1, 0, rng).instance_id for _ in range(300)]
+    assert all(80 < drawn.count(name) < 120 for name in "abc")
+    drawn = [place(ready, ready, Placement.POWER_OF_TWO_CHOICES, known, 1, 0, rng).instance_id for _ in range(300)]
+    assert drawn.count("b") == 0  # the slowest wins no pair
+    assert drawn.count("a") > 1.5 * drawn.count("c")
+
+
+@pytest.mark.parametrize(
+    "placement", [Placement.ROUND_ROBIN, Placement.LEAST_OUTSTANDING, Placement.LEAST_RESPONSE_TIME]
+)
+def test_an_instance_never_tried_comes_first_and_equals_go_round(placement):
+    instances = [Idle("a"), Idle("b"), Idle("c")]
+    assert chosen(instances, placement, records(a=(1, 5), b=(2, 5))) == "c"
+    assert chosen(instances, placement, records(a=(4, 5), b=(2, 6), c=(3, 5))) == "b"
 
 
 @pytest.mark.parametrize("placement", list(Placement))
-def test_an_instance_never_tried_comes_first_and_equals_go_round(placement):
-    instances = [Idle("a"), Idle("b"), Idle("c")]
-    assert place(instances, placement, records(a=(1, 5), b=(2, 5)), 0).instance_id == "c"
-    assert place(instances, placement, records(a=(4, 5), b=(2, 5), c=(3, 5)), 0).instance_id == "b"
+def test_one_idle_instance_needs_no_choice(placement):
+    assert chosen([Idle("a")], placement, {}) == "a"
 
 
-def test_one_idle_instance_needs_no_choice():
-    assert place([Idle("a")], Placement.ROUND_ROBIN, {}, 0).instance_id == "a"
+def test_least_response_time_waits_for_a_fast_instance_unless_much_waits():
+    ready = [Idle("fast", 1), Idle("slow")]
+    known = records(fast=(1, 1), slow=(2, 5))
+    assert chosen(ready, Placement.LEAST_RESPONSE_TIME, known) is None
+    assert chosen(ready, Placement.LEAST_RESPONSE_TIME, known, batches=9) == "slow"
+    assert chosen(ready, Placement.LEAST_RESPONSE_TIME, records(fast=(1, 1), slow=(2, 2))) == "slow"
+    assert chosen(ready, Placement.LEAST_OUTSTANDING, known) == "slow"
 
 
 def test_the_latency_model_predicts_nothing_before_it_has_seen_anything():
@@ -159,6 +260,8 @@ def test_the_latency_model_forgets_an_outlier():
         (BatchFault("x", lost=False), 1, Verdict.FAIL_MODEL_ERROR),
         (BatchFault("x", lost=True), 1, Verdict.RETRY_ALONE),
         (BatchFault("x", lost=True), 9, Verdict.RETRY_ALONE),
+        (BatchFault("x", lost=True, out_of_memory=True), 9, Verdict.RETRY_HALVES),
+        (BatchFault("x", lost=False, out_of_memory=True), 9, Verdict.BISECT),
         (BatchFault("x", lost=True, timed_out=True), 9, Verdict.FAIL_TIMED_OUT),
     ],
 )

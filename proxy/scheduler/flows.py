@@ -1,0 +1,214 @@
+"""Who goes first among waiting requests: levels of priority, keys within a level, shapes within a key's requests.
+
+A *flow* is what one key has waiting in one level, a *line* the part of a flow that has one shape.
+
+Within a level: start-time fair queueing. Each flow has a virtual start time; the flow with the smallest goes, and its
+start moves on by rows / weight; a flow that comes back from idleness starts no earlier than the level's virtual time
+(the start of what went last), so that nobody saves up turns. Between levels: the request that wins `arrival + level ×
+ageing` goes, so that waiting one ageing time counts as much as one level.
+
+Units: a tag is rows / weight. Rules: tags only rise, so a heap whose items carry old tags is put right at its top;
+every step is O(log flows), and O(1) where there is one flow.
+Source: Goyal, Vin, Cheng: Start-time Fair Queuing, SIGCOMM 1996, doi.org/10.1145/248156.248171.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Hashable
+from typing import Any
+
+from proxy.scheduler.entries import Entry
+
+# Idle flows and lines kept beside the busy ones before a sweep. Larger: rarer sweeps, more memory.
+IDLE_SLACK = 64
+_EMPTY: deque[Entry] = deque()  # of flows that have nothing yet; never written to
+
+
+class Flow:
+    """One key's waiting requests in one level, in order of arrival.
+
+    While all of them have one shape, `entries` is the very deque of their line, which is `shared`.
+    """
+
+    __slots__ = ("entries", "flow", "is_listed", "key", "level", "live", "places", "rows", "shared", "tag", "weight")
+
+    def __init__(self, key: str, level: Level) -> None:
+        self.key = key
+        self.level = level
+        self.weight = 1
+        self.tag = 0.0
+        self.live = 0
+        self.rows = 0
+        self.entries: deque[Entry] = _EMPTY
+        self.shared: Line | None = None
+        self.is_listed = False
+        self.places = 0.0  # what the crowd's heap holds of it at most (proxy.scheduler.crowd)
+        self.flow = self  # as a line's
+
+    def served(self, rows: int) -> None:
+        """`rows` of it go: the level's time is its start, and its next start lies behind them."""
+        level = self.level
+        if self.tag > level.virtual:
+            level.virtual = self.tag
+        self.tag += rows / self.weight
+
+    def also(self, entry: Entry, line: Line) -> None:
+        """`entry` joined a line other than the one whose deque this flow shares."""
+        if not self.live:
+            self.entries, self.shared = line.entries, line
+            return
+        if self.shared is not None:
+            self.entries, self.shared = deque(self.entries), None
+        self.entries.append(entry)
+
+
+class Line:
+    """A flow's requests of one shape, in order of arrival."""
+
+    __slots__ = ("entries", "flow", "group", "is_listed")
+
+    def __init__(self, flow: Flow, group: ShapeGroup) -> None:
+        self.flow = flow
+        self.group = group
+        self.entries: deque[Entry] = deque()
+        self.is_listed = False
+
+
+Item = tuple[float, int, Any]  # tag, sequence, Flow or Line (Any: the two have `entries`, `flow`, `is_listed` alike)
+
+
+class Listed:
+    """Flows or lines by their tags: `first` is the one with the smallest that has something waiting."""
+
+    __slots__ = ("_heap", "_sequence")
+
+    def __init__(self) -> None:
+        self._heap: list[Item] = []
+        self._sequence = 0
+
+    def add(self, item: Any) -> None:
+        """List one that is not listed."""
+        item.is_listed = True
+        self._sequence += 1
+        heapq.heappush(self._heap, (item.flow.tag, self._sequence, item))
+
+    def first(self) -> Any:
+        """The Flow or Line whose head goes next (its `entries[0]` lives), or None."""
+        heap = self._heap
+        while heap:
+            tag, _, item = heap[0]
+            if not first_living(item.entries):
+                heapq.heappop(heap)
+                item.is_listed = False
+            elif len(heap) == 1 or tag == item.flow.tag:
+                return item
+            else:
+                self._sequence += 1
+                heapq.heapreplace(heap, (item.flow.tag, self._sequence, item))
+        return None
+
+
+class Level:
+    """One priority: its flows, and how far its virtual time has come."""
+
+    __slots__ = ("active", "flows", "listed", "live", "number", "rows", "virtual", "weight")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.flows: dict[str, Flow] = {}
+        self.listed = Listed()
+        self.virtual = 0.0
+        self.active = 0
+        self.weight = 0
+        self.live = 0
+        self.rows = 0
+
+    def flow(self, key: str, weight: int) -> Flow:
+        """The key's flow, awake."""
+        flow = self.flows.get(key)
+        if flow is None:
+            if len(self.flows) > 2 * self.active + IDLE_SLACK:
+                self.flows = {k: f for k, f in self.flows.items() if f.live or f.tag > self.virtual}
+            flow = self.flows[key] = Flow(key, self)
+        if not flow.live:
+            flow.weight = weight
+            flow.tag = max(flow.tag, self.virtual)
+            self.active += 1
+            self.weight += weight
+            flow.entries, flow.shared = _EMPTY, None
+            if not flow.is_listed:
+                self.listed.add(flow)
+        return flow
+
+    def fell_idle(self, flow: Flow) -> None:
+        """The flow's last request has left."""
+        self.active -= 1
+        self.weight -= flow.weight
+
+
+class ShapeGroup:
+    """Waiting requests that may share an execution. `earliest_ns` is at or before each of their deadlines."""
+
+    __slots__ = ("earliest_ns", "is_ripe", "key", "levels", "lines", "live", "rows")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.lines: dict[Flow, Line] = {}
+        self.levels: dict[int, Listed] = {}
+        self.live = 0
+        self.rows = 0
+        self.earliest_ns = 0
+        self.is_ripe = False
+
+    def line(self, flow: Flow) -> Line:
+        """The flow's line, listed."""
+        line = self.lines.get(flow)
+        if line is None:
+            if len(self.lines) > 2 * self.live + IDLE_SLACK:
+                self.lines = {f: kept for f, kept in self.lines.items() if first_living(kept.entries)}
+            line = self.lines[flow] = Line(flow, self)
+        if not line.is_listed:
+            number = flow.level.number
+            listed = self.levels.get(number)
+            if listed is None:
+                listed = self.levels[number] = Listed()
+            listed.add(line)
+        return line
+
+    def next_line(self, ageing_ns: int) -> Line | None:
+        """The line whose head (`entries[0]`) goes next."""
+        if len(self.lines) == 1:
+            for line in self.lines.values():
+                return line if first_living(line.entries) else None
+        found: Line | None = best_of(self.levels, ageing_ns)
+        return found
+
+    def head(self, ageing_ns: int = 0) -> Entry | None:
+        """The request that goes next, or None."""
+        line = self.next_line(ageing_ns)
+        return line.entries[0] if line is not None else None
+
+
+def first_living(entries: deque[Entry]) -> bool:
+    """Drop what has left from the front; True if something is left."""
+    while entries:
+        if entries[0].line is not None:
+            return True
+        entries.popleft()
+    return False
+
+
+def best_of(levels: dict[int, Listed], ageing_ns: int) -> Any:
+    """The Flow or Line whose head goes next over all levels, or None: the smallest arrival + level × ageing."""
+    best = None
+    best_at = 0
+    for number, listed in levels.items():
+        item = listed.first()
+        if item is None:
+            continue
+        at = item.entries[0].request.queued_ns + number * ageing_ns if ageing_ns else number
+        if best is None or at < best_at:
+            best, best_at = item, at
+    return best

@@ -1,0 +1,66 @@
+"""Asks every rule that may refuse a request, in order, before it waits. No clock, no I/O.
+
+Order: deadline passed; key refused for a while; no working instance; too many rows; then, only where somebody waits or
+every instance is busy: the bounds of the queue (where a newcomer may take another's place), the concurrency limit, and
+whether it would be late.
+"""
+
+from __future__ import annotations
+
+from proxy.core.errors import ProxyError, Reason
+from proxy.core.requests import InferenceRequest
+from proxy.scheduler import refusals
+from proxy.scheduler.admission import Bounds, admit, is_late, retry_after_ns
+from proxy.scheduler.entries import Entry
+from proxy.scheduler.lane import Lane
+from proxy.scheduler.ports import Chance
+
+
+def ask(
+    lane: Lane, request: InferenceRequest, level: int, key: str, now_ns: int, chance: Chance
+) -> ProxyError | Entry | None:
+    """None: it may wait. ProxyError: why not. Entry: it may, if this waiting request gives its place up."""
+    if request.deadline_ns <= now_ns:
+        return refusals.expired_on_arrival()
+    if lane.offenders.are_charged:
+        until_ns = lane.offenders.refused_until_ns(request.principal_id, now_ns)
+        if until_ns:
+            return refusals.repeat_offender(lane.version, retry_after_ns(until_ns - now_ns, chance))
+    if lane.ready == 0 and lane.group.failed:
+        return refusals.no_instance(lane.version)
+    if request.rows > lane.policy_rows and lane.refuses_oversize:
+        return refusals.oversize(lane.version, request.rows, lane.policy_rows)
+    if not lane.blocked and not lane.queue.depth and not lane.retrying:
+        return None
+    return _ask_busy(lane, request, level, key, now_ns, chance)
+
+
+def _ask_busy(
+    lane: Lane, request: InferenceRequest, level: int, key: str, now_ns: int, chance: Chance
+) -> ProxyError | Entry | None:
+    queue, policy = lane.queue, lane.policy.queue
+    bound = policy.max_requests_per_priority
+    wait_ns, service_ns = lane.predict_ns(queue.rows_before(level, key, request.weight), request.rows)
+    if (
+        queue.depth + lane.retrying < policy.max_requests
+        and not (bound or lane.limit is not None or request.rows > lane.max_rows)
+        and not is_late(wait_ns, service_ns, request.deadline_ns, now_ns)
+    ):
+        return None  # what nearly every request is: `admit` says the same, and names the rule if not
+    bounds = Bounds(
+        lane.depth,
+        policy.max_requests,
+        queue.depth_of(level) if bound else 0,
+        bound,
+        lane.depth + lane.in_flight,
+        int(lane.limit.limit) if lane.limit is not None else 0,
+        lane.parts_of(request),
+    )
+    reject = admit(bounds, wait_ns, service_ns, request.deadline_ns, now_ns)
+    if reject is None:
+        return None
+    if reject.reason is not Reason.PREDICTED_LATE and bounds.joining == 1:
+        other = queue.displaced_by(level, key, request.weight, same_level=reject.level)
+        if other is not None and not is_late(wait_ns, service_ns, request.deadline_ns, now_ns):
+            return other
+    return refusals.rejected(reject, bounds, lane.version, retry_after_ns(wait_ns, chance))

@@ -1,0 +1,119 @@
+"""Requests that made their neighbours fail, remembered so that a repeat runs alone; and keys that keep sending them.
+
+Rules: a request is known by a digest of its inputs, not by who sent it; at most `MOST_KNOWN` are remembered, for
+`REMEMBERED_NS`; nothing is digested while none is known, and then only of requests whose first bytes and shapes match.
+Only what was found among others, or cost an instance, counts against its key: who fails alone harms nobody. A key is
+refused after `OFFENCES` such requests within `OFFENCE_WINDOW_NS`, for `REFUSED_NS`. Memory for keys is bounded, too.
+Source: ATTACKS F4; a penalty that ends by itself, as the ejection of Envoy's outlier detection does.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from hashlib import blake2b
+
+from proxy.core.requests import InferenceRequest
+from proxy.core.units import NS_PER_S
+
+# Larger: more memory (about 200 bytes each), fewer culprits forgotten under an attack.
+MOST_KNOWN = 1_024
+MOST_KEYS = 1_024
+# Longer: repeats run alone for longer, also after the model was mended within the same version.
+REMEMBERED_NS = 600 * NS_PER_S
+# Fewer: honest clients with some bad rows are refused sooner.
+OFFENCES = 8
+OFFENCE_WINDOW_NS = 60 * NS_PER_S
+# Longer: a client with a fault of its own waits longer after it was mended.
+REFUSED_NS = 30 * NS_PER_S
+# Bytes of each input that are compared before anything is digested.
+SAMPLE_BYTES = 32
+
+Sample = tuple[Hashable, ...]
+
+
+class _Key:
+    __slots__ = ("offences", "refused_until_ns", "since_ns")
+
+    def __init__(self, now_ns: int) -> None:
+        self.offences = 0
+        self.since_ns = now_ns
+        self.refused_until_ns = 0
+
+
+class Offenders:
+    """What one lane remembers."""
+
+    __slots__ = ("_keys", "_known", "_samples", "are_charged", "are_known")
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, tuple[int, Sample]] = OrderedDict()
+        self._samples: dict[Sample, int] = {}
+        self._keys: OrderedDict[str, _Key] = OrderedDict()
+        self.are_known = False  # plain flags: asked for each request
+        self.are_charged = False
+
+    def found(self, request: InferenceRequest, now_ns: int, *, harmed_others: bool) -> None:
+        """`request` is the one that made its execution fail."""
+        digest, sample = fingerprint(request), sample_of(request)
+        if self._known.pop(digest, None) is None:
+            self._samples[sample] = self._samples.get(sample, 0) + 1
+        self._known[digest] = (now_ns + REMEMBERED_NS, sample)
+        self.are_known = True
+        while len(self._known) > MOST_KNOWN:
+            self._forget_oldest()
+        if harmed_others:
+            self._charge(request.principal_id, now_ns)
+
+    def is_known(self, request: InferenceRequest, now_ns: int) -> bool:
+        """True if these inputs made an execution fail lately."""
+        while self._known and next(iter(self._known.values()))[0] <= now_ns:
+            self._forget_oldest()
+        return sample_of(request) in self._samples and fingerprint(request) in self._known
+
+    def refused_until_ns(self, key: str, now_ns: int) -> int:
+        """Until when `key` is refused, 0 if it is not."""
+        record = self._keys.get(key)
+        if record is None:
+            return 0
+        if record.refused_until_ns > now_ns:
+            return record.refused_until_ns
+        if record.refused_until_ns or now_ns - record.since_ns >= OFFENCE_WINDOW_NS:
+            del self._keys[key]
+            self.are_charged = bool(self._keys)
+        return 0
+
+    def _charge(self, key: str, now_ns: int) -> None:
+        record = self._keys.get(key)
+        if record is None or now_ns - record.since_ns >= OFFENCE_WINDOW_NS:
+            record = self._keys[key] = _Key(now_ns)
+        self._keys.move_to_end(key)
+        self.are_charged = True
+        record.offences += 1
+        if record.offences >= OFFENCES:
+            record.refused_until_ns = now_ns + REFUSED_NS
+        while len(self._keys) > MOST_KEYS:
+            self._keys.popitem(last=False)
+
+    def _forget_oldest(self) -> None:
+        _, (_, sample) = self._known.popitem(last=False)
+        left = self._samples[sample] - 1
+        if left:
+            self._samples[sample] = left
+        else:
+            del self._samples[sample]
+        self.are_known = bool(self._known)
+
+
+def sample_of(request: InferenceRequest) -> Sample:
+    """Shapes and first bytes of the inputs: equal where the inputs are."""
+    return tuple((tensor.shape, bytes(tensor.data[:SAMPLE_BYTES])) for tensor in request.inputs)
+
+
+def fingerprint(request: InferenceRequest) -> bytes:
+    """128 bits of the inputs' names, types, shapes and bytes."""
+    digest = blake2b(digest_size=16)
+    for tensor in request.inputs:
+        digest.update(repr((tensor.name, tensor.datatype, tensor.shape, len(tensor.data))).encode())
+        digest.update(tensor.data)
+    return digest.digest()

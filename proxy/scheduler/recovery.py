@@ -1,0 +1,67 @@
+"""What becomes of each request of a batch that gave no outputs: run again, in which parts, or answered with what.
+
+Rules: a verdict is `isolation.judge`'s; a request whose instance was lost runs again at most once and only within the
+retry budget, and nothing of it was answered; a model that raises is no loss, and halving it costs no budget: the number
+of its repetitions is bounded by the batch. Who is found to be the culprit is remembered.
+"""
+
+from __future__ import annotations
+
+from proxy.core.batches import BatchFault
+from proxy.core.errors import ProxyError
+from proxy.scheduler import refusals
+from proxy.scheduler.entries import DONE, Entry
+from proxy.scheduler.isolation import MAX_LOSSES, Verdict, halves, judge
+from proxy.scheduler.lane import Lane
+
+
+class Recovery:
+    """`again` are batches to run next, in order; `failed` what is answered with its error."""
+
+    __slots__ = ("again", "failed")
+
+    def __init__(self) -> None:
+        self.again: list[list[Entry]] = []
+        self.failed: list[tuple[Entry, ProxyError]] = []
+
+
+def recover(lane: Lane, entries: list[Entry], fault: BatchFault, now_ns: int) -> Recovery:
+    """Decide for a batch of `entries`, some of which may be answered already (expired, cancelled)."""
+    recovery = Recovery()
+    if fault.out_of_memory:
+        lane.ran_out(sum(entry.rows for entry in entries), now_ns)
+    live = [entry for entry in entries if entry.state is not DONE]
+    if not live:
+        return recovery
+    verdict = judge(fault, len(entries))
+    if verdict is Verdict.BISECT:
+        for entry in live:
+            entry.isolated = not fault.out_of_memory
+        recovery.again = [part for part in halves(live) if part]
+    elif verdict in (Verdict.RETRY_ALONE, Verdict.RETRY_HALVES):
+        again = _retry(lane, live, recovery, is_alone=len(entries) == 1, now_ns=now_ns)
+        parts = halves(again) if verdict is Verdict.RETRY_HALVES else [[entry] for entry in again]
+        recovery.again = [part for part in parts if part]
+    else:
+        if len(entries) == 1 and not fault.out_of_memory:
+            harmed_others = live[0].isolated or verdict is Verdict.FAIL_TIMED_OUT
+            lane.offenders.found(live[0].request, now_ns, harmed_others=harmed_others)
+        recovery.failed = [(entry, refusals.faulted(verdict, fault)) for entry in live]
+    return recovery
+
+
+def _retry(lane: Lane, live: list[Entry], recovery: Recovery, *, is_alone: bool, now_ns: int) -> list[Entry]:
+    """Those of `live` that may run once more; the others have failed."""
+    again = []
+    ratio = lane.policy.retry.budget_ratio
+    for entry in live:
+        entry.losses += 1
+        if entry.losses >= MAX_LOSSES:
+            if is_alone:
+                lane.offenders.found(entry.request, now_ns, harmed_others=True)
+            recovery.failed.append((entry, refusals.instance_lost()))
+        elif lane.budget.take(ratio, lane.measured.requests, now_ns):
+            again.append(entry)
+        else:
+            recovery.failed.append((entry, refusals.not_retried()))
+    return again

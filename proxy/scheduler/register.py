@@ -1,0 +1,88 @@
+"""Who waits for which answer: every request that was taken on, from its place in the queue to its one answer.
+
+Rules: each request is answered exactly once; whatever comes for it later is dropped; nothing of it is kept after that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from proxy.core.errors import ProxyError, Reason
+from proxy.core.requests import InferenceRequest, InferenceResult
+from proxy.scheduler import refusals
+from proxy.scheduler.entries import DONE, Entry, OnDone
+from proxy.scheduler.lane import Lane
+from proxy.scheduler.splitting import Split, cut
+
+
+class Register:
+    """The unanswered requests of all lanes. `entries` has parts of split requests, too.
+
+    `on_fault` is called, with words, while an exception of an `on_done` is handled.
+    """
+
+    def __init__(self, on_fault: Callable[[str], None]) -> None:
+        self._on_fault = on_fault
+        self.entries: dict[InferenceRequest, tuple[Lane, Entry]] = {}
+        self.splits: dict[InferenceRequest, Split] = {}
+
+    def queue(self, lane: Lane, entry: Entry, request: InferenceRequest, level: int, key: str, now_ns: int) -> None:
+        """Let `entry` wait in `level` under `key`."""
+        self.entries[request] = (lane, entry)
+        queue = lane.queue
+        group = queue.push(entry, lane.shape_key(request, now_ns), level, key, request.weight)
+        lane.deadlines.add(entry, queue.depth + lane.retrying + lane.in_flight)
+        if lane.waits_for_company and group.rows >= lane.max_rows and not group.is_ripe:
+            lane.ripe.note(group, lane.max_rows, queue.depth)
+
+    def queue_parts(
+        self, lane: Lane, request: InferenceRequest, on_done: OnDone, level: int, key: str, now_ns: int
+    ) -> None:
+        """More rows than one execution holds: its parts wait as requests, in order."""
+        split = self.splits[request] = Split(request, on_done, partial(self._take_back, lane))
+        lane.measured.splits += 1
+        for part in cut(request, lane.max_rows):
+            self.queue(lane, split.part(part), part, level, key, now_ns)
+
+    def cancel(self, request: InferenceRequest) -> None:
+        """The client left. Ignored if it was answered already."""
+        split = self.splits.get(request)
+        if split is not None:
+            split.end(refusals.client_left())
+            return
+        found = self.entries.get(request)
+        if found is not None:
+            lane, entry = found
+            lane.measured.cancelled += 1
+            self.end(lane, entry, refusals.client_left())
+
+    def end_all(self, lane: Lane, entries: Iterable[Entry], error: ProxyError) -> None:
+        """Answer each with the same error."""
+        for entry in entries:
+            self.end(lane, entry, error)
+
+    def end(self, lane: Lane, entry: Entry, outcome: InferenceResult | ProxyError) -> None:
+        """Answer once."""
+        if entry.state is DONE:
+            return
+        lane.move(entry, DONE)
+        request = entry.request
+        del self.entries[request], entry.request
+        if isinstance(outcome, ProxyError) and not entry.part:
+            lane.measured.count(outcome.reason)
+        try:
+            entry.on_done(request, outcome)
+        except Exception:
+            self._on_fault(f"the answer of a request of {lane.key} could not be delivered")
+
+    def _take_back(self, lane: Lane, split: Split, outcome: InferenceResult | ProxyError) -> None:
+        """A split request ends: with an error, its other parts are not executed any more."""
+        del self.splits[split.request]
+        if isinstance(outcome, InferenceResult):
+            return
+        measured = lane.measured
+        measured.count(outcome.reason)
+        measured.cancelled += outcome.reason is Reason.CANCELLED
+        measured.expired += outcome.reason is Reason.DEADLINE_EXCEEDED and not split.request.attempts
+        self.end_all(lane, split.entries, refusals.client_left())
