@@ -94,7 +94,11 @@ def test_an_output_comes_as_its_highest_values(binary: Target) -> None:
     binary.needs("classification")
     arrays = binary.arrays(2)
     expected = binary.outputs(binary.infer_binary(arrays, **RAW_OUTPUTS))
-    ranked = [name for name, array in expected.items() if array.dtype.kind in "iuf" and array.ndim > 1]
+    ranked = [
+        name
+        for name, array in expected.items()
+        if array.dtype.kind in "iuf" and array.ndim > 1 and binary.datatype(name) not in NO_JSON_FORM
+    ]
     if not ranked:
         pytest.skip("no output has numbers to rank")
     for name in ranked:
