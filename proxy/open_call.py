@@ -49,6 +49,7 @@ class OpenCall:
             outputs=parsed.outputs,
             priority=parsed.priority,
             principal_id=self.principal.principal_id,
+            weight=self.principal.weight,
             binary_outputs=parsed.binary_outputs,
             top_classes=parsed.top_classes,
         )
