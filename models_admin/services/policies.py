@@ -22,6 +22,7 @@ def update_policy(*, actor: Actor, model: Model, expected_revision: int | None =
 
     New bounds of the number of instances take effect at once: the wanted number moves into them, as a Decision.
     """
+    writing.hold(model)
     row = writing.lock(Policy.objects.get(model=model), expected_revision)
     changes = {}
     for name, value in fields.items():

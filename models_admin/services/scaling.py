@@ -27,6 +27,7 @@ def set_instances(*, actor: Actor, model: Model, count: int) -> Decision | None:
     """
     if isinstance(count, bool) or not isinstance(count, int):
         raise Invalid("count: use a whole number.", field="count")
+    writing.hold(model)
     policy = Policy.objects.select_for_update().get(model=model)
     if not policy.min_instances <= count <= policy.max_instances:
         raise Invalid(
@@ -74,6 +75,7 @@ def apply_decision(
     was switched off.
     """
     leases.require(name=LEASE, fence=fence)
+    writing.hold(model)
     state = _locked_state(Policy.objects.get(model=model))
     policy = Policy.objects.get(model=model)  # once more: it may have changed while the lock was waited for
     if not policy.autoscale or (from_instances is not None and state.wanted_instances != from_instances):

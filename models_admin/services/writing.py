@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import F
 
-from models_admin.models import AuditEvent, ConfigurationGeneration
+from models_admin.models import AuditEvent, ConfigurationGeneration, Model
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Invalid, NotFound, PreconditionFailed
 from proxy import gateway
@@ -34,6 +34,17 @@ def lock(row: Row, expected_revision: int | None = None) -> Row:
             f"(revision {expected_revision}, now {fresh.revision}). Read it again and repeat your change."  # type: ignore[attr-defined]
         )
     return fresh
+
+
+def hold(model: Model) -> None:
+    """Lock the model's row before any row that belongs to it, until the transaction ends; NotFound if it is gone.
+
+    One order for all writers: a change of a policy or count and a deletion of the model wait for each other, where they
+    would deadlock on PostgreSQL if each took its first row and then wanted the other's.
+    """
+    held = Model._base_manager.select_for_update(no_key=True).filter(pk=model.pk)
+    if not held.values_list("pk", flat=True).first():
+        raise NotFound(f"The model {model.name} was deleted meanwhile.")
 
 
 def check(row: models.Model) -> None:

@@ -20,7 +20,7 @@ from models_admin.models import MetricSample, Model
 from models_admin.publishing.snapshot import policy_snapshot
 from models_admin.selectors.load import recent_load
 from models_admin.services import leases, scaling
-from models_admin.services.errors import Conflict
+from models_admin.services.errors import Conflict, NotFound
 from proxy.core.units import NS_PER_S
 from proxy.tuner.instance_count import CountDecision, core_limit, instance_count
 from proxy.tuner.signals import MeasuredSecond, signals_from
@@ -51,7 +51,7 @@ def run_tick(*, holder: str, now: datetime) -> None:
         except Conflict as lost:
             log.warning("the scaling lease was lost during the tick: %s", lost)
             return
-        except ObjectDoesNotExist:
+        except (NotFound, ObjectDoesNotExist):
             log.info("%s was deleted during the tick", model.name)
 
 
