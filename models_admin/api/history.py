@@ -32,7 +32,7 @@ from models_admin.api.series import (
     with_idle,
 )
 from models_admin.models import MachineSample, MetricSample, Model
-from models_admin.models.measurements import ALL_MODELS, IDLE_ROW_EACH_S, MINUTE_S, SECOND_S
+from models_admin.models.measurements import ALL_MODELS, IDLE_ROW_EACH_S, MINUTE_S, SECOND_S, WHOLE_MODEL
 from models_admin.services.errors import NotFound
 
 TAGS = ["history"]
@@ -157,11 +157,12 @@ class MetricHistoryView(_HistoryView):
         asked = validated(MetricRangeSerializer(data=request.query_params.dict()))
         grid, source_s = _grid(asked)
         name = asked["model"]
-        rows = _within(MetricSample.objects.filter(model_name=name, resolution_s=source_s), grid)
+        whole = MetricSample.objects.filter(version=WHOLE_MODEL)
+        rows = _within(whole.filter(model_name=name, resolution_s=source_s), grid)
         fields = METRIC_COLUMNS if grid.step_s == source_s else (*METRIC_COLUMNS, "histogram")
         found: Iterator[Row] = _rows(rows, fields)
         if name:
-            measured = _within(MetricSample.objects.filter(model_name=ALL_MODELS, resolution_s=source_s), grid)
+            measured = _within(whole.filter(model_name=ALL_MODELS, resolution_s=source_s), grid)
             seconds = (int(at.timestamp()) for at in measured.values_list("at", flat=True))
             found = with_idle(found, seconds, max(source_s, IDLE_ROW_EACH_S))
         columns = metric_columns(found, grid)

@@ -28,6 +28,7 @@ GROUPS = {
         "scale_down_delay_s",
     ),
     "Instances": ("threads_per_instance", "memory_limit_mib", "execution_timeout_ms", "load_timeout_s"),
+    "Versions": ("rollback_window_s",),
     "Result cache": ("cache_enabled", "cache_max_mib", "cache_ttl_s"),
 }
 UNITS = {
@@ -55,6 +56,7 @@ LABELS = {
     "max_instances": "Most instances",
     "target_utilisation_percent": "Target utilisation",
     "scale_down_delay_s": "Scale-down delay",
+    "rollback_window_s": "Keep the replaced version warm",
     "cache_enabled": "Cache answers",
     "cache_max_mib": "Cache size",
     "cache_ttl_s": "Longest age",

@@ -5,6 +5,7 @@ from models_admin.models.control import ConfigurationGeneration, ControlLease, D
 from models_admin.models.measurements import MachineSample, MetricSample
 from models_admin.models.policy import Policy
 from models_admin.models.registry import Model, ModelVersion, ValidationStep
+from models_admin.models.rollouts import GoldenSample, Rollout, VersionLabel
 
 __all__ = [
     "ApiKey",
@@ -12,12 +13,15 @@ __all__ = [
     "ConfigurationGeneration",
     "ControlLease",
     "Decision",
+    "GoldenSample",
     "MachineSample",
     "MetricSample",
     "Model",
     "ModelVersion",
     "NodeStatus",
     "Policy",
+    "Rollout",
     "ScalingState",
     "ValidationStep",
+    "VersionLabel",
 ]

@@ -12,6 +12,8 @@ SECOND_S = 1
 MINUTE_S = 60
 ALL_MODELS = ""
 """`model_name` of the row of all models together, which every measured second has."""
+WHOLE_MODEL = 0
+"""`version` of the row of all versions of a model together. Versions have rows of seconds, which are not rolled up."""
 IDLE_ROW_EACH_S = 5
 """How often an idle model with instances has a row. Larger: fewer rows, and a later look at idle instances; scaling
 looks at the last 15 s."""
@@ -21,6 +23,7 @@ class MetricSample(models.Model):
     """One model's measurements over `resolution_s` seconds from `at`. `model_name` empty: all models together."""
 
     model_name = models.CharField(max_length=128, blank=True)
+    version = models.PositiveIntegerField(default=WHOLE_MODEL, help_text="0: all versions of the model together.")
     resolution_s = models.PositiveSmallIntegerField(default=SECOND_S)
     at = models.DateTimeField()
     requests = models.PositiveIntegerField(default=0, help_text="Answered with 200, cache hits included.")
@@ -44,7 +47,7 @@ class MetricSample(models.Model):
     class Meta:
         ordering = ["at"]
         constraints = [
-            models.UniqueConstraint(fields=["resolution_s", "model_name", "at"], name="unique_metric_sample")
+            models.UniqueConstraint(fields=["resolution_s", "model_name", "version", "at"], name="unique_metric_sample")
         ]
 
     def __str__(self) -> str:

@@ -66,6 +66,9 @@ class Policy(models.Model):
     scale_down_delay_s = _bounded(
         60, 5, 86_400, "How long load must stay low before an instance is removed. Larger: calmer, dearer."
     )
+    rollback_window_s = _bounded(
+        300, 0, 86_400, "How long a replaced default version stays loaded, so that going back to it is instant."
+    )
     cache_enabled = models.BooleanField(
         default=True, help_text="Answer repeated inputs from memory. Ignored for versions that are not cacheable."
     )

@@ -79,6 +79,16 @@ class ModelVersion(models.Model):
     stateful = models.BooleanField(default=False, help_text="Keeps state between calls; reset before each request.")
     cacheable = models.BooleanField(default=True, help_text="The same input always gives the same output.")
     keep_loaded = models.BooleanField(default=False, help_text="Keep one instance even when not the default version.")
+    warm_until = models.DateTimeField(
+        null=True, blank=True, help_text="Kept loaded until then after it was replaced, so that going back is instant."
+    )
+    golden_digest = models.CharField(
+        max_length=64, blank=True, help_text="SHA-256 of the golden samples' document; empty without samples."
+    )
+    inherit_golden = models.BooleanField(
+        default=True, help_text="Must reproduce the default version's golden samples if the signatures are the same."
+    )
+    quarantined_reason = models.TextField(blank=True)
     state = models.CharField(max_length=16, choices=VersionState.choices, default=VersionState.UPLOADED)
     state_reason = models.TextField(blank=True)
     state_changed_at = models.DateTimeField(auto_now_add=True)

@@ -8,6 +8,7 @@ instances has a row each few seconds, so that scaling knows how many stand idle.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -15,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from models_admin.models import ApiKey, MachineSample, MetricSample, NodeStatus
-from models_admin.models.measurements import ALL_MODELS, IDLE_ROW_EACH_S, SECOND_S
+from models_admin.models.measurements import ALL_MODELS, IDLE_ROW_EACH_S, SECOND_S, WHOLE_MODEL
 from models_admin.publishing.connections import looked_after
 from proxy.core.reports import ModelSecond, SecondReport
 
@@ -32,6 +33,7 @@ def write_report(report: SecondReport) -> None:
             for name, second in report.models.items()
             if says_something(second) or (second.instances and report.sequence % IDLE_ROW_EACH_S == 0)
         ]
+        samples += _by_version(at, report)
         with transaction.atomic():
             MetricSample.objects.bulk_create(samples, ignore_conflicts=True)
             MachineSample.objects.bulk_create([_machine(at, report)], ignore_conflicts=True)
@@ -53,9 +55,20 @@ def says_something(second: ModelSecond) -> bool:
     )
 
 
-def _sample(name: str, at: datetime, second: ModelSecond) -> MetricSample:
+def _by_version(at: datetime, report: SecondReport) -> list[MetricSample]:
+    """Rows of each version that answered, for models with more than one loaded: what a rollout is judged by."""
+    loaded = Counter(version.model for version in report.versions)
+    return [
+        _sample(model, at, second, int(number))
+        for model, _, number in (key.rpartition("/") for key in report.by_version)
+        if loaded[model] > 1 and says_something(second := report.by_version[f"{model}/{number}"])
+    ]
+
+
+def _sample(name: str, at: datetime, second: ModelSecond, version: int = WHOLE_MODEL) -> MetricSample:
     return MetricSample(
         model_name=name,
+        version=version,
         resolution_s=SECOND_S,
         at=at,
         requests=second.requests,
@@ -99,4 +112,10 @@ def _info(report: SecondReport) -> dict[str, object]:
         "instances": len(report.instances),
         "versions": {f"{version.model}/{version.version}": version.state for version in report.versions},
         "gpu_note": report.machine.gpu_note,
+        "shadows": [asdict(shadow) for shadow in report.shadows],
+        "troubles": {
+            f"{version.model}/{version.version}": {"message": version.message[:500], "restarts": version.restarts}
+            for version in report.versions
+            if version.message or version.restarts
+        },
     }

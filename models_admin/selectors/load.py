@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from models_admin.models import MetricSample
-from models_admin.models.measurements import ALL_MODELS, SECOND_S
+from models_admin.models.measurements import ALL_MODELS, SECOND_S, WHOLE_MODEL
 
 
 def recent_load(model_name: str, *, now: datetime, window_s: int) -> list[MetricSample]:
@@ -18,6 +18,7 @@ def recent_load(model_name: str, *, now: datetime, window_s: int) -> list[Metric
     rows = MetricSample.objects.filter(
         resolution_s=SECOND_S,
         model_name__in=[ALL_MODELS, model_name],
+        version=WHOLE_MODEL,
         at__gt=now - timedelta(seconds=window_s),
         at__lte=now + timedelta(seconds=window_s),
     ).order_by("at")

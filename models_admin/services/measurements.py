@@ -14,7 +14,7 @@ from django.db import models, transaction
 from django.db.models import Max, Min
 
 from models_admin.models import MachineSample, MetricSample
-from models_admin.models.measurements import ALL_MODELS, MINUTE_S, SECOND_S
+from models_admin.models.measurements import ALL_MODELS, MINUTE_S, SECOND_S, WHOLE_MODEL
 from models_admin.services import rollup
 
 SETTLE_S = 5
@@ -65,7 +65,8 @@ def drop_old(*, now: datetime) -> int:
 def _roll_minute(at: datetime) -> bool:
     """False if nothing was measured in this minute."""
     until = at + timedelta(seconds=MINUTE_S)
-    seconds = MetricSample.objects.filter(resolution_s=SECOND_S, at__gte=at, at__lt=until).order_by("at")
+    whole = MetricSample.objects.filter(version=WHOLE_MODEL)
+    seconds = whole.filter(resolution_s=SECOND_S, at__gte=at, at__lt=until).order_by("at")
     by_model: dict[str, list[MetricSample]] = defaultdict(list)
     for second in seconds:
         by_model[second.model_name].append(second)
@@ -75,7 +76,7 @@ def _roll_minute(at: datetime) -> bool:
     MetricSample.objects.bulk_create(
         [rollup.roll_metrics(name, at, rows, measured) for name, rows in by_model.items()],
         update_conflicts=True,
-        unique_fields=["resolution_s", "model_name", "at"],
+        unique_fields=["resolution_s", "model_name", "version", "at"],
         update_fields=METRIC_FIELDS,
     )
     machine = list(MachineSample.objects.filter(resolution_s=SECOND_S, at__gte=at, at__lt=until).order_by("at"))

@@ -1,0 +1,136 @@
+"""How a new version meets traffic: labels, golden samples, and the rollouts that run or ran."""
+
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from models_admin.models.registry import Model, ModelVersion
+
+
+class VersionLabel(models.Model):
+    """A name that stands in URLs where a version's number may. It points at one version."""
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="labels")
+    name = models.CharField(max_length=40)
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="labels")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["model", "name"], name="unique_label")]
+
+    def __str__(self) -> str:
+        return f"{self.model.name}/{self.name}"
+
+
+class GoldenSource(models.TextChoices):
+    """Where a golden sample's outputs come from."""
+
+    UPLOAD = "upload", "Uploaded"
+    RECORDED = "recorded", "Recorded from a live answer"
+
+
+class GoldenSample(models.Model):
+    """Inputs and the outputs that the version must reproduce: lists of V2 tensors, flat, in the signature's order."""
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="golden_samples")
+    inputs = models.JSONField()
+    outputs = models.JSONField()
+    rtol = models.FloatField(default=1e-3, help_text="Part of |expected| that an output may be off by.")
+    atol = models.FloatField(default=1e-5, help_text="What an output may be off by besides.")
+    source = models.CharField(max_length=8, choices=GoldenSource.choices, default=GoldenSource.UPLOAD)
+    created_by = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.version} golden {self.pk}"
+
+
+class RolloutModeChoice(models.TextChoices):
+    """How the candidate meets traffic (values are those of proxy.core.snapshot.RolloutMode)."""
+
+    CANARY = "canary", "Canary"
+    SHADOW = "shadow", "Shadow"
+
+
+class RolloutState(models.TextChoices):
+    """Where a rollout stands. Legal order: running ⇄ holding → promoted | aborted | cancelled."""
+
+    RUNNING = "running", "Running"
+    HOLDING = "holding", "Held"
+    PROMOTED = "promoted", "Promoted"
+    ABORTED = "aborted", "Aborted"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+ACTIVE_STATES = (RolloutState.RUNNING, RolloutState.HOLDING)
+
+
+class Rollout(models.Model):
+    """A candidate on its way to be the default version.
+
+    `steps` are {"weight_percent", "hold_s"} in order; `evidence` has the numbers of the last look, those of a shadow
+    among them; `reason` says in words why it stands where it stands. `revision` is the ETag.
+    """
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="rollouts")
+    candidate = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="rollouts")
+    mode = models.CharField(max_length=8, choices=RolloutModeChoice.choices, default=RolloutModeChoice.CANARY)
+    state = models.CharField(max_length=10, choices=RolloutState.choices, default=RolloutState.RUNNING)
+    step_index = models.PositiveSmallIntegerField(default=0)
+    steps = models.JSONField()
+    step_started_at = models.DateTimeField()
+    max_error_percent = models.FloatField(
+        default=1.0,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text="Percentage points by which the candidate may fail more often than the default version.",
+    )
+    max_p99_ratio = models.FloatField(
+        default=2.0,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="How many times the default version's p99 the candidate's may be.",
+    )
+    max_differing_percent = models.FloatField(
+        default=1.0,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text="Part of a shadow's answers that may differ beyond the tolerance.",
+    )
+    tolerance = models.FloatField(
+        default=1e-3,
+        validators=[MinValueValidator(0), MaxValueValidator(1_000)],
+        help_text="Largest |difference| / (1 + |expected|) at which two answers count as the same.",
+    )
+    instances = models.PositiveSmallIntegerField(
+        default=1, validators=[MinValueValidator(1), MaxValueValidator(64)], help_text="Instances of the candidate."
+    )
+    reason = models.TextField(blank=True)
+    started_by = models.CharField(max_length=200, blank=True)
+    fence = models.PositiveBigIntegerField(default=0, help_text="Lease number of its last automatic writer.")
+    revision = models.PositiveBigIntegerField(default=1)
+    created_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    evidence = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model"], condition=models.Q(state__in=ACTIVE_STATES), name="one_rollout_per_model"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model.name} rollout {self.pk}"
+
+    @property
+    def is_active(self) -> bool:
+        """True while it runs or is held."""
+        return self.state in ACTIVE_STATES
+
+    @property
+    def weight_percent(self) -> float:
+        """Share of the traffic in the present step."""
+        return float(self.steps[self.step_index]["weight_percent"])

@@ -1,0 +1,90 @@
+"""Labels of a model's versions: names such as `fast` or `q3` that stand in URLs where a number may stand.
+
+Rules: a label points at one ready version, which is then kept loaded; a move is atomic and audited with where it
+pointed before, so that a request meets the old version or the new one and never none. `stable` and `canary` need no
+row: they mean the default version and the candidate of the rollout that runs, until someone sets them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from django.db import transaction
+
+from models_admin.models import Model, ModelVersion, VersionLabel
+from models_admin.models.registry import VersionState
+from models_admin.services import versions, writing
+from models_admin.services.actors import Actor
+from models_admin.services.errors import Conflict, Invalid, NotFound
+
+MAX_LABELS = 32
+"""Labels of one model. Each keeps a version loaded, hence memory."""
+# Begins with a letter, so that no label is a number; no dot or slash, so that it stands in a path as it is.
+NAME_PATTERN = r"[a-z][a-z0-9_-]{0,39}"
+_NAME = re.compile(NAME_PATTERN, re.ASCII)
+
+
+@transaction.atomic
+def set_label(
+    *, actor: Actor, model: Model, name: str, version: ModelVersion, expected_revision: int | None = None
+) -> VersionLabel:
+    """Point the label `name` at `version` of `model`; moves it if there is one, changes nothing if it points there.
+
+    `expected_revision` is the model's. Raises Invalid (name), Conflict (version not ready or of another model, too many
+    labels) or PreconditionFailed.
+    """
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise Invalid(
+            "label: use 1 to 40 lower-case letters, digits, hyphens or underscores; begin with a letter.", field="label"
+        )
+    row = writing.lock(model, expected_revision)
+    target = versions.lock_version(version)
+    if target.model_id != row.pk:
+        raise Conflict(f"{target} is not a version of {row.name}.", field="version", code="other_model")
+    if target.state != VersionState.READY:
+        raise Conflict(
+            f"{target} is {target.get_state_display().lower()}; only a ready version can have a label.", code="state"
+        )
+    label = VersionLabel.objects.select_related("version").filter(model=row, name=name).first()
+    before = label.version.number if label is not None else None
+    if label is not None and label.version_id == target.pk:
+        return label
+    if label is None:
+        if VersionLabel.objects.filter(model=row).count() >= MAX_LABELS:
+            raise Conflict(f"{row.name} has {MAX_LABELS} labels already; remove one first.", code="too_many")
+        label = VersionLabel(model=row, name=name)
+    label.version = target
+    label.save()
+    _touch(row)
+    writing.audit(actor, "label.set", "label", f"{row.name}/{name}", before=before, after=target.number)
+    writing.publish()
+    return label
+
+
+@transaction.atomic
+def remove_label(*, actor: Actor, model: Model, name: str, expected_revision: int | None = None) -> None:
+    """Take the label away; calls that name it are then answered 404. Raises NotFound if there is none."""
+    row = writing.lock(model, expected_revision)
+    label = VersionLabel.objects.select_related("version").filter(model=row, name=name).first()
+    if label is None:
+        raise NotFound(f"{row.name} has no label {name!r:.60}.")
+    before = label.version.number
+    label.delete()
+    _touch(row)
+    writing.audit(actor, "label.remove", "label", f"{row.name}/{name}", before=before)
+    writing.publish()
+
+
+def refuse_labelled(version: ModelVersion, what: str) -> None:
+    """Conflict if a label points at `version`: it may not be `what` (archived, deleted …) under its callers' feet."""
+    names = list(VersionLabel.objects.filter(version=version).order_by("name").values_list("name", flat=True))
+    if names:
+        raise Conflict(
+            f"{version} has the label {', '.join(names)} and cannot be {what}. Move or remove the label first.",
+            code="in_use",
+        )
+
+
+def _touch(model: Model) -> None:
+    model.revision += 1
+    model.save(update_fields=["revision", "updated_at"])
