@@ -16,6 +16,7 @@ from proxy.core.tensors import Tensor
 from proxy.core.units import NS_PER_S
 from proxy.instances.group import InstanceGroup
 from proxy.instances.instance import Instance
+from proxy.instances.supervisor import Kill, KillReason
 from proxy.system import SystemClock
 
 PATIENCE_S = 60.0
@@ -71,7 +72,9 @@ async def started(
     try:
         yield watched
     finally:
-        watched.group.kill_all()
+        watched.group.set_wanted(0)
+        for instance in watched.group.all_instances():
+            instance.kill(Kill(KillReason.STOP_TIMEOUT, "The test is over."))
         await watched.group.stop()
 
 

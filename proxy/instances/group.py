@@ -1,7 +1,7 @@
 """The instances of one version: as many as wanted, replaced when lost, given up when starting is pointless.
 
 Place: made by the model manager, read by the scheduler's lane. Rules: `on_change` comes after the batch of a lost
-instance has been answered; a group in quarantine starts nothing until `set_wanted` or `restart`.
+instance has been answered; a group in quarantine starts nothing until `set_wanted`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from proxy.instances import restart as restarts
 from proxy.instances.instance import WORKER_MODULE, Event, Instance
 from proxy.instances.restart import RestartRecord
 from proxy.instances.state import LIVE, InstanceState
-from proxy.instances.supervisor import Kill, KillReason, verdict
+from proxy.instances.supervisor import verdict
 
 logger = logging.getLogger(__name__)
 
@@ -83,11 +83,6 @@ class InstanceGroup:
         self.wanted = count
         if self.failed:
             self._record = RestartRecord()
-        self._reconcile()
-
-    def restart(self) -> None:
-        """Forget past failures and try again at once."""
-        self._record = RestartRecord()
         self._reconcile()
 
     def update_policy(self, policy: ExecutionPolicy) -> None:
@@ -196,12 +191,6 @@ class InstanceGroup:
             else:
                 instance.ping_if_silent(now_ns)
         self._reconcile()
-
-    def kill_all(self) -> None:
-        """End every process at once; their batches are answered with faults."""
-        self.wanted = 0
-        for instance in tuple(self._instances):
-            instance.kill(Kill(KillReason.STOP_TIMEOUT, "The server is being stopped."))
 
 
 def _cost_of_loss(instance: Instance) -> tuple[bool, bool, int]:
