@@ -13,8 +13,7 @@ from proxy.core.snapshot import ModelSnapshot, VersionSnapshot
 from proxy.core.tensors import TensorSpec
 
 SERVER_NAME = "dlproxy"
-# What this server really does; of `schedule_policy` only `timeout` has an effect, so it is not claimed.
-EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "statistics")
+EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "schedule_policy", "statistics")
 PLATFORMS = {
     "torchscript": "pytorch_torchscript",
     "exported": "pytorch_export",

@@ -15,7 +15,13 @@ MODEL = ModelSnapshot("digits", {10: DIGITS, 3: DIGITS}, 3, 1)
 def test_the_server_claims_what_it_does() -> None:
     body = json.loads(v2_metadata.server("1.2"))
     assert (body["name"], body["version"]) == ("dlproxy", "1.2")
-    assert body["extensions"] == ["binary_tensor_data", "classification", "model_repository", "statistics"]
+    assert body["extensions"] == [
+        "binary_tensor_data",
+        "classification",
+        "model_repository",
+        "schedule_policy",
+        "statistics",
+    ]
 
 
 def test_a_models_metadata_declares_its_signature() -> None:
