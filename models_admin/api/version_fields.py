@@ -49,6 +49,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
             "is_default",
             "state",
             "state_reason",
+            "quarantined_reason",
             "state_changed_at",
             "format",
             "size_bytes",

@@ -18,6 +18,7 @@ from django.utils import timezone
 from models_admin.models import ApiKey, MachineSample, MetricSample, NodeStatus
 from models_admin.models.measurements import ALL_MODELS, IDLE_ROW_EACH_S, SECOND_S, WHOLE_MODEL
 from models_admin.publishing.connections import looked_after
+from models_admin.publishing.quarantine import note_quarantines
 from proxy.core.reports import ModelSecond, SecondReport
 
 WEB_NODE = "web"
@@ -39,6 +40,7 @@ def write_report(report: SecondReport) -> None:
             MachineSample.objects.bulk_create([_machine(at, report)], ignore_conflicts=True)
             if report.keys_used:
                 ApiKey.objects.filter(pk__in=report.keys_used).update(last_used_at=at)
+            note_quarantines(report.versions)
             NodeStatus.objects.update_or_create(name=WEB_NODE, defaults={"at": timezone.now(), "info": _info(report)})
 
 

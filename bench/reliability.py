@@ -1,0 +1,177 @@
+"""The table of docs/reliability.md from the newest results of bench/overload, bench/faults and bench/exactness.
+
+Nothing in the table is typed by hand: a figure that no result file has is shown as "not measured".
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.harness import ROOT
+
+DOCUMENT = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- figures: made by bench/reliability -->", "<!-- end of figures -->"
+NOT_MEASURED = "not measured"
+Results = dict[str, dict[str, Any]]
+
+
+def newest(name: str) -> tuple[str, dict[str, Any]]:
+    """File name and content of the newest result of a bench; empty if there is none."""
+    found = sorted((ROOT / "bench" / "results").glob(f"*-{name}.json"))
+    return (found[-1].name, json.loads(found[-1].read_text())) if found else ("", {})
+
+
+def _row_1(of: Results) -> str:
+    million, network = of["exactness"]["million"], of["exactness"]["network"]
+    faults, overload = of["faults"]["rows"], of["overload"]
+    parts = [*overload["overload"], *overload["steps"], overload["deadlines"]]
+    wrong = million["wrong"] + faults["wrong"] + sum(part["wrong"] for part in parts)
+    checked = million["right"] + sum(part["right"] for part in parts) + right_answers(faults)
+    return (
+        f"{wrong} wrong of {checked:,} answers ({million['kills']} kills and {million.get('left', 0):,} cut "
+        f"connections in the million); at equal batch shape {network['same_shape_bit_equal']:,} of "
+        f"{network['requests']:,} bit-equal, at other shapes at most "
+        f"{network['other_shapes_largest_difference']:.1e} apart"
+    )
+
+
+def right_answers(found: Any) -> int:
+    """Sum of every `right` in a result."""
+    if isinstance(found, dict):
+        return sum(value if name == "right" else right_answers(value) for name, value in found.items())
+    return 0
+
+
+def _row_2(of: Results) -> str:
+    return ", ".join(
+        f"{row['ratio']:g}x: {row['goodput_of_peak']:.1%} ({row['goodput_per_s']:g} of {peak:g}/s)"
+        for peak in (of["overload"]["peak"]["goodput_per_s"],)
+        for row in of["overload"]["overload"]
+    )
+
+
+def _row_3(of: Results) -> str:
+    return ", ".join(
+        f"{row['ratio']:g}x: p99 {row['refusal_p99_ms']:g} ms of {row['refusals']:,}, "
+        f"{row['refusals_without_retry_after']} without Retry-After, server process {row['web_cores']:.0%} of a core"
+        for row in of["overload"]["overload"]
+    )
+
+
+def _row_4(of: Results) -> str:
+    return ", ".join(
+        f"{row['ratio']:g}x: stable after {row['stable_after_ms']} ms, "
+        f"calm {row['recovered_after_ms']} ms after its end"
+        for row in of["overload"]["steps"]
+    )
+
+
+def _row_5(of: Results) -> str:
+    row = of["overload"]["deadlines"]
+    return (
+        f"{row['inside_ratio']:.3%} of {row['accepted']:,} accepted within {row['timeout_ms']:g} ms at "
+        f"{row['offered_per_s']:g} requests/s (p99 {row['p99_ms']:g} ms)"
+    )
+
+
+def _row_6(of: Results) -> str:
+    row = of["faults"]["rows"]["switches"]
+    return (
+        f"{row['failed']} failed and {row['wrong']} wrong of {row['sent']:,} in {row['switches']} switches at "
+        f"{row['rate_per_s']:g}/s, {row['old_after_acknowledgement']} of the old version after the acknowledgement "
+        f"(p50 {row['acknowledged_p50_ms']:g} ms); p99 {row['p99_before_ms']:g} → {row['p99_during_ms']:g} ms "
+        f"({row['p99_ratio']:g}x)"
+    )
+
+
+def _row_7(of: Results) -> str:
+    row = of["faults"]["rows"]["kills"]
+    return (
+        f"{row['sent'] - row['right']} of {row['sent']:,} without a right answer in {row['kills']} kills at "
+        f"{row['rate_per_s']:g}/s; p99 {row['p99_ms']:g} ms; both instances answer again after {row['back_p50_s']:g} s "
+        f"(p50)"
+    )
+
+
+def _row_8(of: Results) -> str:
+    row = of["faults"]["rows"]["hang"]
+    load = row["under_load"]
+    return (
+        f"stopped under load with a budget of {load['budget_s']:g} s: ended after {load['gone_after_s']:g} s; stopped "
+        f"while idle: after {row['idle']['gone_after_s']:g} s"
+    )
+
+
+def _row_9(of: Results) -> str:
+    words = []
+    for name, row in of["faults"]["rows"]["poison"].items():
+        words.append(
+            f"{name.replace('_', ' ')}: {row['neighbours_right']} of {row['neighbours']} neighbours right, batch "
+            f"{row['good_batch_ms']:g} → {row['poisoned_batch_ms']:g} ms"
+        )
+    return "; ".join(words)
+
+
+def _row_12(of: Results) -> str:
+    row = of["faults"]["rows"]["herd"]
+    return f"{row['executions']} execution for {row['requests']:,} requests, {row['right']:,} right"
+
+
+def _row_21(of: Results) -> str:
+    row = of["faults"]["rows"]["leavers"]
+    return f"{row['cancelled_executed']} of {row['cancelled']} cancelled while queued were executed"
+
+
+LINES: tuple[tuple[int, str, Callable[[Results], str], str], ...] = (
+    (1, "0 wrong answers in any run, compared with the named version", _row_1, "`bench/exactness`, all of the below"),
+    (2, "goodput at 10x overload >= 95 % of the peak, at 50x >= 90 %", _row_2, "`bench/overload`"),
+    (3, "refusals p99 < 10 ms, all with Retry-After, < 20 % of the CPU", _row_3, "`bench/overload`"),
+    (4, "step to 1.4x stable in <= 100 ms, to 10x in <= 1 s; calm <= 1 s after", _row_4, "`bench/overload`"),
+    (5, "99.99 % of accepted requests inside their deadline at 80 % load", _row_5, "`bench/overload`"),
+    (6, "100 version switches at 200/s: 0 failed, 0 wrong, 0 old, p99 <= 2x", _row_6, "`bench/faults --rows switches`"),
+    (7, "100 kills at 200/s with 2 instances: 0 visible failures", _row_7, "`bench/faults --rows kills`"),
+    (8, "a hung instance is replaced in <= 10 s or 2x its budget", _row_8, "`bench/faults --rows hang`"),
+    (9, "poison in a batch: neighbours 100 % right", _row_9, "`bench/faults --rows poison`"),
+    (12, "1 execution for 1,000 same cold requests", _row_12, "`bench/faults --rows herd`"),
+    (21, "0 cancelled queued requests executed", _row_21, "`bench/faults --rows leavers`"),
+)
+
+
+def table() -> str:
+    """The table as Markdown, with the machine of each result."""
+    found = {name: newest(name) for name in ("overload", "faults", "exactness")}
+    results = {name: content for name, (_, content) in found.items()}
+    lines = ["| row | goal | measured | made by |", "|--:|---|---|---|"]
+    for number, goal, words, command in LINES:
+        try:
+            measured = words(results)
+        except KeyError:
+            measured = NOT_MEASURED
+        lines.append(f"| {number} | {goal} | {measured} | {command} |")
+    notes = []
+    for name, (file, content) in found.items():
+        if file:
+            machine = content["machine"]
+            notes.append(
+                f"- {name}: `bench/results/{file}`, {machine['processor']}, {machine['cores']} cores, Python "
+                f"{machine['python']}, commit {machine['commit']}, load average at the end "
+                f"{machine['load_average'][0]:.1f}"
+            )
+    return "\n".join([*lines, "", "Machines and dates:", "", *notes])
+
+
+def main() -> int:
+    """Put the table between the document's marks."""
+    text = DOCUMENT.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    Path(DOCUMENT).write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
