@@ -184,7 +184,6 @@ async def idle_hang(caller: Caller) -> Result:
 
 async def poison(caller: Caller, rounds: int, spin: float, *, segfault: bool) -> Result:
     """Row 9: 31 good rows and one that raises (or ends in a segmentation fault), sent together; beside 32 good ones."""
-    bad = [[spin, 1.0, 101.0, 0.0]] if segfault else [[spin, -2000.0, 0.0, 0.0]]
 
     async def together(rows: list[list[Row]]) -> tuple[list[Reply | None], float, dict[str, int]]:
         before = await caller.statistics()
@@ -199,6 +198,8 @@ async def poison(caller: Caller, rounds: int, spin: float, *, segfault: bool) ->
         good = [[[spin, float(at), 0.5, float(round_number)]] for at in range(32)]
         replies, took_s, _ = await together(good)
         good_s.append(took_s)
+        # Another one each time: a repeated offender would be refused at once.
+        bad = [[spin, 1.0, 101.0, float(round_number)]] if segfault else [[spin, -2000.0, 0.0, float(round_number)]]
         mixed = [*good[:13], bad, *good[14:]]
         replies, took_s, counted = await together(mixed)
         poisoned_s.append(took_s)

@@ -16,7 +16,9 @@ import pytest
 from fault_rig import FaultRig, Footprint, invariant, until_gone
 from plane_rig import KEY, PLAIN_POLICY
 
-from proxy.core.policies import BatchingPolicy, CachePolicy
+from proxy.core.policies import BatchingPolicy, CachePolicy, QueuePolicy, ScalingPolicy
+from proxy.core.units import NS_PER_MS, NS_PER_S
+from proxy.instances import process as processes
 from proxy.testing import models
 from proxy.testing.clients import Clients, Connection, inference
 
@@ -87,6 +89,45 @@ async def test_f25_a_leader_whose_client_leaves_cancels_nobody_else(tmp_path):
         await asyncio.gather(*asked)
         assert (rig.ledger.right, rig.ledger.left) == (50, 1)
         assert executions(rig, "affine/1") == 1
+
+
+async def test_f26_a_herd_on_a_sleeping_model_is_one_load_and_what_finds_no_place_is_told_when_to_return(
+    tmp_path, monkeypatch
+):
+    version = models.script(tmp_path, "affine")
+    started, spawn = [], processes._spawn
+
+    def spawn_and_count(*arguments):
+        started.append(arguments)
+        return spawn(*arguments)
+
+    monkeypatch.setattr(processes, "_spawn", spawn_and_count)
+    sleeps = ScalingPolicy(enabled=False, zero_after_ns=60 * NS_PER_S)
+    policy = replace(PLAIN_POLICY, scaling=sleeps, queue=QueuePolicy(max_requests=HERD))
+    async with invariant(tmp_path) as rig:
+        rig.direct.knows(version)
+        rig.want(version, instances=0, policy=policy)
+        await rig.plane.until(lambda: [r.state for r in rig.plane.runtime.manager.statistics()] == ["asleep"])
+        await rig.clients.prepare(HERD + 200)
+        assert not started
+        asked = [rig.ask("affine", [[float(number)] * 4]) for number in range(HERD + 200)]
+        replies = await asyncio.gather(*asked)
+        assert len(started) == 1
+        assert rig.ledger.right == HERD
+        refused = [reply for reply in replies if reply.status == 503]
+        assert len(refused) == 200
+        assert all(reply.retry_after_s for reply in refused)
+        assert rig.plane.runtime.manager.woken == ("affine",)
+
+
+async def test_f26_a_sleeping_model_that_cannot_be_loaded_refuses_the_herd_within_its_patience(tmp_path):
+    version = replace(models.script(tmp_path, "identity"), options={"misbehave": "load: hang"})
+    sleeps = ScalingPolicy(enabled=False, zero_after_ns=60 * NS_PER_S, wake_timeout_ns=500 * NS_PER_MS)
+    async with invariant(tmp_path) as rig:
+        rig.want(version, instances=0, policy=replace(PLAIN_POLICY, scaling=sleeps))
+        await rig.plane.until(lambda: [r.state for r in rig.plane.runtime.manager.statistics()] == ["asleep"])
+        replies = await asyncio.gather(*(rig.ask("identity", [[float(n)] * 4]) for n in range(100)))
+        assert {reply.status for reply in replies} <= {503, 504}
 
 
 async def test_f11_queued_work_of_clients_that_left_is_never_executed(tmp_path):
