@@ -102,7 +102,10 @@ def place(
         return idle[int(chance.random() * len(idle))]
     if placement is Placement.POWER_OF_TWO_CHOICES:
         first, second = _two_of(idle, chance)
-        return first if load(first, records, now_ns) <= load(second, records, now_ns) else second
+        one, other = load(first, records, now_ns), load(second, records, now_ns)
+        if one > EQUAL_RATIO * other or (other <= EQUAL_RATIO * one and _turn(first, records) > _turn(second, records)):
+            return second
+        return first
     if placement is Placement.LEAST_OUTSTANDING:
         return min(idle, key=lambda instance: (instance.outstanding, _turn(instance, records)))
     return min(idle, key=lambda instance: _turn(instance, records))

@@ -1,0 +1,95 @@
+"""Situations in which the scheduler's policies are compared, for tests and for `bench/simulate`: one function each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from proxy.core.policies import AdmissionPolicy, BatchingPolicy, ModelPolicy, Placement, QueuePolicy
+from proxy.core.units import NS_PER_MS, NS_PER_US
+from proxy.testing.simulation import Cost, Outcome, Simulation
+from proxy.testing.traffic import Arrival, Sender, bursts, heavy_tailed, steady, together
+
+# A model whose rows take the time, and one whose executions do (as on a GPU that is not full).
+ROWS = Cost(2 * NS_PER_MS, 100 * NS_PER_US, 0.1)
+FIXED = Cost(5 * NS_PER_MS, 10 * NS_PER_US, 0.1)
+TRACES = {"steady": steady, "bursts": bursts, "heavy tail": heavy_tailed}
+
+
+def placed(placement: Placement, slowness: tuple[float, ...], *, load: float, seconds: float = 1.0) -> Outcome:
+    """Instances of which some are slower, at `load` of what they can do together."""
+    capacity = sum(1 / factor for factor in slowness)
+    simulation = Simulation(ModelPolicy(placement=placement), slowness=slowness, cost=ROWS)
+    return simulation.run(steady(Sender(load * ROWS.peak_per_s(32, capacity), seconds)), seconds)
+
+
+def batched(batching: BatchingPolicy, trace: str, *, load: float, seconds: float = 1.0) -> Outcome:
+    """Two instances of the model with fixed costs; `load` of their peak with full batches of 32."""
+    policy = ModelPolicy(batching=batching)
+    arrivals = TRACES[trace](Sender(load * FIXED.peak_per_s(32, 2), seconds))
+    return Simulation(policy, cost=FIXED).run(arrivals, seconds)
+
+
+def two_tenants(
+    *, is_fair: bool, noisy: float = 10.0, cost: Cost = FIXED, max_rows: int = 32, seconds: float = 1.0
+) -> Outcome:
+    """Key `quiet` at half of its share (a quarter of the peak), `noisy` beside it at this multiple of the peak."""
+    peak = cost.peak_per_s(max_rows, 2)
+    trace = steady(Sender(peak / 4, seconds, "quiet"), 2)
+    if noisy:
+        trace = together(trace, steady(Sender(noisy * peak, seconds, "noisy"), 3))
+    policy = ModelPolicy(batching=BatchingPolicy(max_rows), queue=QueuePolicy(fair_share=is_fair))
+    return Simulation(policy, cost=cost).run(trace, seconds)
+
+
+def priorities(ageing_ns: int, *, seconds: float = 1.0) -> Outcome:
+    """Priority 1 alone sends more than can be run; a little comes with priority 3."""
+    peak = ROWS.peak_per_s(8, 2)
+    longest = 20_000 * NS_PER_MS
+    high = steady(Sender(1.2 * peak, seconds, "high", priority=1, timeout_ns=longest))
+    low = steady(Sender(0.05 * peak, seconds, "low", priority=3, timeout_ns=longest), 2)
+    queue = QueuePolicy(max_requests=10_000, ageing_ns=ageing_ns)
+    return Simulation(ModelPolicy(batching=BatchingPolicy(8), queue=queue), cost=ROWS).run(together(high, low), seconds)
+
+
+def overloaded(
+    load: float, *, adaptive: bool = False, timeout_ns: int = 100 * NS_PER_MS, seconds: float = 0.5
+) -> tuple[Outcome, Outcome]:
+    """`load` times the peak for a while, then a fifth of it: what was answered during the load, and after it."""
+    peak = ROWS.peak_per_s(32, 2)
+    policy = ModelPolicy(admission=AdmissionPolicy(adaptive_limit=adaptive))
+    simulation = Simulation(policy, cost=ROWS)
+    during = simulation.run(steady(Sender(load * peak, seconds, timeout_ns=timeout_ns)), seconds, settle=False)
+    after = simulation.run(steady(Sender(0.2 * peak, 0.5, timeout_ns=timeout_ns), 2), 0.5)
+    return during, after
+
+
+def storm(*, honours_hints: bool, seconds: float = 1.0) -> Outcome:
+    """Twice the peak from clients that come back up to three times when they are refused (F28)."""
+    peak = ROWS.peak_per_s(32, 2)
+    simulation = Simulation(ModelPolicy(queue=QueuePolicy(max_requests=200)), cost=ROWS)
+    retries = "hint" if honours_hints else "at once"
+    return simulation.run(steady(Sender(2 * peak, seconds)), seconds, retries=retries)
+
+
+def switching(seconds: float = 1.0) -> Outcome:
+    """A policy of another kind every 20 ms, at four fifths of the peak, with requests of several sizes and keys."""
+    changes = []
+    base = ModelPolicy()
+    for turn in range(int(seconds * 50)):
+        policy = replace(
+            base,
+            placement=list(Placement)[turn % len(Placement)],
+            batching=BatchingPolicy(
+                (32, 8, 16)[turn % 3], (0, 2 * NS_PER_MS)[turn % 2], padded_rows=((), (4, 8, 16, 32))[turn // 2 % 2]
+            ),
+            queue=QueuePolicy(
+                priority_levels=1 + turn % 3, ageing_ns=(0, NS_PER_MS)[turn % 2], fair_share=bool(turn // 2 % 2)
+            ),
+            admission=AdmissionPolicy(adaptive_limit=bool(turn // 3 % 2), min_limit=1_000),
+        )
+        changes.append((turn / 50, policy))
+    rate = 0.2 * ROWS.peak_per_s(32, 2)
+    small: list[Arrival] = steady(Sender(rate, seconds, "a", timeout_ns=5_000 * NS_PER_MS))
+    pairs = steady(Sender(rate / 2, seconds, "b", rows=2, priority=3, weight=2, timeout_ns=5_000 * NS_PER_MS), 2)
+    large = steady(Sender(rate / 100, seconds, "c", rows=40, priority=1, timeout_ns=5_000 * NS_PER_MS), 3)
+    return Simulation(base, cost=ROWS).run(together(small, pairs, large), seconds, changes)
