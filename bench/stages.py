@@ -111,7 +111,7 @@ class Sink(asyncio.Transport):
 class Bench:
     """The rooms around one version of `tiny`, and a request for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, cached: bool = False) -> None:
         signature = models.signature("tiny")
         sides = {
             side: tuple(TensorSpec(s["name"], s["datatype"], tuple(s["shape"])) for s in specs)  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ class Bench:
         }
         digest = hashlib.sha256(b"tiny").hexdigest()
         self.version = VersionSnapshot("tiny", 1, digest, "", "torchscript", Signature(**sides))
-        policy = ModelPolicy(cache=CachePolicy(enabled=False))
+        policy = ModelPolicy(cache=CachePolicy(enabled=cached))
         key = KeySnapshot("1", "bench", hashlib.sha256(KEY.encode()).hexdigest())
         self.clock, self.metrics, self.turn = SystemClock(), Metrics(), []  # type: ignore[var-annotated]
         self.cache = ResultCache(self.clock)
@@ -129,7 +129,8 @@ class Bench:
         self.instance = MemoryInstance(self.version)
         self.scheduler = Scheduler(self.clock, _no_timer, meter=self.metrics, call_soon=self.turn.append)
         self.scheduler.attach(self.version.key, self.instance, policy)  # type: ignore[arg-type]
-        manager: Any = type("Manager", (), {"routes": RoutingTable({"tiny": {1: self.version}}, {"tiny": 1})})
+        routes = RoutingTable({"tiny": {1: self.version}}, {"tiny": 1})
+        manager: Any = type("Manager", (), {"routes": routes, "waking": {}})
         self.line = Pipeline(self.clock, unix_time_s, manager, off, self.scheduler, self.metrics, DEFAULT_LIMITS)
         self.line.snapshot = Snapshot(
             1, {"tiny": ModelSnapshot("tiny", {1: self.version}, 1, 1, policy)}, {key.digest_hex: key}
@@ -229,9 +230,12 @@ def stages(repeats: int) -> list[tuple[str, str, float]]:
     return [(name, what, _time_us(function, repeats)) for name, what, function in table]
 
 
-def whole_line_us(repeats: int) -> float:
-    """µs a request from bytes in to bytes out, 32 connections at once, everything but kernel and event loop."""
-    bench = Bench()
+def whole_line_us(repeats: int, *, cached: bool = False) -> float:
+    """µs a request from bytes in to bytes out, 32 connections at once, everything but kernel and event loop.
+
+    `cached`: every request is the same, and its answer a hit.
+    """
+    bench = Bench(cached=cached)
     sinks = [Sink() for _ in range(BATCH)]
     connections = [Connection(bench.server) for _ in sinks]
     for connection, sink in zip(connections, sinks, strict=True):

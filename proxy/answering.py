@@ -15,6 +15,7 @@ from proxy.cache.coalescing import InFlight
 from proxy.core.clock import Clock
 from proxy.core.errors import Cancelled, ExecutionFailed, ProxyError, Reason
 from proxy.core.requests import Answer, InferenceRequest, InferenceResult
+from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import BYTES_PER_MIB
 from proxy.metrics.metrics import Metrics
 from proxy.offload import Offload
@@ -37,18 +38,31 @@ class _Call:
     """A parsed request on its way, and whom to answer. `key` is its cache key, None where nothing may be shared.
 
     `received_ns` is 0 where nobody wants to know where the time went; `executed_ns` counts only where somebody does.
+    `body` is the whole of what the client asked, where that may be kept beside the answer of a hit, else None.
     """
 
-    __slots__ = ("answered", "executed_ns", "kept", "key", "received_ns", "request", "respond")
+    __slots__ = ("_room", "answered", "body", "executed_ns", "kept", "key", "received_ns", "request", "respond")
 
-    def __init__(self, request: InferenceRequest, respond: Respond, received_ns: int) -> None:
+    def __init__(
+        self, room: Answering, request: InferenceRequest, respond: Respond, received_ns: int, body: bytes | None
+    ) -> None:
+        self._room = room
         self.request = request
         self.respond = respond
         self.received_ns = received_ns
+        self.body = body
         self.executed_ns = 0
         self.key: bytes | None = None
         self.answered = False
         self.kept = False
+
+    def done(self, _: InferenceRequest, outcome: InferenceResult | ProxyError) -> None:
+        """The scheduler's answer."""
+        self._room.done(self, outcome)
+
+    def leave(self) -> None:
+        """The client has left."""
+        self._room.leave(self)
 
 
 class Answering:
@@ -71,12 +85,32 @@ class Answering:
         self._offload = offload
         self._shadows = shadows
 
-    def begin(self, request: InferenceRequest, respond: Respond, received_ns: int = 0) -> Cancel | None:
+    def repeat(self, version: VersionSnapshot, body: bytes, arrival_ns: int) -> Answer | None:
+        """The answer that the very same body had from the cache, while what it was written from is kept. Counted.
+
+        `body` is that of a plain request (JSON, no coding, no wish for timing), not read yet.
+        """
+        if self._shadows.is_active:  # they want the request, too
+            return None
+        before_ns = self._clock.now_ns()
+        answer = self._cache.reply(version, body, arrival_ns)
+        if answer is not None:
+            now_ns = self._clock.now_ns()
+            totals = self._metrics.totals_of(version.key)
+            totals.looked_up(now_ns - before_ns, is_hit=True)
+            totals.answered(now_ns - arrival_ns, 0)
+            self._metrics.on_answer(version.key, 200, None, now_ns - arrival_ns, 0, 0, True)
+        return answer
+
+    def begin(
+        self, request: InferenceRequest, respond: Respond, received_ns: int = 0, body: bytes | None = None
+    ) -> Cancel | None:
         """Answer from the cache at once, or when an execution ends. The returned function takes the request back.
 
-        With `received_ns`, when its body was complete, the answer says where the time went.
+        With `received_ns`, when its body was complete, the answer says where the time went. With `body`, as `repeat`
+        takes it, a hit's answer is kept for the next who sends the same.
         """
-        this = _Call(request, respond, received_ns)
+        this = _Call(self, request, respond, received_ns, body)
         version = request.version
         if version.cacheable and self._cache.is_enabled(version.model):
             before_ns = self._clock.now_ns()
@@ -87,7 +121,7 @@ class Answering:
                 self._answer(this, InferenceResult(version, hit, 0, request.rows, cache_hit=True))
                 return None
         self._join_or_submit(this)
-        return lambda: self._leave(this)
+        return this.leave
 
     def refuse(self, error: ProxyError, key: str, arrival_ns: int) -> Answer:
         """An error as the answer that its client sees, counted under `key` (Metrics.on_answer says which)."""
@@ -103,9 +137,9 @@ class Answering:
                 this.key = None
             elif not self._in_flight.join(this.key, this):
                 return
-        self._scheduler.submit(this.request, lambda _, outcome: self._done(this, outcome))
+        self._scheduler.submit(this.request, this.done)
 
-    def _done(self, this: _Call, outcome: InferenceResult | ProxyError) -> None:
+    def done(self, this: _Call, outcome: InferenceResult | ProxyError) -> None:
         """The scheduler is through with `this`: answer it and all who waited for the same, or hand the lead over."""
         if this.key is None:
             self._answer(this, outcome)
@@ -126,7 +160,7 @@ class Answering:
         version = this.request.version
         self._cache.put(version.model, this.key, share, self._clock.now_ns(), version_digest=version.digest)
 
-    def _leave(self, this: _Call) -> None:
+    def leave(self, this: _Call) -> None:
         """The client has left: nothing is written to it, and what only it waited for is not executed."""
         if this.answered:
             return
@@ -197,6 +231,8 @@ class Answering:
         if this.received_ns:
             timing = v2_answer.server_timing(result, request, this.received_ns, this.executed_ns, now_ns)
             answer.headers = (*answer.headers, timing)
+        if cached and this.key is not None and this.body is not None:
+            self._cache.add_reply(version, this.body, this.key, answer)
         this.respond(answer)
         if keep is not None:
             keep()

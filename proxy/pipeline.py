@@ -101,13 +101,18 @@ class Pipeline(Views):
                 model = call.version.model
                 call = self.open_as(call.principal, model, call.asked_version, call.arrival_ns, call.sticky)
                 call.received_ns = received_ns
+            if form is PLAIN and type(body) is bytes:
+                repeated = self._answering.repeat(call.version, body, call.arrival_ns)
+                if repeated is not None:
+                    respond(repeated)
+                    return None
             if v2_request.is_heavy(body, form, call.version):
                 read = partial(v2_request.parse, body, call.version, self._limits, form)
                 return self._offload.begin(read, len(body), partial(self._after_reading, call, body, respond, form))
             parsed = v2_request.parse(body, call.version, self._limits, form)
         except ProxyError as error:
             return self._go_on(call, respond, form, error)
-        return self._go_on(call, respond, form, parsed)
+        return self._go_on(call, respond, form, parsed, body if form is PLAIN and type(body) is bytes else None)
 
     def _after_reading(
         self, call: OpenCall, body: Body, respond: Respond, form: BodyForm, read: ParsedRequest | ProxyError
@@ -118,9 +123,14 @@ class Pipeline(Views):
         return self.run(call, body, respond, form)
 
     def _go_on(
-        self, call: OpenCall, respond: Respond, form: BodyForm, read: ParsedRequest | ProxyError
+        self,
+        call: OpenCall,
+        respond: Respond,
+        form: BodyForm,
+        read: ParsedRequest | ProxyError,
+        body: bytes | None = None,
     ) -> Cancel | None:
-        """The body was read, or refused."""
+        """The body was read, or refused. `body` is given where the next one like it need not be read again."""
         model = call.version.model
         if isinstance(read, ProxyError):
             self._metrics.totals_of(call.version.key).failed(self._clock.now_ns() - call.arrival_ns)
@@ -132,7 +142,7 @@ class Pipeline(Views):
         if self._manager.waking:  # a request waits no longer for a version to wake than its policy says
             limit_ns = self._manager.waking.get(call.version.key, request.deadline_ns)
             request.deadline_ns = min(request.deadline_ns, request.arrival_ns + limit_ns)
-        return self._answering.begin(request, respond, call.received_ns)
+        return self._answering.begin(request, respond, call.received_ns, body)
 
     def refuse(self, error: ProxyError, model: str | None, arrival_ns: int) -> Answer:
         """An error as the answer that its client sees, counted under `model` where that is a registered one."""

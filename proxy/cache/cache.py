@@ -15,7 +15,7 @@ from proxy.cache.store import LruStore
 from proxy.core.batches import BatchOutputs
 from proxy.core.clock import Clock
 from proxy.core.policies import CachePolicy
-from proxy.core.requests import InferenceRequest
+from proxy.core.requests import Answer, InferenceRequest
 from proxy.core.snapshot import VersionSnapshot
 
 # Entries looked at for age each time statistics are read. Larger: aged memory is freed sooner, statistics cost more.
@@ -77,6 +77,20 @@ class ResultCache:
         """The kept outputs, or None: a miss, aged, or no cache for the model."""
         store = self._stores.get(model)
         return store.get(key, now_ns) if store is not None and store.policy.enabled else None
+
+    def reply(self, version: VersionSnapshot, body: bytes, now_ns: int) -> Answer | None:
+        """The answer to an earlier request with the very same body that was a hit, while its entry is kept.
+
+        It is given out as it was written, so it must not be changed.
+        """
+        store = self._stores.get(version.model)
+        return store.reply(version, body, now_ns) if store is not None and version.cacheable else None
+
+    def add_reply(self, version: VersionSnapshot, body: bytes, key: bytes, answer: Answer) -> None:
+        """Keep how a hit of `key` was answered to a plain request with this body, for `reply`."""
+        store = self._stores.get(version.model)
+        if store is not None and store.policy.enabled:
+            store.add_reply(version, body, key, answer)
 
     def put(self, model: str, key: bytes, outputs: BatchOutputs, now_ns: int, *, version_digest: str = "") -> None:
         """Keep `outputs` (one request's share, not a batch's). `version_digest` lets `purge` find them."""

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from proxy.cache.replies import LONGEST_BODY_BYTES, REPLIES_PER_ENTRY, Replies, Reply
 from proxy.core.batches import BatchOutputs
 from proxy.core.policies import CachePolicy
+from proxy.core.requests import Answer
+from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import DATATYPES, Tensor
 
 # Bytes of the objects around one entry, one tensor and one row: so chosen that what is charged covers what tracemalloc
@@ -23,23 +26,25 @@ _ESCAPED = bytes(range(32)) + b'"\\\x7f'
 
 
 class _Entry:
-    __slots__ = ("outputs", "size_bytes", "stored_ns", "version_digest")
+    __slots__ = ("outputs", "replies", "size_bytes", "stored_ns", "version_digest")
 
     def __init__(self, outputs: BatchOutputs, size_bytes: int, stored_ns: int, version_digest: str) -> None:
         self.outputs = outputs
         self.size_bytes = size_bytes
         self.stored_ns = stored_ns
         self.version_digest = version_digest
+        self.replies: tuple[Reply, ...] = ()  # written from these outputs, oldest first; their bytes are in size_bytes
 
 
 class LruStore:
     """Key → outputs of one model, under `policy`."""
 
-    __slots__ = ("_entries", "evictions", "expirations", "hits", "misses", "policy", "size_bytes")
+    __slots__ = ("_entries", "_replies", "evictions", "expirations", "hits", "misses", "policy", "size_bytes")
 
     def __init__(self, policy: CachePolicy) -> None:
         self.policy = policy
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._replies = Replies()
         self.size_bytes = 0
         self.hits = self.misses = self.evictions = self.expirations = 0
 
@@ -67,6 +72,37 @@ class LruStore:
         self._entries.move_to_end(key)
         self.hits += 1
         return entry.outputs
+
+    def reply(self, version: VersionSnapshot, body: bytes, now_ns: int) -> Answer | None:
+        """The answer that a request with this very body had from the entry that is still kept; counts as a hit.
+
+        None counts as nothing: the body is then read, and `get` asked.
+        """
+        reply = self._replies.get(version, body)
+        if reply is None or self._is_aged(self._entries[reply.key], now_ns):
+            return None
+        self._entries.move_to_end(reply.key)
+        self.hits += 1
+        return reply.answer
+
+    def add_reply(self, version: VersionSnapshot, body: bytes, key: bytes, answer: Answer) -> None:
+        """Keep how the entry under `key` was answered to a request with this body; its bytes count as the entry's."""
+        entry = self._entries.get(key)
+        if entry is None or len(body) > LONGEST_BODY_BYTES:
+            return
+        reply = Reply(version, body, key, answer)
+        if entry.size_bytes + reply.size_bytes > self.policy.max_bytes:
+            return
+        standing = self._replies.at(version, body)
+        if standing is not None:
+            self._drop_reply(standing)
+        if len(entry.replies) >= REPLIES_PER_ENTRY:
+            self._drop_reply(entry.replies[0])
+        entry.replies = (*entry.replies, reply)
+        entry.size_bytes += reply.size_bytes
+        self.size_bytes += reply.size_bytes
+        self._replies.add(reply)
+        self._shrink()
 
     def put(self, key: bytes, outputs: BatchOutputs, version_digest: str, now_ns: int) -> None:
         """Keep `outputs`, in place of what was there, if they fit at all."""
@@ -101,12 +137,25 @@ class LruStore:
         return 0 < ttl_ns <= now_ns - entry.stored_ns
 
     def _drop(self, key: bytes) -> None:
-        self.size_bytes -= self._entries.pop(key).size_bytes
+        self._gone(self._entries.pop(key))
+
+    def _gone(self, entry: _Entry) -> None:
+        """The entry has been taken out: its replies and bytes go, too."""
+        for reply in entry.replies:
+            self._replies.discard(reply)
+        self.size_bytes -= entry.size_bytes
+
+    def _drop_reply(self, reply: Reply) -> None:
+        entry = self._entries[reply.key]
+        entry.replies = tuple([kept for kept in entry.replies if kept is not reply])
+        entry.size_bytes -= reply.size_bytes
+        self.size_bytes -= reply.size_bytes
+        self._replies.discard(reply)
 
     def _shrink(self) -> None:
         while self.size_bytes > self.policy.max_bytes:
             _, entry = self._entries.popitem(last=False)
-            self.size_bytes -= entry.size_bytes
+            self._gone(entry)
             self.evictions += 1
 
 

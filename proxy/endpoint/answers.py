@@ -19,22 +19,32 @@ def with_content_type(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[b
     return headers if any(name == b"content-type" for name, _ in headers) else (JSON, *headers)
 
 
+def encode_whole(answer: Answer, date: bytes) -> bytes:
+    """The response in one piece, without a Connection header: the common case of a small answer."""
+    body = answer.body
+    head = _heads.get((answer.status, answer.headers)) or _head(answer)
+    return b"%b%bcontent-length: %d\r\n\r\n%b" % (head, date, len(body), body)
+
+
 def encode(answer: Answer, connection: bytes, date: bytes, *, with_body: bool) -> tuple[bytes, ...]:
     """The response in pieces to write one after the other: one piece, or head and body where copying would cost more.
 
     `connection` is a rendered Connection header or empty; `date` a rendered Date header.
     """
-    key = (answer.status, answer.headers)
-    head = _heads.get(key)
-    if head is None:
-        if len(_heads) >= _MAX_HEADS:
-            _heads.clear()
-        head = _heads[key] = _render(answer)
+    head = _heads.get((answer.status, answer.headers)) or _head(answer)
     body = answer.body
     if with_body and len(body) <= JOINED_BYTES:
         return (b"%b%b%bcontent-length: %d\r\n\r\n%b" % (head, date, connection, len(body), body),)
     whole_head = b"%b%b%bcontent-length: %d\r\n\r\n" % (head, date, connection, len(body))
     return (whole_head, body) if with_body else (whole_head,)
+
+
+def _head(answer: Answer) -> bytes:
+    """Status line and headers, rendered and kept."""
+    if len(_heads) >= _MAX_HEADS:
+        _heads.clear()
+    head = _heads[answer.status, answer.headers] = _render(answer)
+    return head
 
 
 def _render(answer: Answer) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from proxy.endpoint.limits import ListenerLimits
 from proxy.endpoint.refusals import BadFraming, too_large
 
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
@@ -102,6 +103,11 @@ class ChunkedBody:
         if not size_bytes:
             self._end_seen = self._need_crlf = True
         return line_end + 2
+
+
+def body_of(size_bytes: int, max_body_bytes: int, limits: ListenerLimits, *, chunked: bool) -> LengthBody | ChunkedBody:
+    """What collects the body that a head announces: `size_bytes` long (and allowed), or chunked."""
+    return ChunkedBody(max_body_bytes, limits.max_chunks) if chunked else LengthBody(size_bytes)
 
 
 def _at_crlf(buffer: bytearray, at: int) -> bool:

@@ -9,6 +9,7 @@ forwarding headers have no effect here, whatever they claim.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import httptools
@@ -26,11 +27,28 @@ _ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authoriza
 
 
 class WireHead:
-    """One accepted head. `content_length` is 0 for a chunked body."""
+    """One accepted head. `content_length` is 0 for a chunked body.
 
-    __slots__ = ("chunked", "content_length", "expects_continue", "head", "keep_alive", "minor_version", "with_body")
+    `raw` are the head's own bytes. `whole_bytes` is the length of head and body together where both may come in one
+    piece and nothing has to be asked or found out between them, else -1. `plain_reply`: the answer to it, where the
+    connection goes on, has a body and no Connection header.
+    """
 
-    def __init__(self, head: Head, minor_version: int, named: dict[bytes, bytes]) -> None:
+    __slots__ = (
+        "chunked",
+        "content_length",
+        "expects_continue",
+        "head",
+        "keep_alive",
+        "minor_version",
+        "plain_reply",
+        "raw",
+        "whole_bytes",
+        "with_body",
+    )
+
+    def __init__(self, raw: bytes, head: Head, minor_version: int, named: dict[bytes, bytes]) -> None:
+        self.raw = raw
         self.head = head
         self.minor_version = minor_version
         self.content_length = int(named.get(b"content-length", b"0"))
@@ -39,6 +57,18 @@ class WireHead:
         self.with_body = head.method != "HEAD"
         tokens = {t.strip().lower() for t in named.get(b"connection", b"").split(b",")}
         self.keep_alive = b"close" not in tokens and (minor_version == 1 or b"keep-alive" in tokens)
+        self.whole_bytes = -1 if self.chunked or self.expects_continue else len(raw) + self.content_length
+        self.plain_reply = self.with_body and minor_version == 1
+
+    def is_of(self, data: bytes) -> bool:
+        """True if `data` is this very head and a body of the length that it declares, and not a byte more."""
+        return len(data) == self.whole_bytes and data.startswith(self.raw)
+
+
+def known_whole(data: bytes, known: Callable[[bytes], WireHead | None], limits: ListenerLimits) -> WireHead | None:
+    """The head of the one request that `data` is, to its last byte, if `known` has a head of the very same bytes."""
+    wire = known(data[: data.find(HEAD_END, 0, limits.max_head_bytes) + len(HEAD_END)])
+    return wire if wire is not None and len(data) == wire.whole_bytes else None
 
 
 def parse(head_bytes: bytes, limits: ListenerLimits) -> WireHead:
@@ -52,7 +82,7 @@ def parse(head_bytes: bytes, limits: ListenerLimits) -> WireHead:
     _check_framing(named, minor_version)
     if method != "CONNECT":
         _second_reading(head_bytes, method, target, headers)
-    return WireHead(Head(method, target, headers), minor_version, named)
+    return WireHead(head_bytes, Head(method, target, headers), minor_version, named)
 
 
 def check_partial(buffer: bytearray, scanned: int, limits: ListenerLimits) -> None:

@@ -110,6 +110,10 @@ class InferenceServer:
         if not self._connections:
             self._empty.set()
 
+    def known_head(self, head_bytes: bytes) -> WireHead | None:
+        """The head, if the very same bytes were accepted before and are still kept."""
+        return self._heads.get(head_bytes)
+
     def read_head(self, head_bytes: bytes) -> WireHead:
         """The parsed head; a keep-alive client's identical head is parsed once. Raises BadFraming."""
         wire = self._heads.get(head_bytes)

@@ -17,16 +17,20 @@ from proxy.endpoint.limits import ListenerLimits
 class Outlet:
     """Writes to one transport."""
 
-    __slots__ = ("_blocked_bytes", "_blocked_since_s", "is_blocked", "transport")
+    __slots__ = ("_blocked_bytes", "_blocked_since_s", "is_blocked", "is_holding", "transport")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self.is_blocked = False
+        self.is_holding = False
         self._blocked_since_s = 0.0
         self._blocked_bytes = 0
 
     def write(self, wire: WireHead | None, answer: Answer, date: bytes, *, keep: bool) -> None:
         """Send the answer to `wire` (None: to something that was not a request). `keep`: the connection goes on."""
+        if keep and wire is not None and wire.plain_reply and len(answer.body) <= answers.JOINED_BYTES:
+            self.transport.write(answers.encode_whole(answer, date))
+            return
         connection = b"" if keep else b"connection: close\r\n"
         if keep and wire is not None and wire.minor_version == 0:
             connection = b"connection: keep-alive\r\n"
@@ -37,6 +41,16 @@ class Outlet:
     def invite_body(self) -> None:
         """Tell a client that waits for it to send its body."""
         self.transport.write(answers.CONTINUE)
+
+    def hold(self, *, is_too_much: bool) -> None:
+        """Stop reading from a client that has sent too far ahead; go on when it has not any more."""
+        if self.transport.is_closing():
+            return
+        if is_too_much and not self.is_holding:
+            self.transport.pause_reading()
+        elif self.is_holding and not is_too_much:
+            self.transport.resume_reading()
+        self.is_holding = is_too_much
 
     def end(self) -> None:
         """Say that nothing more will be sent."""

@@ -59,7 +59,7 @@ class Line:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.scheduler = Scheduler(self.clock, self.clock.call_later)
-        self.manager = SimpleNamespace(routes=EMPTY_ROUTES)
+        self.manager = SimpleNamespace(routes=EMPTY_ROUTES, waking={})
         self.pipeline = Pipeline(
             self.clock, lambda: 0.0, self.manager, ResultCache(self.clock), self.scheduler, Metrics(), Limits()
         )
