@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from math import prod
 
 from proxy.core.batches import Batch, BatchOutputs
-from proxy.core.tensors import DATATYPES, Tensor
+from proxy.core.tensors import DATATYPES, Tensor, check_elements
 from proxy.frames.messages import Entry
 
 ALIGNMENT_BYTES = 64
@@ -33,7 +33,7 @@ def lay_out(batch: Batch) -> tuple[tuple[Entry, ...], int]:
         if batch.version.batchable:
             shape = (batch.rows, *shape[1:])
         size_bytes = sum([len(request.inputs[index].data) for request in requests])
-        if size_bytes != prod(shape) * datatype.size_bytes:
+        if not datatype.is_variable_size and size_bytes != prod(shape) * datatype.size_bytes:
             raise ValueError(
                 f"Input {spec.name!r}: {size_bytes} bytes are not a {spec.datatype} tensor of {list(shape)}."
             )
@@ -67,7 +67,18 @@ def take_outputs(batch: Batch, memory: mmap.mmap, size_bytes: int, entries: Sequ
         if version.batchable and entry.shape[:1] != (batch.rows,):
             raise GarbageAnswer(f"output {spec.name!r} has not one row for each of the batch's {batch.rows}")
         end = entry.offset + entry.size_bytes
-        if entry.size_bytes != prod(entry.shape) * datatype.size_bytes or end > size_bytes:
+        is_sized = datatype.is_variable_size or entry.size_bytes == prod(entry.shape) * datatype.size_bytes
+        if not is_sized or end > size_bytes:
             raise GarbageAnswer(f"output {spec.name!r} does not fit its area")
-        tensors.append(Tensor(spec.name, spec.datatype, entry.shape, memory[entry.offset : end]))
+        data = memory[entry.offset : end]
+        if datatype.is_variable_size:
+            _check_strings(spec.name, data, prod(entry.shape))
+        tensors.append(Tensor(spec.name, spec.datatype, entry.shape, data))
     return BatchOutputs(tuple(tensors), batch.rows, batched=version.batchable)
+
+
+def _check_strings(name: str, data: bytes, elements: int) -> None:
+    try:
+        check_elements(data, elements)
+    except ValueError as error:
+        raise GarbageAnswer(f"output {name!r}: {error}") from None

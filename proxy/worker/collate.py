@@ -1,4 +1,4 @@
-"""Tensors in the shared areas as arrays: views on the way in, one copy on the way out."""
+"""Tensors in the shared areas as arrays: views on the way in (BYTES: copies), one copy on the way out."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from proxy.core.tensors import DATATYPES, DATATYPES_BY_CODE, Signature, TensorSpec
+from proxy.core.tensors import DATATYPES, Signature, TensorSpec
 from proxy.frames.messages import Entry
 from proxy.worker.backends.base import Array, BadOutput
+from proxy.worker.dtypes import BY_CODE, NAMES, OBJECT, pack_elements, packed_bytes, unpack_elements
 
 ALIGNMENT_BYTES = 64
 """Start of each tensor; a cache line, and what vector instructions like best."""
-
-_DTYPES = {code: np.dtype(row.numpy) for code, row in DATATYPES_BY_CODE.items() if row.numpy}
-_NAMES = {np.dtype(row.numpy): name for name, row in DATATYPES.items() if row.numpy}
 
 
 def read_inputs(area: mmap.mmap, entries: Sequence[Entry]) -> list[Array]:
@@ -24,7 +22,9 @@ def read_inputs(area: mmap.mmap, entries: Sequence[Entry]) -> list[Array]:
 
 
 def _view(area: mmap.mmap, entry: Entry) -> Array:
-    dtype = _DTYPES[entry.code]
+    dtype = BY_CODE[entry.code]
+    if dtype == OBJECT:
+        return unpack_elements(area[entry.offset : entry.offset + entry.size_bytes], entry.shape)
     count = entry.size_bytes // dtype.itemsize
     if count == 0:
         return np.empty(entry.shape, dtype)
@@ -43,13 +43,15 @@ def check_outputs(outputs: Sequence[Array], signature: Signature, rows: int | No
 
 
 def _check_output(array: Array, spec: TensorSpec, rows: int | None) -> None:
-    datatype = _NAMES.get(array.dtype)
+    datatype = NAMES.get(array.dtype)
     if datatype != spec.datatype:
         raise BadOutput(f"Output {spec.name!r} is {datatype or array.dtype}; its signature declares {spec.datatype}.")
     if not spec.accepts_shape(array.shape):
         raise BadOutput(
             f"Output {spec.name!r} has shape {list(array.shape)}; its signature declares {list(spec.shape)}."
         )
+    if array.dtype == OBJECT and not all(type(element) is bytes for element in array.ravel()):
+        raise BadOutput(f"Output {spec.name!r} holds something that is not a string.")
     if rows is not None and array.shape[:1] != (rows,):
         raise BadOutput(f"Output {spec.name!r} of shape {list(array.shape)} is not {rows} rows, as the batch has.")
 
@@ -59,13 +61,16 @@ def place_outputs(outputs: Sequence[Array]) -> tuple[tuple[Entry, ...], int]:
     entries = []
     at = 0
     for array in outputs:
-        entries.append(Entry(DATATYPES[_NAMES[array.dtype]].code, at, array.nbytes, array.shape))
-        at += -(-array.nbytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+        size_bytes = packed_bytes(array)
+        entries.append(Entry(DATATYPES[NAMES[array.dtype]].code, at, size_bytes, array.shape))
+        at += -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
     return tuple(entries), at
 
 
 def write_outputs(area: mmap.mmap, outputs: Sequence[Array], entries: Sequence[Entry]) -> None:
     """Copy outputs to their places. The area must be large enough."""
     for array, entry in zip(outputs, entries, strict=True):
-        if entry.size_bytes:
+        if array.dtype == OBJECT:
+            area[entry.offset : entry.offset + entry.size_bytes] = pack_elements(array)
+        elif entry.size_bytes:
             np.frombuffer(area, array.dtype, array.size, entry.offset).reshape(array.shape)[...] = array

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from proxy.core.tensors import DATATYPES, VARIABLE, Signature, TensorSpec
+from proxy.core.tensors import VARIABLE, Signature, TensorSpec
 from proxy.worker.backends.base import Array, Backend, UnusableArtifact
+from proxy.worker.dtypes import BF16, BY_NAME, OBJECT, as_array
 
 VARIABLE_SIZES = (1, 2, 8, 16, 32, 64, 128, 224, 256, 512, 1_024, 4_096)
 """Tried in turn for dimensions that the signature leaves open, until the model accepts one."""
@@ -18,7 +19,8 @@ INTEGER_FILLS = (0, 1, 16_000)
 WARM_RUNS = 3
 """Executions before ready: the first ones allocate, compile and page in; after three the time is steady on the CPU."""
 MAX_SAMPLE_ELEMENTS = 16_777_216
-_REALS_AND_BOOLS = frozenset({"FP16", "FP32", "FP64", "BOOL"})
+_NOT_INTEGERS = frozenset({"FP16", "BF16", "FP32", "FP64", "BOOL", "BYTES"})
+SAMPLE_TEXT = "text"
 
 
 def parse_sample_option(text: str | None) -> Mapping[str, Mapping[str, Any]]:
@@ -41,14 +43,18 @@ def _is_hint(hint: object) -> bool:
     if not isinstance(hint, dict) or set(hint) - {"shape", "fill"}:
         return False
     sizes, fill = hint.get("shape", []), hint.get("fill", 0)
-    return isinstance(sizes, list) and all(type(s) is int and s >= 0 for s in sizes) and isinstance(fill, (int, float))
+    return (
+        isinstance(sizes, list)
+        and all(type(s) is int and s >= 0 for s in sizes)
+        and isinstance(fill, (int, float, str))
+    )
 
 
 def samples(signature: Signature, hints: Mapping[str, Mapping[str, Any]], rows: int) -> Iterator[list[Array]]:
     """Yield sets of inputs of `rows` rows, one for each guess of the sizes that the signature leaves open."""
     is_open = any(VARIABLE in spec.shape[1:] for spec in signature.inputs if "shape" not in hints.get(spec.name, {}))
     guesses_integers = any(
-        spec.datatype not in _REALS_AND_BOOLS and "fill" not in hints.get(spec.name, {}) for spec in signature.inputs
+        spec.datatype not in _NOT_INTEGERS and "fill" not in hints.get(spec.name, {}) for spec in signature.inputs
     )
     fills = INTEGER_FILLS if guesses_integers else INTEGER_FILLS[:1]
     for size in VARIABLE_SIZES if is_open else (1,):
@@ -111,7 +117,13 @@ def _shape(spec: TensorSpec, hint: Mapping[str, Any], rows: int, size: int) -> t
 
 
 def _values(spec: TensorSpec, shape: tuple[int, ...], hint: Mapping[str, Any], fill: int) -> Array:
-    dtype = np.dtype(DATATYPES[spec.datatype].numpy)
+    dtype = BY_NAME[spec.datatype]
+    if dtype == OBJECT:
+        text = str(hint.get("fill", SAMPLE_TEXT)).encode()
+        return as_array([text] * int(np.prod(shape)), shape)
+    if dtype == BF16:
+        reals = _values(TensorSpec(spec.name, "FP32", spec.shape), shape, hint, fill)
+        return (np.ascontiguousarray(reals).view(np.uint32) >> 16).astype(np.uint16).view(BF16)
     if "fill" in hint:
         return np.full(shape, hint["fill"], dtype)
     if dtype.kind == "f":

@@ -25,7 +25,7 @@ from proxy.testing.models import save_script
 ADMIN_KEY = "dlp_" + "A" * 43
 PATIENCE_S = 60.0
 _numbers = itertools.count()
-KINDS = ("BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64")
+KINDS = ("BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64")
 
 
 def pair(folder: Path, number: int) -> VersionSnapshot:
@@ -48,6 +48,13 @@ def kinds(folder: Path) -> VersionSnapshot:
     return save_script(folder, "kinds", module, signature=Signature(inputs, outputs))
 
 
+def words(folder: Path) -> VersionSnapshot:
+    """Strings, given back as they came; only text, as TorchScript has it."""
+    module = _scripted("def forward(self, words: List[str]) -> List[str]:\n    return words\n")
+    signature = Signature((TensorSpec("words", "BYTES", (-1, 1)),), (TensorSpec("words_out", "BYTES", (-1, 1)),))
+    return save_script(folder, "words", module, signature=signature)
+
+
 def _scripted(source: str) -> Any:
     import torch
 
@@ -66,7 +73,7 @@ def _scripted(source: str) -> Any:
 
 
 class OwnServer:
-    """Serves `pair` (versions 1 and 2, 2 by default) and `kinds`; an admin's key may load and unload them."""
+    """Serves `pair` (versions 1 and 2, 2 by default), `kinds` and `words`; an admin's key may load and unload them."""
 
     def __init__(self, folder: Path) -> None:
         policy = ModelPolicy(
@@ -74,7 +81,7 @@ class OwnServer:
             cache=CachePolicy(enabled=False),
             scaling=ScalingPolicy(enabled=False),
         )
-        versions = {"pair": [pair(folder, 1), pair(folder, 2)], "kinds": [kinds(folder)]}
+        versions = {"pair": [pair(folder, 1), pair(folder, 2)], "kinds": [kinds(folder)], "words": [words(folder)]}
         self._everything = {
             name: ModelSnapshot(name, MappingProxyType({v.number: v for v in found}), found[-1].number, 1, policy)
             for name, found in versions.items()

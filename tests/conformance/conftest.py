@@ -27,7 +27,7 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "model_name" in metafunc.fixturenames:
         given = metafunc.config.getoption("--url", default=None)
-        models = [metafunc.config.getoption("--model")] if given else ["pair", "kinds"]
+        models = [metafunc.config.getoption("--model")] if given else ["pair", "kinds", "words"]
         if None in models:
             raise pytest.UsageError("--url needs --model")
         metafunc.parametrize("model_name", models, scope="session")

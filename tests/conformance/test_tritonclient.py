@@ -97,7 +97,7 @@ def test_async_infer(client: triton.InferenceServerClient) -> None:
         check(result)
 
 
-def test_half_precision(client: triton.InferenceServerClient) -> None:
+def test_every_datatype(client: triton.InferenceServerClient) -> None:
     kinds = {
         "bool": ("BOOL", np.bool_),
         "uint8": ("UINT8", np.uint8),
@@ -106,6 +106,7 @@ def test_half_precision(client: triton.InferenceServerClient) -> None:
         "int32": ("INT32", np.int32),
         "int64": ("INT64", np.int64),
         "fp16": ("FP16", np.float16),
+        "bf16": ("BF16", np.float32),  # as the client takes and gives it
         "fp32": ("FP32", np.float32),
         "fp64": ("FP64", np.float64),
     }
@@ -120,6 +121,27 @@ def test_half_precision(client: triton.InferenceServerClient) -> None:
         np.testing.assert_array_equal(result.as_numpy(f"{name}_out"), array)
 
 
+TEXTS = np.array([["plain"], ['a, "quoted" \\ one'], [""], ["é 😀"]], dtype=object)
+
+
+@pytest.mark.parametrize("binary_in", [True, False])
+@pytest.mark.parametrize("binary_out", [True, False])
+def test_strings(client: triton.InferenceServerClient, binary_in: bool, binary_out: bool) -> None:
+    item = triton.InferInput("words", TEXTS.shape, "BYTES")
+    item.set_data_from_numpy(TEXTS, binary_data=binary_in)
+    wanted = [triton.InferRequestedOutput("words_out", binary_data=binary_out)]
+    found = client.infer("words", [item], outputs=wanted, headers=dict(HEADERS)).as_numpy("words_out")
+    assert [e.decode() if isinstance(e, bytes) else e for e in found.ravel()] == TEXTS.ravel().tolist()
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_classification(client: triton.InferenceServerClient, binary: bool) -> None:
+    wanted = [triton.InferRequestedOutput("scaled", binary_data=binary, class_count=2)]
+    found = infer(client, outputs=wanted).as_numpy("scaled")
+    texts = [[e.decode() if isinstance(e, bytes) else e for e in row] for row in found]
+    assert texts == [["8.000000:3", "6.000000:2"], ["16.000000:3", "14.000000:2"]]
+
+
 def test_statistics(client: triton.InferenceServerClient) -> None:
     def count() -> int:
         found = client.get_inference_statistics("pair", "2", headers=HEADERS)["model_stats"]
@@ -130,7 +152,7 @@ def test_statistics(client: triton.InferenceServerClient) -> None:
     check(infer(client))
     assert count() == before + len(LEFT)
     everything = client.get_inference_statistics(headers=HEADERS)["model_stats"]
-    assert {s["name"] for s in everything} == {"pair", "kinds"}
+    assert {s["name"] for s in everything} == {"pair", "kinds", "words"}
 
 
 def test_the_repository(client: triton.InferenceServerClient) -> None:

@@ -13,7 +13,7 @@ from proxy.worker import device as devices
 from proxy.worker.backends.base import Array, Backend, UnusableArtifact, shortened
 from proxy.worker.backends.torch_common import set_up_torch, to_arrays, to_tensors
 
-_NAMES = {getattr(torch, datatype.numpy): name for name, datatype in DATATYPES.items() if datatype.numpy}
+_NAMES = {getattr(torch, row.numpy): name for name, row in DATATYPES.items() if row.numpy} | {torch.bfloat16: "BF16"}
 
 
 class ExportedBackend(Backend):

@@ -8,6 +8,7 @@ from typing import Any
 from proxy.core.tensors import VARIABLE, Signature, TensorSpec
 from proxy.frames.config import InstanceConfig
 from proxy.worker.backends.base import Array, Backend, UnusableArtifact, shortened
+from proxy.worker.dtypes import OBJECT, as_array, as_texts
 
 _DATATYPES = {
     "tensor(bool)": "BOOL",
@@ -22,6 +23,7 @@ _DATATYPES = {
     "tensor(float16)": "FP16",
     "tensor(float)": "FP32",
     "tensor(double)": "FP64",
+    "tensor(string)": "BYTES",
 }
 
 
@@ -65,15 +67,28 @@ class OnnxBackend(Backend):
             raise UnusableArtifact(f"onnxruntime could not open the model: {shortened(error)}") from error
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        outputs: list[Array] = self._session.run(self._outputs, dict(zip(self._inputs, inputs, strict=True)))
-        return outputs
+        given = {
+            name: as_texts(array, name) if array.dtype == OBJECT else array
+            for name, array in zip(self._inputs, inputs, strict=True)
+        }
+        outputs: list[Array] = self._session.run(self._outputs, given)
+        return [_encoded(array) if array.dtype == OBJECT else array for array in outputs]
 
 
 BACKEND = OnnxBackend
 
 
+def _encoded(array: Array) -> Array:
+    return as_array(
+        [element.encode() if isinstance(element, str) else element for element in array.ravel()], array.shape
+    )
+
+
 def _spec(item: Any, side: str) -> TensorSpec:
     if item.type not in _DATATYPES:
-        raise UnusableArtifact(f"The model's {side} {item.name!r} is {item.type}, which the protocol cannot carry.")
+        raise UnusableArtifact(
+            f"The model's {side} {item.name!r} is {item.type}, which ONNX models cannot be served with here (numpy, by "
+            "which onnxruntime takes tensors, has no such type): cast it inside the model."
+        )
     shape = tuple(size if isinstance(size, int) and size > 0 else VARIABLE for size in item.shape)
     return TensorSpec(item.name, _DATATYPES[item.type], shape)

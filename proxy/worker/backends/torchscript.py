@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
-from proxy.core.tensors import Signature
+from proxy.core.tensors import Signature, TensorSpec
 from proxy.frames.config import InstanceConfig, InvalidConfig, signature_from_dict
 from proxy.worker import device as devices
 from proxy.worker.backends.base import Array, Backend, UnusableArtifact, shortened
-from proxy.worker.backends.torch_common import set_up_torch, to_arrays, to_tensors
+from proxy.worker.backends.torch_common import set_up_torch, to_arrays, to_tensor, to_tensors
+from proxy.worker.dtypes import as_texts
 
 SIGNATURE_MEMBER = "dlproxy.json"
 MAX_SIZE_DIGITS = 20
 _SCALARS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool, "number": float}
+_TEXTS = ("str", "List[str]", "List[List[str]]")
+Converter = Callable[[Array], Any]
 
 
 class TorchScriptBackend(Backend):
@@ -29,8 +33,8 @@ class TorchScriptBackend(Backend):
         self._method = _method(module, config.options.get("method") or "forward")
         self._reset = _reset_method(module, config)
         self._declared: Signature | None = None
-        self._converters: list[Callable[[Any], Any] | None] = []
-        self._has_scalars = False
+        self._converters: list[Converter | None] = []
+        self._has_others = False
         signature = config.signature or self.signature
         if signature is not None:
             self._adopt(signature)
@@ -38,7 +42,7 @@ class TorchScriptBackend(Backend):
     def _adopt(self, signature: Signature) -> None:
         self._declared = signature
         self._converters = _converters(self._method.schema, signature)
-        self._has_scalars = any(self._converters)
+        self._has_others = any(self._converters)
 
     @classmethod
     def set_up(cls, config: InstanceConfig) -> None:
@@ -64,12 +68,13 @@ class TorchScriptBackend(Backend):
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         with torch.inference_mode():
-            arguments: list[Any] = to_tensors(inputs, self._device)
-            if self._has_scalars:
+            if self._has_others:
                 arguments = [
-                    convert(argument.item()) if convert else argument
-                    for convert, argument in zip(self._converters, arguments, strict=True)
+                    convert(array) if convert else to_tensor(array, self._device)
+                    for convert, array in zip(self._converters, inputs, strict=True)
                 ]
+            else:
+                arguments = to_tensors(inputs, self._device)
             if self._reset is not None:
                 self._reset()
             return to_arrays(self._method(*arguments), self._declared)
@@ -112,21 +117,44 @@ def _reset_method(module: torch.jit.ScriptModule, config: InstanceConfig) -> Any
     return reset
 
 
-def _converters(schema: Any, signature: Signature) -> list[Callable[[Any], Any] | None]:
-    """Return one entry an input: how a one-element tensor becomes the scalar that the method wants, or None."""
+def _converters(schema: Any, signature: Signature) -> list[Converter | None]:
+    """Return one entry an input: how it becomes what the method wants instead of a tensor, or None."""
     arguments = schema.arguments[1:]  # the first is the module, whatever its author calls it
     required = sum(not argument.has_default_value() for argument in arguments)
     if not required <= len(signature.inputs) <= len(arguments):
         raise UnusableArtifact(
             f"The signature has {len(signature.inputs)} inputs, but the method {schema.name!r} takes {len(arguments)}."
         )
-    return [_converter(argument) for argument in arguments[: len(signature.inputs)]]
+    return [_converter(argument, spec) for argument, spec in zip(arguments, signature.inputs, strict=False)]
 
 
-def _converter(argument: Any) -> Callable[[Any], Any] | None:
-    kind = str(argument.type).removeprefix("Optional[").removesuffix("]")
+def _converter(argument: Any, spec: TensorSpec) -> Converter | None:
+    kind = str(argument.type)
+    if kind.startswith("Optional["):
+        kind = kind.removeprefix("Optional[").removesuffix("]")
+    if (spec.datatype == "BYTES") != (kind in _TEXTS):
+        raise UnusableArtifact(
+            f"The argument {argument.name!r} is a {kind}, but the signature declares {spec.datatype}; BYTES is for "
+            "List[str], List[List[str]] and str."
+        )
     if kind == "Tensor":
         return None
     if kind in _SCALARS:
-        return _SCALARS[kind]
-    raise UnusableArtifact(f"The argument {argument.name!r} is a {kind}; only tensors and single numbers can be sent.")
+        return partial(_scalar, _SCALARS[kind])
+    if kind in _TEXTS:
+        return partial(_texts, kind, spec.name)
+    raise UnusableArtifact(
+        f"The argument {argument.name!r} is a {kind}; only tensors, single numbers and lists of strings can be sent."
+    )
+
+
+def _scalar(convert: Callable[[Any], Any], array: Array) -> Any:
+    return convert(array.item())
+
+
+def _texts(kind: str, name: str, array: Array) -> Any:
+    """Strings as the method wants them: one, a flat list, or a list of rows."""
+    texts = as_texts(array, name)
+    if kind == "str":
+        return texts.item()
+    return list(texts.ravel()) if kind == "List[str]" else texts.reshape(len(texts), -1).tolist()
