@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models import CheckConstraint, Q
 
 from models_admin.models.registry import Model
 
@@ -29,6 +31,11 @@ class ApiKey(models.Model):
     may_upload_code = models.BooleanField(
         default=False, help_text="May upload TorchScript and torch.export files, which carry code."
     )
+    weight = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Share of a busy model beside other keys that wait. Larger: served more often while others wait.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -40,6 +47,7 @@ class ApiKey(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        constraints = [CheckConstraint(condition=Q(weight__range=(1, 100)), name="key_weight")]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"

@@ -15,6 +15,12 @@ class ScalingState(models.Model):
     fence = models.PositiveBigIntegerField(default=0)
     low_since = models.DateTimeField(null=True, blank=True, help_text="Since when load has been low.")
     decided_at = models.DateTimeField(null=True, blank=True)
+    last_request_at = models.DateTimeField(null=True, blank=True, help_text="The newest request known of.")
+    signals = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="The last look: what each signal asked for, in numbers and words, and what came of it.",
+    )
 
     def __str__(self) -> str:
         return f"{self.model}: {self.wanted_instances}"

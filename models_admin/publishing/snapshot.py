@@ -7,27 +7,32 @@ out its version, never the rest; only ready versions are published; revoked keys
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import ceil
 from types import MappingProxyType
 from typing import Any
 
 from django.db.models import Prefetch, Q
 
-from models_admin.models import ApiKey, ConfigurationGeneration, Model, ModelVersion, Policy
+from models_admin.models import ApiKey, ConfigurationGeneration, Model, ModelVersion, Policy, Rollout, VersionLabel
 from models_admin.models.access import KeyScope
 from models_admin.models.registry import VersionState
+from models_admin.models.rollouts import ACTIVE_STATES
 from models_admin.publishing.connections import looked_after
-from models_admin.selectors.artifacts import artifact_path
+from models_admin.selectors.artifacts import artifact_path, golden_path
 from proxy.core.policies import (
+    AdmissionPolicy,
     BatchingPolicy,
     CachePolicy,
     ExecutionPolicy,
     ModelPolicy,
+    Oversize,
     Placement,
     QueuePolicy,
+    RetryPolicy,
     ScalingPolicy,
 )
-from proxy.core.snapshot import KeySnapshot, ModelSnapshot, Snapshot, VersionSnapshot
+from proxy.core.snapshot import KeySnapshot, ModelSnapshot, RolloutMode, RolloutSnapshot, Snapshot, VersionSnapshot
 from proxy.core.tensors import Signature, TensorSpec
 from proxy.core.units import BYTES_PER_MIB, NS_PER_S, ms_to_ns
 
@@ -63,18 +68,34 @@ def policy_snapshot(policy: Policy) -> ModelPolicy:
     """An operator's policy in the data plane's units."""
     return ModelPolicy(
         placement=Placement(policy.placement),
-        batching=BatchingPolicy(max_rows=policy.max_batch_rows, max_delay_ns=ms_to_ns(policy.max_queue_delay_ms)),
+        batching=BatchingPolicy(
+            max_rows=policy.max_batch_rows,
+            max_delay_ns=ms_to_ns(policy.max_queue_delay_ms),
+            preferred_rows=tuple(policy.preferred_batch_rows),
+            padded_rows=tuple(policy.padded_batch_rows),
+            oversize=Oversize(policy.oversize),
+        ),
         queue=QueuePolicy(
             max_requests=policy.max_queue_requests,
+            max_requests_per_priority=policy.max_queue_requests_per_priority,
+            priority_levels=policy.priority_levels,
+            default_priority=policy.default_priority,
+            ageing_ns=ms_to_ns(policy.ageing_ms),
+            fair_share=policy.fair_share,
             default_timeout_ns=ms_to_ns(policy.default_timeout_ms),
             max_timeout_ns=ms_to_ns(policy.max_timeout_ms),
         ),
+        admission=AdmissionPolicy(adaptive_limit=policy.adaptive_limit),
+        retry=RetryPolicy(budget_ratio=policy.retry_budget_percent / 100),
         scaling=ScalingPolicy(
             enabled=policy.autoscale,
             min_instances=policy.min_instances,
             max_instances=policy.max_instances,
             target_utilisation_ratio=policy.target_utilisation_percent / 100,
             scale_down_delay_ns=policy.scale_down_delay_s * NS_PER_S,
+            target_queue_wait_ns=ms_to_ns(policy.target_queue_wait_ms),
+            zero_after_ns=policy.scale_to_zero_after_s * NS_PER_S,
+            wake_timeout_ns=policy.wake_timeout_s * NS_PER_S,
         ),
         cache=CachePolicy(
             enabled=policy.cache_enabled,
@@ -86,37 +107,79 @@ def policy_snapshot(policy: Policy) -> ModelPolicy:
             load_timeout_ns=policy.load_timeout_s * NS_PER_S,
             threads=policy.threads_per_instance,
             memory_limit_bytes=policy.memory_limit_mib * BYTES_PER_MIB,
+            device=policy.device,
         ),
     )
 
 
 def _models() -> Mapping[str, ModelSnapshot]:
+    active = Rollout.objects.filter(state__in=ACTIVE_STATES).select_related("candidate")
     wanted = ModelVersion.objects.filter(state=VersionState.READY).filter(
-        Q(keep_loaded=True) | Q(pk__in=Model.objects.exclude(default_version=None).values("default_version"))
+        Q(keep_loaded=True)
+        | Q(warm_until__isnull=False)
+        | Q(pk__in=Model.objects.exclude(default_version=None).values("default_version"))
+        | Q(pk__in=VersionLabel.objects.values("version"))
+        | Q(pk__in=active.values("candidate"))
+        | Q(pk__in=_newest())
     )
     rows = Model.objects.select_related("policy", "scaling").prefetch_related(
-        Prefetch("versions", queryset=wanted, to_attr="wanted_versions")
+        Prefetch("versions", queryset=wanted, to_attr="wanted_versions"),
+        Prefetch("labels", queryset=VersionLabel.objects.select_related("version"), to_attr="set_labels"),
+        Prefetch("rollouts", queryset=active, to_attr="active_rollouts"),
     )
     return MappingProxyType({row.name: _model(row) for row in rows})
+
+
+def _newest() -> list[int]:
+    """The newest ready versions of the models whose policies keep some loaded."""
+    keeping = Policy.objects.filter(keep_latest__gt=0).values_list("model_id", "keep_latest")
+    ready = ModelVersion.objects.filter(state=VersionState.READY).order_by("-number")
+    return [pk for model, kept in keeping for pk in ready.filter(model=model).values_list("pk", flat=True)[:kept]]
 
 
 def _model(row: Model) -> ModelSnapshot:
     versions: dict[int, VersionSnapshot] = {}
     default_number = None
+    warm = set()
     for version in row.wanted_versions if row.loaded else ():
         snapshot = _version(row, version)
         if snapshot is not None:
             versions[version.number] = snapshot
             if version.pk == row.default_version_id:
                 default_number = version.number
+            elif version.warm_until is not None:
+                warm.add(version.number)
     scaling = getattr(row, "scaling", None)
+    wanted_instances = scaling.wanted_instances if scaling and versions else 0
     return ModelSnapshot(
         name=row.name,
         versions=MappingProxyType(versions),
         default_version=default_number,
-        wanted_instances=scaling.wanted_instances if scaling and versions else 0,
+        wanted_instances=wanted_instances,
         policy=policy_snapshot(row.policy),
+        labels=MappingProxyType({label.name: label.version.number for label in row.set_labels}),
+        rollout=_rollout(row.active_rollouts, versions, wanted_instances),
+        warm=frozenset(warm),
     )
+
+
+def _rollout(
+    active: Sequence[Rollout], versions: Mapping[int, VersionSnapshot], wanted_instances: int
+) -> RolloutSnapshot | None:
+    """The rollout whose candidate is published. A canary has instances for its share of what the default is given."""
+    for row in active:
+        if row.candidate.number not in versions:
+            continue
+        share = ceil(wanted_instances * row.weight_percent / 100) if row.mode == RolloutMode.CANARY else 1
+        return RolloutSnapshot(
+            rollout_id=row.pk,
+            candidate=row.candidate.number,
+            mode=RolloutMode(row.mode),
+            weight_percent=row.weight_percent,
+            instances=max(row.instances, share),
+            tolerance=row.tolerance,
+        )
+    return None
 
 
 def _version(model: Model, row: ModelVersion) -> VersionSnapshot | None:
@@ -136,6 +199,8 @@ def _version(model: Model, row: ModelVersion) -> VersionSnapshot | None:
         stateful=row.stateful,
         cacheable=row.cacheable,
         options=MappingProxyType(dict(row.options)),
+        golden_path=str(golden_path(row)) if row.golden_digest else "",
+        golden_digest=row.golden_digest,
     )
 
 
@@ -163,4 +228,5 @@ def _key(row: ApiKey) -> KeySnapshot:
         models=None if row.all_models else frozenset(model.name for model in row.models.all()),
         is_admin=row.scope == KeyScope.ADMIN,
         expires_at_unix_s=row.expires_at.timestamp() if row.expires_at else None,
+        weight=row.weight,
     )

@@ -54,6 +54,9 @@ def _typed(field: Any, name: str, value: Any) -> Any:
     elif isinstance(field, models.IntegerField):
         if isinstance(value, int) and not isinstance(value, bool):
             return value
+    elif isinstance(field, models.JSONField):
+        if isinstance(value, list | tuple):
+            return list(value)
     elif isinstance(value, str):
         return value
     raise Invalid(f"{name}: {value!r:.60} is not a valid value.", field=name)
