@@ -40,13 +40,13 @@ def _ask_busy(
 ) -> ProxyError | Entry | None:
     queue, policy = lane.queue, lane.policy.queue
     bound = policy.max_requests_per_priority
-    wait_ns, service_ns = lane.predict_ns(queue.rows_before(level, key, request.weight), request.rows)
     if (
         queue.depth + lane.retrying < policy.max_requests
         and not (bound or lane.limit is not None or request.rows > lane.max_rows)
-        and not is_late(wait_ns, service_ns, request.deadline_ns, now_ns)
+        and now_ns + lane.longest_ns() < request.deadline_ns
     ):
-        return None  # what nearly every request is: `admit` says the same, and names the rule if not
+        return None  # what nearly every request is: `admit` would say the same
+    wait_ns, service_ns = lane.predict_ns(queue.rows_before(level, key, request.weight), request.rows)
     bounds = Bounds(
         lane.depth,
         policy.max_requests,

@@ -11,7 +11,7 @@ from proxy.core.policies import ModelPolicy, Oversize
 from proxy.core.requests import InferenceRequest
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import VARIABLE
-from proxy.scheduler.admission import predict_wait_ns
+from proxy.scheduler.admission import MARGIN_DIVISOR, predict_wait_ns
 from proxy.scheduler.batching import Dispatch, Waiting, WaitUntil, await_callers, form_batch
 from proxy.scheduler.callers import Callers
 from proxy.scheduler.deadlines import Deadlines
@@ -161,9 +161,18 @@ class Lane:
             return 0
         measured, most = self.measured, self.max_rows
         latency = measured.latency
-        full_ns = latency.alpha_ns + latency.beta_ns * most
+        full_ns = latency.predict_ns(most)
         residual_ns = measured.running * latency.mean_ns // 2
         return predict_wait_ns(rows_before + self.retrying, most, full_ns, residual_ns, self.ready)
+
+    def longest_ns(self) -> int:
+        """No less than any prediction for a request that joins now: behind everyone, in a full batch, with margin."""
+        measured, most = self.measured, self.max_rows
+        latency = measured.latency
+        full_ns = latency.predict_ns(most) if latency.padded else latency.alpha_ns + latency.beta_ns * most
+        ahead_ns = full_ns * (self.queue.rows + self.retrying) // most + measured.running * latency.mean_ns
+        longest_ns = ahead_ns // (self.ready or 1) + full_ns
+        return longest_ns + longest_ns // MARGIN_DIVISOR + 1
 
     def predict_ns(self, rows_before: int, rows: int) -> tuple[int, int]:
         """`wait_ns`, and the predicted service time of the batch that a request of `rows` would join.
@@ -217,11 +226,9 @@ class Lane:
         """
         if self.cap.rows:
             self.max_rows = self.cap.bound(self.policy_rows, now_ns)
-        queue = self.queue
-        group = queue.head_group()
+        group = self.queue.head_group()
         if group is None:
-            msg = f"{queue.depth} wait in {self.key}, but none of them is first"
-            raise AssertionError(msg)
+            raise AssertionError(f"{self.queue.depth} wait in {self.key}, but none of them is first")
         most = self.max_rows
         if self.waits_for_company:
             decision = self._form_batch(group, idle, now_ns)
@@ -236,7 +243,7 @@ class Lane:
             waits = self._await_callers(group.rows, group.earliest_ns, now_ns)
             if isinstance(waits, WaitUntil):
                 return waits
-        taken = queue.take(group, most, now_ns, self.measured.latency)
+        taken = self.queue.take(group, most, now_ns, self.measured.latency)
         expired.extend(taken.expired)
         return taken.entries
 

@@ -99,6 +99,9 @@ class RequestQueue:
         if len(group.lines) == 1:
             (only,) = group.lines.values()
             self._take_run(only, limit, late_ns, taken)
+            if not group.live:
+                self._tidy(group)
+                return taken
         while taken.rows < limit:
             line = group.next_line(self.ageing_ns)
             if line is None:
