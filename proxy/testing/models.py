@@ -97,11 +97,16 @@ def counting(directory: Path, **changes: Any) -> VersionSnapshot:
 
 def from_source(body: str) -> torch.jit.ScriptModule:
     """Return a module whose `forward(x)` has the given TorchScript body."""
+    lines = textwrap.indent(textwrap.dedent(body.strip("\n")), "    ")
+    return scripted(f"def forward(self, x: Tensor) -> Tensor:\n{lines}\n")
+
+
+def scripted(source: str) -> torch.jit.ScriptModule:
+    """Return a module with the methods that the TorchScript source defines."""
     import torch  # noqa: F401  the source is resolved in this frame
 
     module = _empty_module()
-    lines = textwrap.indent(textwrap.dedent(body.strip("\n")), "    ")
-    module.define(f"def forward(self, x: Tensor) -> Tensor:\n{lines}\n")
+    module.define(source)
     return module
 
 

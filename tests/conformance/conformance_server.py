@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -20,17 +19,16 @@ from proxy.core.principals import Principal
 from proxy.core.snapshot import KeySnapshot, ModelSnapshot, Snapshot, VersionSnapshot
 from proxy.core.tensors import Signature, TensorSpec
 from proxy.runtime import Runtime, RuntimeConfig
-from proxy.testing.models import save_script
+from proxy.testing.models import save_script, scripted
 
 ADMIN_KEY = "dlp_" + "A" * 43
 PATIENCE_S = 60.0
-_numbers = itertools.count()
 KINDS = ("BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64")
 
 
 def pair(folder: Path, number: int) -> VersionSnapshot:
     """Two inputs of different datatypes, two outputs: `scaled` is left × number, `total` the sum of right."""
-    module = _scripted(
+    module = scripted(
         f"def forward(self, left: Tensor, right: Tensor):\n    return left * {float(number)}, torch.sum(right, dim=1)\n"
     )
     inputs = (TensorSpec("left", "FP32", (-1, 4)), TensorSpec("right", "INT64", (-1, 3)))
@@ -42,7 +40,7 @@ def kinds(folder: Path) -> VersionSnapshot:
     """Every datatype that torch has, given back as it came."""
     names = [kind.lower() for kind in KINDS]
     arguments = ", ".join(f"{name}: Tensor" for name in names)
-    module = _scripted(f"def forward(self, {arguments}):\n    return {', '.join(names)}\n")
+    module = scripted(f"def forward(self, {arguments}):\n    return {', '.join(names)}\n")
     inputs = tuple(TensorSpec(name, kind, (-1, 3)) for name, kind in zip(names, KINDS, strict=True))
     outputs = tuple(replace(spec, name=f"{spec.name}_out") for spec in inputs)
     return save_script(folder, "kinds", module, signature=Signature(inputs, outputs))
@@ -50,26 +48,9 @@ def kinds(folder: Path) -> VersionSnapshot:
 
 def words(folder: Path) -> VersionSnapshot:
     """Strings, given back as they came; only text, as TorchScript has it."""
-    module = _scripted("def forward(self, words: List[str]) -> List[str]:\n    return words\n")
+    module = scripted("def forward(self, words: List[str]) -> List[str]:\n    return words\n")
     signature = Signature((TensorSpec("words", "BYTES", (-1, 1)),), (TensorSpec("words_out", "BYTES", (-1, 1)),))
     return save_script(folder, "words", module, signature=signature)
-
-
-def _scripted(source: str) -> Any:
-    import torch
-
-    class Empty(torch.nn.Module):
-        """Modules that look alike share a type, and methods belong to the type: each has a number of its own."""
-
-        __constants__ = ("number",)
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.number = next(_numbers)
-
-    module = torch.jit.script(Empty())
-    module.define(source)
-    return module
 
 
 class OwnServer:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from proxy.testing import models
+from proxy.frames.config import signature_to_dict
+from proxy.testing import models, string_models
 
 pytestmark = pytest.mark.slow
 ROW = {
@@ -117,6 +118,31 @@ def test_formats_that_carry_their_shapes_need_no_declaration(tmp_path, artifact_
     assert result["signature"]["inputs"] == [{"name": "input", "datatype": "FP32", "shape": [-1, 4]}]
     assert result["signature"]["outputs"][0]["shape"] == [-1, 3]
     assert result["batchable"] is True
+
+
+@pytest.mark.parametrize("make", [string_models.flat, string_models.nested, string_models.onnx])
+def test_models_of_strings_are_accepted_and_batched(tmp_path, make):
+    version = make(tmp_path)
+    declared = None if version.format == "onnx" else signature_to_dict(version.signature)
+    result = validate(version, declared)[-1]["result"]
+    assert result["signature"]["inputs"] == [{"name": "words", "datatype": "BYTES", "shape": [-1, 2]}]
+    assert result["batchable"] is True
+
+
+@pytest.mark.parametrize("artifact_format", ["torchscript", "exported"])
+def test_models_of_bf16_are_accepted_and_batched(tmp_path, artifact_format):
+    version = string_models.halves(tmp_path, artifact_format)
+    result = validate(version, signature_to_dict(version.signature))[-1]["result"]
+    assert result["signature"]["inputs"] == [{"name": "x", "datatype": "BF16", "shape": [-1, 4]}]
+    assert result["batchable"] is True
+
+
+def test_strings_for_a_model_of_tensors_and_numbers_for_one_of_strings_are_refused_in_words(tmp_path):
+    words = {"inputs": [{"name": "x", "datatype": "BYTES", "shape": [-1, 4]}], "outputs": ROW["outputs"]}
+    _, message = failure(validate(models.script(tmp_path, "affine"), words))
+    assert "is a Tensor, but the signature declares BYTES" in message
+    _, message = failure(validate(string_models.flat(tmp_path), ROW))
+    assert "is a List[str], but the signature declares FP32" in message
 
 
 def test_a_declaration_that_contradicts_the_artifact_fails(tmp_path):
