@@ -33,5 +33,20 @@ class Number:
         return str(value)
 
 
+class Label:
+    """A label of versions in a path (the pattern of models_admin.services.labels)."""
+
+    regex = r"[a-z][a-z0-9_-]{0,39}"
+
+    def to_python(self, value: str) -> str:
+        """The label."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """The label."""
+        return value
+
+
+register_converter(Label, "label")
 register_converter(ModelName, "model")
 register_converter(Number, "number")

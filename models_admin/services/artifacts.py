@@ -23,7 +23,8 @@ from django.db.models import Sum
 
 from models_admin.inspection import Inspection, Refused, inspect
 from models_admin.models import ModelVersion
-from models_admin.selectors.artifacts import path_for
+from models_admin.models.registry import VersionState
+from models_admin.selectors.artifacts import golden_path, golden_paths, path_for
 from models_admin.services.errors import Invalid, NoSpace, TooLarge, Unprocessable
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,13 @@ def sweep_orphans(now_s: float | None = None) -> int:
     known = {
         path_for(artifact_id, artifact_format)
         for artifact_id, artifact_format in ModelVersion.objects.values_list("artifact_id", "format")
+    }
+    # Instances that were loaded with earlier samples read those again when they are restarted.
+    known |= {
+        path
+        for version in ModelVersion.objects.only("artifact_id", "state", "golden_digest")
+        for path in golden_paths(version.artifact_id)
+        if version.state == VersionState.READY or path == golden_path(version)
     }
     for path in candidates:
         if path not in known:

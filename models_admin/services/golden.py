@@ -23,7 +23,7 @@ from django.db import transaction
 
 from models_admin.models import GoldenSample, ModelVersion
 from models_admin.publishing.snapshot import signature_value
-from models_admin.selectors.artifacts import golden_path, golden_paths
+from models_admin.selectors.artifacts import golden_path
 from models_admin.services import versions, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict, Invalid, NoSpace, NotFound, TooLarge
@@ -168,12 +168,6 @@ def donor_of(version: ModelVersion, signature: Any) -> ModelVersion | None:
 def document_of(version: ModelVersion) -> str:
     """Path of the version's golden document; empty if it has none."""
     return str(golden_path(version)) if version.golden_digest else ""
-
-
-def forget_documents(version: ModelVersion) -> None:
-    """Remove every golden document of a version that is gone. After the commit."""
-    for path in golden_paths(version.artifact_id):
-        path.unlink(missing_ok=True)
 
 
 def _rewrite(version: ModelVersion) -> None:

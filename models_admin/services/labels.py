@@ -75,16 +75,6 @@ def remove_label(*, actor: Actor, model: Model, name: str, expected_revision: in
     writing.publish()
 
 
-def refuse_labelled(version: ModelVersion, what: str) -> None:
-    """Conflict if a label points at `version`: it may not be `what` (archived, deleted …) under its callers' feet."""
-    names = list(VersionLabel.objects.filter(version=version).order_by("name").values_list("name", flat=True))
-    if names:
-        raise Conflict(
-            f"{version} has the label {', '.join(names)} and cannot be {what}. Move or remove the label first.",
-            code="in_use",
-        )
-
-
 def _touch(model: Model) -> None:
     model.revision += 1
     model.save(update_fields=["revision", "updated_at"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import IntegrityError, transaction
 
 from models_admin.models import MetricSample, Model, Policy, ScalingState
-from models_admin.selectors.artifacts import artifact_path
+from models_admin.selectors.artifacts import artifact_path, golden_paths
 from models_admin.services import writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict
@@ -69,11 +69,11 @@ def delete_model(*, actor: Actor, model: Model, expected_revision: int | None = 
     row = writing.lock(model, expected_revision)
     if row.loaded and row.default_version_id is not None:
         raise Conflict(f"{row.name} is loaded and may be answering calls. Unload it first.", code="model_loaded")
-    paths = [artifact_path(version) for version in row.versions.all()]
-    name = row.name
+    paths = [path for one in row.versions.all() for path in (artifact_path(one), *golden_paths(one.artifact_id))]
+    name, versions = row.name, row.versions.count()
     row.delete()
     MetricSample.objects.filter(model_name=name).delete()
-    writing.audit(actor, "model.delete", "model", name, versions=len(paths))
+    writing.audit(actor, "model.delete", "model", name, versions=versions)
     writing.publish()
     # Files go after the commit: a crash between leaves orphans for the sweep, never a row without its artifact.
     transaction.on_commit(lambda: [path.unlink(missing_ok=True) for path in paths], robust=True)

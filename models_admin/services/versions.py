@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import Any, BinaryIO
 
 from celery import current_app
 from django.db import IntegrityError, transaction
 from django.db.models import Max
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from models_admin.inspection import Inspection
 from models_admin.models import Model, ModelVersion, ValidationStep
 from models_admin.models.registry import StepStatus, VersionState
-from models_admin.selectors.artifacts import artifact_path
+from models_admin.models.rollouts import ACTIVE_STATES
+from models_admin.selectors.artifacts import artifact_path, golden_paths
 from models_admin.services import artifacts, declarations, transitions, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict, Forbidden, Invalid
@@ -41,8 +44,12 @@ def create_version(
     notes: str = "",
     number: int | None = None,
     filename: str | None = None,
+    inherit_golden: bool = True,
 ) -> ModelVersion:
-    """Store the artifact, then write the row and ring for its validation. `file` is anything with read(n)."""
+    """Store the artifact, then write the row and ring for its validation. `file` is anything with read(n).
+
+    With `inherit_golden` it must reproduce the default version's golden samples, if their signatures are the same.
+    """
     signature = declarations.check_signature(declared_signature, batchable=batchable)
     checked_options = declarations.check_options(options)
     declarations.check_flags(batchable=batchable, stateful=stateful, cacheable=cacheable, options=checked_options)
@@ -65,6 +72,7 @@ def create_version(
             stateful=stateful,
             cacheable=cacheable,
             notes=notes,
+            inherit_golden=inherit_golden,
             uploaded_by=actor.label[:200],
         )
         return _insert(actor, version, number)
@@ -111,7 +119,7 @@ def promote(*, actor: Actor, version: ModelVersion, expected_revision: int | Non
     if model.default_version_id == row.pk:
         return row
     before = model.default_version.number if model.default_version else None
-    _set_default(model, row)
+    make_default(model, row)
     writing.audit(actor, "version.promote", "version", str(row), before=before)
     writing.publish()
     return row
@@ -197,11 +205,11 @@ def delete_version(*, actor: Actor, version: ModelVersion, expected_revision: in
     _refuse_in_use(row, "deleted")
     if row.state == VersionState.VALIDATING:
         raise Conflict(f"{row} is being validated; wait until that has ended.", code="state")
-    path, label = artifact_path(row), str(row)
+    paths, label = [artifact_path(row), *golden_paths(row.artifact_id)], str(row)
     row.delete()
     writing.audit(actor, "version.delete", "version", label, digest=row.digest)
     writing.publish()
-    transaction.on_commit(lambda: path.unlink(missing_ok=True), robust=True)
+    transaction.on_commit(lambda: [path.unlink(missing_ok=True) for path in paths], robust=True)
 
 
 def make_steps(version: ModelVersion) -> None:
@@ -217,8 +225,22 @@ def become_default_if_none(model: Model, version: ModelVersion) -> bool:
     """Make `version` the default of a (locked) model that has none."""
     if model.default_version_id is not None:
         return False
-    _set_default(model, version)
+    make_default(model, version)
     return True
+
+
+def make_default(model: Model, version: ModelVersion, *, keep_warm: bool = True) -> None:
+    """Let `version` be the default of a (locked) model; the one before stays warm for the policy's rollback window."""
+    replaced = model.default_version
+    window_s = model.policy.rollback_window_s
+    if replaced is not None and keep_warm and window_s:
+        until = timezone.now() + timedelta(seconds=window_s)
+        ModelVersion.objects.filter(pk=replaced.pk).update(warm_until=until)
+    ModelVersion.objects.filter(pk=version.pk).update(warm_until=None)
+    version.warm_until = None
+    model.default_version = version
+    model.revision += 1
+    model.save(update_fields=["default_version", "revision", "updated_at"])
 
 
 def ring_validation(version: ModelVersion) -> None:
@@ -241,17 +263,16 @@ def lock_version(version: ModelVersion, expected_revision: int | None = None) ->
     return row
 
 
-def _set_default(model: Model, version: ModelVersion) -> None:
-    model.default_version = version
-    model.revision += 1
-    model.save(update_fields=["default_version", "revision", "updated_at"])
-
-
 def _refuse_in_use(version: ModelVersion, what: str) -> None:
     if version.model.default_version_id == version.pk:
         raise Conflict(
             f"{version} is the default version and cannot be {what}. Promote another version first.", code="in_use"
         )
+    labels = ", ".join(version.labels.values_list("name", flat=True))
+    if labels:
+        raise Conflict(f"{version} has the label {labels} and cannot be {what}. Move the label first.", code="in_use")
+    if version.rollouts.filter(state__in=ACTIVE_STATES).exists():
+        raise Conflict(f"{version} is being rolled out and cannot be {what}. End the rollout first.", code="in_use")
     if version.keep_loaded:
         raise Conflict(f"{version} is kept loaded and cannot be {what}. Let it go first.", code="in_use")
 

@@ -17,7 +17,8 @@ class VersionSnapshot:
 
     `options` goes to the backend as it is (`method`, `reset_method`, `architecture` …). `key` is `model/number`: what
     groups, lanes and metrics are keyed by, made once since every request asks for it. `golden_path` is a JSON document
-    of inputs, expected outputs and tolerances that each instance must reproduce before it serves ("": none).
+    of inputs, expected outputs and tolerances that each instance must reproduce before it serves ("": none). Golden
+    samples are no part of what a version is: a change of them restarts nothing and applies at the next load.
     """
 
     model: str
@@ -30,8 +31,8 @@ class VersionSnapshot:
     stateful: bool = False
     cacheable: bool = True
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    golden_path: str = ""
-    golden_digest: str = ""
+    golden_path: str = field(default="", compare=False)
+    golden_digest: str = field(default="", compare=False)
     key: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,289 @@
+"""Rollouts in the database: operators' changes, the tick's verdicts, promotion and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from models_admin.models import AuditEvent, Decision, MetricSample, Model, ModelVersion, NodeStatus, Policy, Rollout
+from models_admin.models.measurements import SECOND_S
+from models_admin.models.registry import VersionState
+from models_admin.publishing.snapshot import load_snapshot
+from models_admin.services import leases, models, rollout_control, rollouts, versions
+from models_admin.services.actors import Actor
+from models_admin.services.errors import Conflict, Invalid, PreconditionFailed
+from models_admin.tasks.rollout import run_tick
+from proxy.core.snapshot import RolloutMode
+from proxy.metrics import histogram
+
+pytestmark = pytest.mark.django_db
+ANN = Actor("user:ann", is_admin=True)
+SIGNATURE = {
+    "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}],
+    "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 4]}],
+}
+STEPS = [{"weight_percent": 5, "hold_s": 10}, {"weight_percent": 50, "hold_s": 10}]
+
+
+def version(model: Model, number: int, **fields: Any) -> ModelVersion:
+    return ModelVersion.objects.create(
+        model=model,
+        number=number,
+        digest=f"{number:064x}",
+        size_bytes=1,
+        format="torchscript",
+        **{"state": VersionState.READY, "signature": SIGNATURE, **fields},
+    )
+
+
+@pytest.fixture
+def net(db: None) -> Model:
+    model = models.create_model(actor=ANN, name="net")
+    versions.promote(actor=ANN, version=version(model, 1))
+    version(model, 2)
+    model.refresh_from_db()
+    return model
+
+
+@pytest.fixture
+def second(net: Model) -> ModelVersion:
+    return net.versions.get(number=2)
+
+
+@pytest.fixture
+def running(net: Model, second: ModelVersion) -> Rollout:
+    return rollouts.start(actor=ANN, model=net, candidate=second, steps=STEPS)
+
+
+@pytest.fixture
+def measured(net: Model) -> Callable[..., datetime]:
+    """Write what the data plane reports for a second each, from now on, and move on; the time after them."""
+    at = timezone.now().replace(microsecond=0) + timedelta(seconds=1)
+
+    def row(number: int, moment: datetime, requests: int, errors: int, ms: float) -> None:
+        MetricSample.objects.create(
+            model_name="net",
+            version=number,
+            resolution_s=SECOND_S,
+            at=moment,
+            requests=requests,
+            errors=errors,
+            histogram={str(histogram.index(round(ms * 1e6))): requests},
+        )
+
+    def write(
+        seconds: int, *, bad: int = 0, ms: float = 5.0, state: str = "ready", candidate: int = 10, **info: Any
+    ) -> datetime:
+        nonlocal at
+        for _ in range(seconds):
+            row(1, at, 100, 0, 5.0)
+            row(2, at, candidate - bad, bad, ms)
+            at += timedelta(seconds=1)
+        said = {"versions": {"net/1": "ready", "net/2": state}, **info}
+        NodeStatus.objects.update_or_create(name="web", defaults={"at": at, "info": said})
+        return at
+
+    return write
+
+
+def tick(now: datetime, holder: str = "one") -> None:
+    run_tick(holder=holder, now=now)
+
+
+def published() -> Any:
+    snapshot = load_snapshot(None)
+    assert snapshot is not None
+    return snapshot.models["net"]
+
+
+def test_a_rollout_is_published_with_its_steps_weight(running: Rollout) -> None:
+    model = published()
+    assert set(model.versions) == {1, 2} and model.default_version == 1
+    assert (model.rollout.candidate, model.rollout.mode, model.rollout.weight_percent) == (2, RolloutMode.CANARY, 5)
+    rollouts.advance(actor=ANN, rollout=running)
+    assert published().rollout.weight_percent == 50
+
+
+def test_a_canary_has_instances_for_its_share(running: Rollout, net: Model) -> None:
+    Policy.objects.filter(model=net).update(max_instances=8)
+    net.scaling.wanted_instances = 6
+    net.scaling.save()
+    assert published().rollout.instances == 1
+    rollouts.advance(actor=ANN, rollout=running)
+    assert published().rollout.instances == 3
+
+
+def test_a_healthy_rollout_goes_through_its_steps_to_the_promotion(
+    running: Rollout, net: Model, measured: Callable[..., datetime]
+) -> None:
+    tick(measured(5))
+    running.refresh_from_db()
+    assert running.step_index == 0 and "of 10 s" in running.reason
+    tick(measured(6))
+    running.refresh_from_db()
+    assert (running.step_index, running.state) == (1, "running")
+    tick(measured(11))
+    running.refresh_from_db()
+    net.refresh_from_db()
+    assert (running.state, net.default_version.number) == ("promoted", 2)
+    assert [d.to_value for d in Decision.objects.order_by("pk")][-3:] == ["canary 5 %", "canary 50 %", "promoted"]
+    assert published().rollout is None and published().warm == {1}
+
+
+def test_f22_errors_abort_within_a_tick_and_the_default_never_changed(
+    running: Rollout, net: Model, measured: Callable[..., datetime]
+) -> None:
+    tick(measured(2, bad=5))
+    running.refresh_from_db()
+    net.refresh_from_db()
+    assert (running.state, net.default_version.number) == ("aborted", 1)
+    assert published().rollout is None
+    decision = Decision.objects.latest("pk")
+    assert (decision.reason, decision.to_value, decision.evidence["candidate_failed"]) == ("error_rate", "aborted", 10)
+    assert AuditEvent.objects.filter(action="rollout.aborted", actor="system:rollout").count() == 1
+
+
+def test_f22_slow_answers_abort(running: Rollout, measured: Callable[..., datetime]) -> None:
+    tick(measured(2, ms=50.0))
+    running.refresh_from_db()
+    assert running.state == "aborted" and "times the default's p99" in running.reason
+
+
+def test_f22_a_candidate_that_does_not_load_aborts(running: Rollout, measured: Callable[..., datetime]) -> None:
+    troubles = {"net/2": {"message": "golden sample 1: y is off by 0.5", "restarts": 1}}
+    tick(measured(1, candidate=0, state="quarantined", troubles=troubles))
+    running.refresh_from_db()
+    assert running.state == "aborted" and "off by 0.5" in running.reason
+
+
+def test_f22_drift_aborts_a_shadow(net: Model, second: ModelVersion, measured: Callable[..., datetime]) -> None:
+    shadow = rollouts.start(actor=ANN, model=net, candidate=second, mode="shadow")
+    bucket = str(histogram.index(5_000_000))
+    numbers = {
+        "rollout_id": shadow.pk,
+        "compared": 40,
+        "differing": 30,
+        "failed": 0,
+        "largest_difference": 0.25,
+        "default_histogram": {bucket: 40},
+        "candidate_histogram": {bucket: 40},
+    }
+    tick(measured(1, shadows=[numbers]))
+    shadow.refresh_from_db()
+    assert (shadow.state, shadow.evidence["differing"]) == ("aborted", 30)
+
+
+def test_the_hold_time_begins_when_the_candidate_answers(running: Rollout, measured: Callable[..., datetime]) -> None:
+    tick(measured(30, candidate=0, state="loading"))
+    tick(measured(9))
+    running.refresh_from_db()
+    assert running.step_index == 0
+    tick(measured(2))
+    running.refresh_from_db()
+    assert running.step_index == 1
+
+
+def test_f32_a_stale_holder_writes_nothing(running: Rollout, measured: Callable[..., datetime]) -> None:
+    now = measured(1)
+    fence = leases.acquire(name=rollout_control.LEASE, holder="old", ttl_s=1, now=now)
+    assert leases.acquire(name=rollout_control.LEASE, holder="new", ttl_s=60, now=now + timedelta(seconds=2))
+    with pytest.raises(Conflict):
+        rollout_control.apply_abort(fence=fence or 0, rollout=running, reason="error_rate", words="late", evidence={})
+    tick(measured(2, bad=10), holder="third")
+    running.refresh_from_db()
+    assert running.state == "running"
+
+
+def test_a_verdict_on_what_an_operator_changed_meanwhile_is_dropped(running: Rollout) -> None:
+    fence = leases.acquire(name=rollout_control.LEASE, holder="one", ttl_s=60, now=timezone.now()) or 0
+    rollouts.set_weight(actor=ANN, rollout=running, weight_percent=1)
+    stale = {"fence": fence, "rollout": running, "reason": "healthy", "words": "", "evidence": {}}
+    assert rollout_control.apply_step(**stale, to_step=1, now=timezone.now()) is None
+    assert rollout_control.apply_promotion(**stale) is None
+    assert rollout_control.apply_abort(**stale) is not None
+
+
+def test_one_that_is_held_stays_and_is_watched(running: Rollout, measured: Callable[..., datetime]) -> None:
+    rollouts.hold(actor=ANN, rollout=running)
+    tick(measured(60))
+    running.refresh_from_db()
+    assert (running.state, running.step_index) == ("holding", 0)
+    tick(measured(3, bad=10))
+    running.refresh_from_db()
+    assert running.state == "aborted"
+
+
+def test_going_back_makes_the_warm_version_the_default_again(net: Model, second: ModelVersion) -> None:
+    versions.promote(actor=ANN, version=second)
+    net.refresh_from_db()
+    assert rollouts.rollback_target(net).number == 1
+    assert rollouts.roll_back(actor=ANN, model=net).number == 1
+    net.refresh_from_db()
+    assert net.default_version.number == 1 and published().warm == set()
+    with pytest.raises(Conflict, match="warm"):
+        rollouts.roll_back(actor=ANN, model=net)
+
+
+def test_a_warm_version_is_let_go_when_its_time_is_over(net: Model, second: ModelVersion) -> None:
+    versions.promote(actor=ANN, version=second)
+    before = load_snapshot(None).generation
+    tick(timezone.now() + timedelta(seconds=299))
+    assert published().warm == {1}
+    tick(timezone.now() + timedelta(seconds=301))
+    assert set(published().versions) == {2} and load_snapshot(None).generation > before
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"steps": []}, "steps"),
+        ({"steps": [{"weight_percent": 101, "hold_s": 1}]}, "steps"),
+        ({"steps": [{"weight_percent": True, "hold_s": 1}]}, "steps"),
+        ({"steps": [{"weight_percent": 5}]}, "steps"),
+        ({"steps": [{"weight_percent": 50, "hold_s": 1}, {"weight_percent": 5, "hold_s": 1}]}, "steps"),
+        ({"steps": [{"weight_percent": float("nan"), "hold_s": 1}]}, "steps"),
+        ({"mode": "blue"}, "mode"),
+        ({"max_p99_ratio": 0.5}, "max_p99_ratio"),
+        ({"tolerance": "1"}, "tolerance"),
+        ({"instances": 1.5}, "instances"),
+        ({"colour": 1}, "colour"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(net: Model, second: ModelVersion, fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        rollouts.start(actor=ANN, model=net, candidate=second, **fields)
+    assert refused.value.field == field and not Rollout.objects.exists()
+
+
+def test_a_candidate_must_be_ready_another_version_and_take_the_same_inputs(net: Model, second: ModelVersion) -> None:
+    other = {"inputs": [{"name": "z", "datatype": "FP32", "shape": [-1, 4]}], "outputs": SIGNATURE["outputs"]}
+    for candidate in (
+        net.default_version,
+        version(net, 3, signature=other),
+        version(net, 4, state=VersionState.ARCHIVED),
+    ):
+        with pytest.raises(Conflict):
+            rollouts.start(actor=ANN, model=net, candidate=candidate)
+    rollouts.start(actor=ANN, model=net, candidate=second)
+    with pytest.raises(Conflict, match="runs already"):
+        rollouts.start(actor=ANN, model=net, candidate=second)
+
+
+def test_what_is_being_rolled_out_is_in_use(running: Rollout, second: ModelVersion) -> None:
+    for change in (versions.archive, versions.delete_version):
+        with pytest.raises(Conflict, match="rolled out"):
+            change(actor=ANN, version=second)
+    rollouts.cancel(actor=ANN, rollout=running)
+    versions.archive(actor=ANN, version=second)
+
+
+def test_a_lost_update_is_refused(running: Rollout) -> None:
+    rollouts.set_weight(actor=ANN, rollout=running, weight_percent=7, expected_revision=1)
+    with pytest.raises(PreconditionFailed):
+        rollouts.hold(actor=ANN, rollout=running, expected_revision=1)
+    with pytest.raises(Conflict, match="ended"):
+        rollouts.abort(actor=ANN, rollout=rollouts.abort(actor=ANN, rollout=running, reason="wrong"))
