@@ -51,7 +51,7 @@ def onnx(folder: Path) -> VersionSnapshot:
     """ONNX string tensors: each word with an exclamation mark behind it."""
     from onnx import TensorProto, helper, save
 
-    mark = helper.make_tensor("mark", TensorProto.STRING, [1], [b"!"])  # type: ignore[list-item]  its stub forgets them
+    mark = helper.make_tensor("mark", TensorProto.STRING, [1], [b"!"])  # type: ignore[list-item]  # its stub forgets them
     graph = helper.make_graph(
         [helper.make_node("StringConcat", ["words", "mark"], ["loud"])],
         "loud",
