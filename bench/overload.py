@@ -1,10 +1,11 @@
 """Overload by an open loop: goodput at 10 and 50 times the peak, refusals, steps, recovery, deadlines at 80 % load.
 
 The model runs a loop whose length stands in its input, so that one execution takes a chosen time on one core, whatever
-the number of rows (at most 2). Requests leave at planned times (Poisson, seeded) and latency counts from the plan.
-Goodput counts right answers within the deadline by the client's clock; the request carries 5 ms less, which its client
-keeps for the way back. Peak is the best of three rates around the
-capacity, in the same run. Rows 2, 3, 4 and 5 of docs/reliability.md.
+the number of rows (at most 2). With `--waiting`, the data plane alone serves an instance that waits that long instead:
+for machines whose cores are not free (a loop that is not scheduled is a model that suddenly takes longer). Requests
+leave at planned times (Poisson, seeded) and latency counts from the plan. Goodput counts right answers within the
+deadline by the client's clock; the request carries 5 ms less, which its client keeps for the way back. Peak is the best
+of three rates around the capacity, in the same run. Rows 2, 3, 4 and 5 of docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ import torch
 from bench.harness import machine, write_result
 from bench.open_loop import Make, Sent, arrivals, drive, outcomes, quantile_ms
 from bench.served import Served, served
+from bench.waiting_plane import WaitingPlane, waiting_plane
 from proxy.testing import models
 from proxy.testing.clients import Clients, Reply, inference
 
@@ -58,11 +61,18 @@ def iterations_for(execution_s: float) -> int:
 class Bench:
     """One server, one model, and phases of load on it."""
 
-    def __init__(self, one: Served, clients: Clients, execution_s: float, timeout_s: float) -> None:
-        self.one, self.clients, self.timeout_s = one, clients, timeout_s
-        self.iterations = iterations_for(execution_s)
-        self.capacity_per_s = ROWS / execution_s
+    def __init__(self, one: Served | WaitingPlane, clients: Clients, execution_s: float, timeout_s: float) -> None:
+        self.one, self.clients = one, clients
+        self.iterations, self.capacity_per_s, self.timeout_s = 0, 0.0, 0.0
+        self.take(execution_s, timeout_s)
         self._seed = 0
+
+    def take(self, execution_s: float, timeout_s: float) -> None:
+        """From now on an execution takes so long, and a request has so much time."""
+        waits = isinstance(self.one, WaitingPlane)
+        self.iterations = round(execution_s * 1e6) if waits else iterations_for(execution_s)
+        self.capacity_per_s = ROWS / execution_s
+        self.timeout_s = timeout_s
 
     def make(self, index: int) -> tuple[bytes, Any]:
         """Request `index` and how its answer is checked."""
@@ -184,7 +194,7 @@ async def deadlines(bench: Bench, peak_per_s: float, seconds: float) -> Result:
     }
 
 
-async def run(one: Served, arguments: argparse.Namespace) -> Result:
+async def run(one: Served | WaitingPlane, arguments: argparse.Namespace) -> Result:
     """Every phase on one server."""
     clients = Clients(one.host, one.port)
     await clients.prepare(256)
@@ -201,9 +211,7 @@ async def run(one: Served, arguments: argparse.Namespace) -> Result:
     for ratio in (1.4, 10.0):
         found["steps"].append(await step(bench, ratio, peak_per_s))
         print(found["steps"][-1], flush=True)
-    bench.iterations = iterations_for(arguments.deadline_execution_ms / 1_000)
-    bench.capacity_per_s = ROWS / (arguments.deadline_execution_ms / 1_000)
-    bench.timeout_s = arguments.deadline_ms / 1_000
+    bench.take(arguments.deadline_execution_ms / 1_000, arguments.deadline_ms / 1_000)
     await bench.phase((bench.capacity_per_s * 0.7, 3.0))
     fast = await peak(bench, 5.0)
     found["deadline_peak"] = fast
@@ -223,12 +231,15 @@ def main() -> int:
     parser.add_argument("--deadline-execution-ms", type=float, default=3)
     parser.add_argument("--deadline-ms", type=float, default=100)
     parser.add_argument("--deadline-seconds", type=float, default=40)
+    parser.add_argument("--waiting", action="store_true", help="the data plane alone, with an instance that waits")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    with served("spins", BODY, max_batch_rows=ROWS, min_instances=1, max_instances=1) as one:
+    whole = partial(served, "spins", BODY, max_batch_rows=ROWS, min_instances=1, max_instances=1)
+    with waiting_plane(ROWS) if arguments.waiting else whole() as one:
         found = asyncio.run(run(one, arguments))
     load = {"load_average": os.getloadavg()}
-    path = write_result("overload", {"machine": machine() | load, "settings": vars(arguments), **found})
+    name = "overload-waiting" if arguments.waiting else "overload"
+    path = write_result(name, {"machine": machine() | load, "settings": vars(arguments), **found})
     print(f"kept in {path}")
     return 1 if any(row["wrong"] for row in [*found["overload"], *found["steps"], found["deadlines"]]) else 0
 

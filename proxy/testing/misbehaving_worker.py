@@ -144,6 +144,8 @@ OTHERS: dict[str, Callable[[socket.socket, Execute, int], None]] = {
 }
 
 
+WAITS = "waits"
+"""Echoes, too, after as many microseconds as the first number says: an execution that takes time but no core."""
 ABOVE = "above 100: "
 """`above 100: crashes` echoes the input `x` as `y` until a request's first number is larger than 100."""
 
@@ -171,6 +173,11 @@ def _serve(channel: socket.socket, behaviour: str, request_fd: int, response_fd:
             for _ in range(2_000):
                 print("x" * 1_000, flush=True)
             behaviour = "good answer"
+        if behaviour == WAITS:
+            data = _input(received, request_fd)
+            time.sleep(max(struct.unpack_from("<f", data)[0], 0.0) / 1e6)
+            _echo(channel, received, response_fd, data)
+            continue
         if behaviour.startswith(ABOVE):
             data = _input(received, request_fd)
             if all(first <= 100 for first, *_ in struct.iter_unpack("<4f", data)):
