@@ -141,6 +141,7 @@ SPECTACULAR_SETTINGS = {
     "TAGS": [
         {"name": "models", "description": "Named things that clients call."},
         {"name": "versions", "description": "Uploads and what becomes of them."},
+        {"name": "rollouts", "description": "New versions beside the default one, and the way back."},
         {"name": "policies", "description": "Operators' parameters of each model."},
         {"name": "inference", "description": "The Open Inference Protocol's body through this API."},
         {"name": "keys", "description": "API keys of integrators and machines."},
@@ -150,6 +151,10 @@ SPECTACULAR_SETTINGS = {
         {"name": "audit", "description": "Who did what to which thing."},
         {"name": "nodes", "description": "The parts of the system and whether they are heard of."},
     ],
+    "ENUM_NAME_OVERRIDES": {
+        "VersionStateEnum": "models_admin.models.registry.VersionState",
+        "RolloutStateEnum": "models_admin.models.rollouts.RolloutState",
+    },
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,

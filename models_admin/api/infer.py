@@ -155,3 +155,21 @@ class InferVersionView(_InferView):
     def post(self, request: Request, name: str, number: int) -> HttpResponse:
         """Run the rows of the body through this version."""
         return self._infer(request, name, str(number))
+
+
+class InferLabelView(_InferView):
+    """Ask the version that a label points at."""
+
+    permission_classes = (InferencePolicy,)
+
+    @extend_schema(
+        operation_id="inferLabel",
+        summary="Ask a version by its label",
+        tags=TAGS,
+        request=_REQUEST,
+        responses=_RESPONSES,
+        examples=[_EXAMPLE],
+    )
+    def post(self, request: Request, name: str, label: str) -> HttpResponse:
+        """Run the rows of the body through the version that has this label (`stable` and `canary` always mean one)."""
+        return self._infer(request, name, label)

@@ -55,6 +55,10 @@ class UploadSerializer(StrictSerializer):
     batchable = FormFlag(required=False, help_text="Rows of several requests may share one execution. Default true.")
     stateful = FormFlag(required=False, help_text="Keeps state between calls. Default false.")
     cacheable = FormFlag(required=False, help_text="The same input always gives the same output. Default true.")
+    inherit_golden = FormFlag(
+        required=False,
+        help_text="Must reproduce the default version's golden samples if the signatures are the same. Default true.",
+    )
     notes = serializers.CharField(required=False, allow_blank=True, max_length=MAX_NOTES_CHARACTERS)
     number = FormWholeNumber(
         required=False, min_value=1, max_value=MAX_VERSION_NUMBER, help_text="Default: one more than the newest."

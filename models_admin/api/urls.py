@@ -5,7 +5,21 @@ from __future__ import annotations
 from django.urls import path, re_path
 
 import models_admin.selectors.paths  # noqa: F401  registers <model:…> and <number:…>
-from models_admin.api import caching, docs, history, infer, instances, keys, logs, models, policies, versions
+from models_admin.api import (
+    caching,
+    docs,
+    golden,
+    history,
+    infer,
+    instances,
+    keys,
+    labels,
+    logs,
+    models,
+    policies,
+    rollouts,
+    versions,
+)
 
 app_name = "api"
 urlpatterns = [
@@ -17,6 +31,22 @@ urlpatterns = [
     path("models/<model:name>/policy", policies.PolicyView.as_view(), name="policy"),
     path("models/<model:name>/cache", caching.CacheView.as_view(), name="cache"),
     path("models/<model:name>/infer", infer.InferView.as_view(), name="infer"),
+    path("models/<model:name>/labels", labels.LabelListView.as_view(), name="labels"),
+    path("models/<model:name>/labels/<label:label>", labels.LabelView.as_view(), name="label"),
+    path("models/<model:name>/rollback", rollouts.RollbackView.as_view(), name="rollback"),
+    path("models/<model:name>/rollouts", rollouts.RolloutListView.as_view(), name="rollouts"),
+    path("models/<model:name>/rollouts/<number:rollout_id>", rollouts.RolloutView.as_view(), name="rollout"),
+    *(
+        path(f"models/<model:name>/rollouts/<number:rollout_id>/{action}", view.as_view(), name=f"rollout-{action}")
+        for action, view in (
+            ("advance", rollouts.AdvanceView),
+            ("hold", rollouts.HoldView),
+            ("resume", rollouts.ResumeView),
+            ("promote", rollouts.PromoteRolloutView),
+            ("abort", rollouts.AbortView),
+            ("cancel", rollouts.CancelView),
+        )
+    ),
     path("models/<model:name>/versions", versions.VersionListView.as_view(), name="versions"),
     path("models/<model:name>/versions/<number:number>", versions.VersionView.as_view(), name="version"),
     path("models/<model:name>/versions/<number:number>/promote", versions.PromoteView.as_view(), name="promote"),
@@ -24,6 +54,18 @@ urlpatterns = [
     path("models/<model:name>/versions/<number:number>/restore", versions.RestoreView.as_view(), name="restore"),
     path("models/<model:name>/versions/<number:number>/validate", versions.ValidateView.as_view(), name="validate"),
     path("models/<model:name>/versions/<number:number>/infer", infer.InferVersionView.as_view(), name="infer-version"),
+    path("models/<model:name>/versions/<label:label>/infer", infer.InferLabelView.as_view(), name="infer-label"),
+    path("models/<model:name>/versions/<number:number>/golden", golden.GoldenListView.as_view(), name="golden"),
+    path(
+        "models/<model:name>/versions/<number:number>/golden/record",
+        golden.GoldenRecordView.as_view(),
+        name="golden-record",
+    ),
+    path(
+        "models/<model:name>/versions/<number:number>/golden/<number:sample_id>",
+        golden.GoldenView.as_view(),
+        name="golden-sample",
+    ),
     path("keys", keys.KeyListView.as_view(), name="keys"),
     path("keys/<number:key_id>", keys.KeyView.as_view(), name="key"),
     path("instances", instances.InstanceListView.as_view(), name="instances"),

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from api_cast import Caller, FakeRuntime
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from models_admin.api.permissions import POLICIES, AnyCaller, InferencePolicy, Public, ReadOrStaff
 from models_admin.api.urls import urlpatterns
-from models_admin.models import ApiKey, Model
+from models_admin.models import ApiKey, Model, Rollout, VersionLabel
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 CALLERS = ("stranger", "viewer", "staff", "inference", "admin")
@@ -33,6 +34,21 @@ ROUTES: dict[str, tuple[type, str]] = {
     "restore": (ReadOrStaff, "POST"),
     "validate": (ReadOrStaff, "POST"),
     "infer-version": (InferencePolicy, "POST"),
+    "labels": (ReadOrStaff, "GET"),
+    "label": (ReadOrStaff, "GET PUT DELETE"),
+    "rollback": (ReadOrStaff, "POST"),
+    "rollouts": (ReadOrStaff, "GET POST"),
+    "rollout": (ReadOrStaff, "GET PATCH"),
+    "rollout-advance": (ReadOrStaff, "POST"),
+    "rollout-hold": (ReadOrStaff, "POST"),
+    "rollout-resume": (ReadOrStaff, "POST"),
+    "rollout-promote": (ReadOrStaff, "POST"),
+    "rollout-abort": (ReadOrStaff, "POST"),
+    "rollout-cancel": (ReadOrStaff, "POST"),
+    "infer-label": (InferencePolicy, "POST"),
+    "golden": (ReadOrStaff, "GET POST"),
+    "golden-record": (ReadOrStaff, "POST"),
+    "golden-sample": (ReadOrStaff, "DELETE"),
     "keys": (ReadOrStaff, "GET POST"),
     "key": (ReadOrStaff, "GET DELETE"),
     "instances": (ReadOrStaff, "GET"),
@@ -56,7 +72,7 @@ def every_pattern(patterns: list[Any]) -> Iterator[URLPattern]:
             yield pattern
 
 
-def path_of(name: str, key_id: int) -> str:
+def path_of(name: str, key_id: int, rollout_id: int) -> str:
     if name in PATHS:
         return PATHS[name]
     pattern = next(p for p in urlpatterns if p.name == name)
@@ -65,6 +81,9 @@ def path_of(name: str, key_id: int) -> str:
         ("<model:name>", "digits"),
         ("<number:number>", "2"),
         ("<number:key_id>", str(key_id)),
+        ("<number:rollout_id>", str(rollout_id)),
+        ("<number:sample_id>", "1"),
+        ("<label:label>", "fast"),
     ):
         route = route.replace(placeholder, value)
     return "/" + route
@@ -83,6 +102,14 @@ def test_a01_the_site_has_no_other_route_under_the_prefix() -> None:
     prefixes = [str(entry.pattern) for entry in get_resolver().url_patterns]
     assert prefixes.count("api/v1/") == 1
     assert not [prefix for prefix in prefixes if prefix.startswith("api") and prefix != "api/v1/"]
+
+
+def rollout_of(digits: Model) -> Rollout:
+    """A rollout of version 2, which has the label `fast`, too."""
+    second = digits.versions.get(number=2)
+    VersionLabel.objects.create(model=digits, version=second, name="fast")
+    steps = [{"weight_percent": 5, "hold_s": 60}]
+    return Rollout.objects.create(model=digits, candidate=second, steps=steps, step_started_at=timezone.now())
 
 
 def expected(policy: type, caller: str, method: str, *, exists: bool) -> set[int] | str:
@@ -105,7 +132,7 @@ def expected(policy: type, caller: str, method: str, *, exists: bool) -> set[int
 def test_a01_route_matrix(route: str, request: pytest.FixtureRequest, runtime: FakeRuntime, digits: Model) -> None:
     callers: dict[str, Caller] = {name: request.getfixturevalue(name) for name in CALLERS}
     policy, methods = ROUTES[route]
-    path = path_of(route, ApiKey.objects.get(name="app").pk)
+    path = path_of(route, ApiKey.objects.get(name="app").pk, rollout_of(digits).pk)
     for method in METHODS:
         has = method in methods.split() or (method == "HEAD" and "GET" in methods.split())
         for name, caller in callers.items():
@@ -131,8 +158,6 @@ def docs_wanted(caller: str, wanted: set[int] | str) -> set[int] | str:
 @pytest.mark.django_db
 @pytest.mark.parametrize("change", ["revoked_at", "expires_at"])
 def test_a01_a_key_that_has_ended_opens_nothing(change: str, admin: Caller, admin_key: tuple[ApiKey, str]) -> None:
-    from django.utils import timezone
-
     assert admin("GET", "/models").status_code == 200
     ApiKey.objects.filter(pk=admin_key[0].pk).update(**{change: timezone.now()})
     answer = admin("GET", "/models")
