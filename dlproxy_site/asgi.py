@@ -23,10 +23,10 @@ from django.conf import settings
 
 from dlproxy_site.body_guard import BodyGuard
 from dlproxy_site.origin import SameOrigin
+from dlproxy_site.reports import keep_report
 from dlproxy_site.repository import set_loaded
 from models_admin.live import publisher
 from models_admin.live.routing import websocket_urlpatterns
-from models_admin.publishing.reports import write_report
 from models_admin.publishing.snapshot import load_snapshot
 from proxy import gateway
 from proxy.core.units import BYTES_PER_MIB
@@ -95,7 +95,7 @@ class Site:
                 inference_port=settings.DLPROXY_INFERENCE_PORT,
                 memory_budget_bytes=settings.DLPROXY_MEMORY_BUDGET_MIB * BYTES_PER_MIB,
             )
-            runtime = Runtime(config, load_snapshot, write_report, set_loaded)
+            runtime = Runtime(config, load_snapshot, keep_report, set_loaded)
             await runtime.start()
             gateway.attach(runtime)
             publisher.start()

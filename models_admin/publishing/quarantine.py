@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from models_admin.models import ModelVersion
 from proxy.core.reports import VersionReport
 
-FAILED, READY = "failed", "ready"
+GIVEN_UP, READY = ("failed", "quarantined"), "ready"
 """States of proxy.model_manager.lifecycle that matter here; a report carries their values."""
 MAX_CHARACTERS = 2_000
 
@@ -24,7 +24,7 @@ def note_quarantines(versions: Iterable[VersionReport]) -> None:
         for row in ModelVersion.objects.exclude(quarantined_reason="").select_related("model")
     }
     for key, version in states.items():
-        if version.state == FAILED:
+        if version.state in GIVEN_UP:
             words = version.message[:MAX_CHARACTERS] or "Its instances could not be started."
             if key not in known or known[key].quarantined_reason != words:
                 _set(key, words)

@@ -58,12 +58,14 @@ def says_something(second: ModelSecond) -> bool:
 
 
 def _by_version(at: datetime, report: SecondReport) -> list[MetricSample]:
-    """Rows of each version that answered, for models with more than one loaded: what a rollout is judged by."""
+    """Rows of each version, for models with more than one loaded: what a rollout and scaling are judged by."""
     loaded = Counter(version.model for version in report.versions)
+    look_at_idle = report.sequence % IDLE_ROW_EACH_S == 0
     return [
         _sample(model, at, second, int(number))
         for model, _, number in (key.rpartition("/") for key in report.by_version)
-        if loaded[model] > 1 and says_something(second := report.by_version[f"{model}/{number}"])
+        if loaded[model] > 1
+        and (says_something(second := report.by_version[f"{model}/{number}"]) or (second.instances and look_at_idle))
     ]
 
 
@@ -114,6 +116,7 @@ def _info(report: SecondReport) -> dict[str, object]:
         "instances": len(report.instances),
         "versions": {f"{version.model}/{version.version}": version.state for version in report.versions},
         "gpu_note": report.machine.gpu_note,
+        "measured": _measured(report),
         "shadows": [asdict(shadow) for shadow in report.shadows],
         "troubles": {
             f"{version.model}/{version.version}": {"message": version.message[:500], "restarts": version.restarts}
@@ -121,3 +124,20 @@ def _info(report: SecondReport) -> dict[str, object]:
             if version.message or version.restarts
         },
     }
+
+
+def _measured(report: SecondReport) -> dict[str, dict[str, object]]:
+    """What an instance of each version takes: time to be ready, memory, and its share of its GPU's."""
+    devices = Counter(instance.device for instance in report.instances)
+    gpu_bytes = {f"cuda:{gpu.index}": gpu.memory_used_bytes for gpu in report.machine.gpus}
+    measured: dict[str, dict[str, object]] = {
+        f"{version.model}/{version.version}": {"load_s": version.load_s} for version in report.versions
+    }
+    for instance in report.instances:
+        of = measured.setdefault(f"{instance.model}/{instance.version}", {})
+        of["instance_bytes"] = max(instance.memory_bytes, int(str(of.get("instance_bytes", 0))))
+        of["device"] = instance.device
+        used_bytes = gpu_bytes.get(instance.device)
+        if used_bytes is not None:
+            of["gpu_instance_bytes"] = used_bytes // devices[instance.device]
+    return measured

@@ -9,6 +9,9 @@ from django.db import transaction
 from models_admin.models import ControlLease
 from models_admin.services.errors import Conflict
 
+LONGEST_S = 300.0
+"""Longer than any lease is given for, with room for clocks that differ a little."""
+
 
 @transaction.atomic
 def acquire(*, name: str, holder: str, ttl_s: float, now: datetime) -> int | None:
@@ -21,7 +24,8 @@ def acquire(*, name: str, holder: str, ttl_s: float, now: datetime) -> int | Non
     )
     if created:
         return lease.fence
-    free = lease.expires_at <= now
+    # A lease that ends later than any can that is given now was given before the clock was set back (F20).
+    free = not now < lease.expires_at <= now + timedelta(seconds=LONGEST_S)
     if not free and lease.holder != holder:
         return None
     if free or lease.holder != holder:

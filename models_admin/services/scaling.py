@@ -12,6 +12,7 @@ from models_admin.models import Decision, Model, Policy, ScalingState
 from models_admin.services import leases, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Invalid
+from proxy.tuner.instance_count import CountReason
 
 KNOB = "instances"
 LEASE = "scaling"
@@ -29,9 +30,11 @@ def set_instances(*, actor: Actor, model: Model, count: int) -> Decision | None:
         raise Invalid("count: use a whole number.", field="count")
     writing.hold(model)
     policy = Policy.objects.select_for_update().get(model=model)
-    if not policy.min_instances <= count <= policy.max_instances:
+    if _within(policy, count) != count:
+        zero = "0 or " if policy.scale_to_zero_after_s else ""
         raise Invalid(
-            f"count: the policy of {model.name} allows {policy.min_instances} to {policy.max_instances} instances.",
+            f"count: the policy of {model.name} allows {zero}{policy.min_instances} to {policy.max_instances} "
+            "instances.",
             field="count",
         )
     state = _locked_state(policy)
@@ -102,10 +105,44 @@ def apply_decision(
 
 
 @transaction.atomic
-def note_low_since(*, fence: int, model: Model, low_since: datetime | None) -> None:
-    """Remember since when load has been low (no change of what is wanted, so neither audited nor published)."""
+def note_look(
+    *,
+    fence: int,
+    model: Model,
+    low_since: datetime | None,
+    signals: dict[str, Any] | None = None,
+    last_request_at: datetime | None = None,
+) -> None:
+    """Remember since when load has been low and what was seen; nothing is wanted anew, so nothing is published."""
     leases.require(name=LEASE, fence=fence)
-    ScalingState.objects.filter(model=model).exclude(low_since=low_since).update(low_since=low_since, fence=fence)
+    ScalingState.objects.filter(model=model).update(
+        low_since=low_since, fence=fence, signals=signals or {}, last_request_at=last_request_at
+    )
+
+
+@transaction.atomic
+def wake(*, name: str) -> Decision | None:
+    """A request woke the model `name`: want its smallest number. None if it is wanted awake already, or gone."""
+    model = Model.objects.filter(name=name, loaded=True).exclude(default_version=None).first()
+    if model is None:
+        return None
+    writing.hold(model)
+    policy = Policy.objects.get(model=model)
+    state = _locked_state(policy)
+    if state.wanted_instances:
+        return None
+    state.last_request_at = timezone.now()
+    decision = _change(
+        state,
+        policy.min_instances,
+        reason=CountReason.WOKEN.value,
+        explanation="A request came while the model slept.",
+        expected="It waits for one load; those that come meanwhile wait for the same.",
+        fence=state.fence,
+    )
+    writing.audit(Actor("system:wake"), "model.wake", "model", name, to=policy.min_instances, decision=decision.pk)
+    writing.publish()
+    return decision
 
 
 def _locked_state(policy: Policy) -> ScalingState:
@@ -116,6 +153,9 @@ def _locked_state(policy: Policy) -> ScalingState:
 
 
 def _within(policy: Policy, count: int) -> int:
+    """The nearest number that the policy allows; 0, asleep, only where it lets the model sleep."""
+    if count == 0 and policy.scale_to_zero_after_s:
+        return 0
     return min(max(count, policy.min_instances), policy.max_instances)
 
 

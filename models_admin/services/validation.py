@@ -97,7 +97,7 @@ def finish(*, claim: Claim, result: ResultReport) -> ModelVersion:
     row.memory_bytes = result.memory_bytes
     row.save()
     leases.release(name=_lease(row), fence=claim.fence, now=timezone.now())
-    became_default = versions.become_default_if_none(row.model, row)
+    became_default = versions.become_default_if_due(row.model, row)
     writing.audit(ACTOR, "version.ready", "version", str(row), became_default=became_default)
     writing.publish()
     return row

@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 
 from models_admin.inspection import Inspection
 from models_admin.models import Model, ModelVersion, ValidationStep
+from models_admin.models.policy import VersionPolicy
 from models_admin.models.registry import StepStatus, VersionState
 from models_admin.models.rollouts import ACTIVE_STATES
 from models_admin.selectors.artifacts import artifact_path, golden_paths
@@ -221,9 +222,17 @@ def make_steps(version: ModelVersion) -> None:
     )
 
 
-def become_default_if_none(model: Model, version: ModelVersion) -> bool:
-    """Make `version` the default of a (locked) model that has none."""
-    if model.default_version_id is not None:
+def become_default_if_due(model: Model, version: ModelVersion) -> bool:
+    """Make `version`, which is ready now, the default of a (locked) model that has none or that follows the latest.
+
+    Following the latest, an older number never replaces a newer one, and a rollout that runs is left to its end.
+    """
+    default = model.default_version
+    if default is not None and (
+        model.policy.version_policy != VersionPolicy.LATEST
+        or version.number < default.number
+        or model.rollouts.filter(state__in=ACTIVE_STATES).exists()
+    ):
         return False
     make_default(model, version)
     return True

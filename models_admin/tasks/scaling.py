@@ -11,19 +11,21 @@ import logging
 import os
 import socket
 from datetime import UTC, datetime
+from typing import Any
 
 from celery import shared_task
 from django.core.exceptions import ObjectDoesNotExist
 from django.utils import timezone
 
-from models_admin.models import MetricSample, Model
+from models_admin.models import MachineSample, MetricSample, Model
 from models_admin.publishing.snapshot import policy_snapshot
-from models_admin.selectors.load import recent_load
+from models_admin.selectors.load import last_request_at, machine_now, measured_of, recent_load
 from models_admin.services import leases, scaling
 from models_admin.services.errors import Conflict, NotFound
 from proxy.core.units import NS_PER_S
-from proxy.tuner.instance_count import CountDecision, core_limit, instance_count
-from proxy.tuner.signals import MeasuredSecond, signals_from
+from proxy.tuner.bounds import Bound, core_bound, memory_bound
+from proxy.tuner.instance_count import CountDecision, Hold, instance_count
+from proxy.tuner.signals import MeasuredSecond, ScalingSignals, signals_from
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,9 @@ def run_tick(*, holder: str, now: datetime) -> None:
     fence = leases.acquire(name=scaling.LEASE, holder=holder, ttl_s=LEASE_S, now=now)
     if fence is None:
         return
-    loaded = Model.objects.filter(loaded=True, default_version__isnull=False).select_related("policy", "scaling")
+    loaded = Model.objects.filter(loaded=True, default_version__isnull=False).select_related(
+        "policy", "scaling", "default_version"
+    )
     for model in loaded:
         try:
             _decide(model, fence, now)
@@ -56,17 +60,23 @@ def run_tick(*, holder: str, now: datetime) -> None:
 
 
 def _decide(model: Model, fence: int, now: datetime) -> None:
-    state = model.scaling
-    seconds = [_measured(row) for row in recent_load(model.name, now=now, window_s=WINDOW_S)]
+    state, policy = model.scaling, policy_snapshot(model.policy).scaling
+    measured = measured_of(f"{model.name}/{model.default_version.number}")
+    asked_at = _last_request_at(model) if policy.zero_after_ns else state.last_request_at
     outcome = instance_count(
-        signals_from(seconds, now.timestamp()),
-        policy_snapshot(model.policy).scaling,
+        _signals(model, measured, now),
+        policy,
         state.wanted_instances,
         _to_ns(state.low_since) if state.fence == fence else None,
         _to_ns(now) or 0,
-        cores_carry=core_limit(len(os.sched_getaffinity(0)), model.policy.threads_per_instance),
+        bounds=_bounds(model, measured, state.wanted_instances, now),
+        load_s=measured.get("load_s") or (model.default_version.load_time_ms or 0) / 1_000 or None,
+        unused_ns=None if asked_at is None else max(round((now - asked_at).total_seconds() * NS_PER_S), 0),
     )
     low_since = _to_time(outcome.low_since_ns)
+    scaling.note_look(
+        fence=fence, model=model, low_since=low_since, signals=_shown(outcome, now), last_request_at=asked_at
+    )
     if isinstance(outcome, CountDecision):
         decision = scaling.apply_decision(
             fence=fence,
@@ -82,8 +92,59 @@ def _decide(model: Model, fence: int, now: datetime) -> None:
         )
         if decision is not None:
             log.info("%s: %s → %s (%s)", model.name, decision.from_value, decision.to_value, outcome.words)
-    elif low_since != state.low_since:
-        scaling.note_low_since(fence=fence, model=model, low_since=low_since)
+
+
+def _signals(model: Model, measured: dict[str, Any], now: datetime) -> ScalingSignals:
+    """Of the default version's own seconds, and of the host."""
+    rows = recent_load(model.name, now=now, window_s=WINDOW_S, version=model.default_version.number)
+    host = machine_now(now, within_s=WINDOW_S)
+    if host is None:
+        return signals_from([_measured(row) for row in rows], now.timestamp())
+    gpu = _gpu_of(host, measured)
+    busy_percent = gpu.get("utilisation_percent")
+    return signals_from(
+        [_measured(row) for row in rows],
+        now.timestamp(),
+        cpu_ratio=host.cpu_percent / 100,
+        memory_ratio=host.memory_used_bytes / host.memory_total_bytes if host.memory_total_bytes else None,
+        gpu_ratio=None if busy_percent is None else busy_percent / 100,
+    )
+
+
+def _bounds(model: Model, measured: dict[str, Any], current: int, now: datetime) -> list[Bound | None]:
+    """What cores, memory and GPU memory carry, as measured now."""
+    host = machine_now(now, within_s=WINDOW_S)
+    bounds: list[Bound | None] = [core_bound(len(os.sched_getaffinity(0)), model.policy.threads_per_instance)]
+    if host is not None:
+        gpu = _gpu_of(host, measured)
+        instance_bytes, gpu_instance_bytes = measured.get("instance_bytes"), measured.get("gpu_instance_bytes")
+        total_bytes, used_bytes = gpu.get("memory_total_bytes"), gpu.get("memory_used_bytes")
+        bounds.append(memory_bound("memory", current, host.memory_total_bytes, host.memory_used_bytes, instance_bytes))
+        bounds.append(memory_bound("GPU memory", current, total_bytes, used_bytes, gpu_instance_bytes))
+    return bounds
+
+
+def _gpu_of(host: MachineSample, measured: dict[str, Any]) -> dict[str, Any]:
+    """The GPU that the version's instances run on; empty if they run on none."""
+    device = measured.get("device")
+    return next((gpu for gpu in host.gpus if f"cuda:{gpu['index']}" == device), {})
+
+
+def _last_request_at(model: Model) -> datetime | None:
+    """When someone asked for the model last, or else its number was last decided."""
+    known = (last_request_at(model.name), model.scaling.last_request_at, model.scaling.decided_at)
+    return max((at for at in known if at is not None), default=model.updated_at)
+
+
+def _shown(outcome: CountDecision | Hold, now: datetime) -> dict[str, Any]:
+    """The look as the page shows it."""
+    asked = outcome.proposals
+    shown: dict[str, Any] = {"at": now.isoformat(), "reason": outcome.reason.value, "words": outcome.words}
+    if asked is not None:
+        for name in ("utilisation", "demand", "backlog"):
+            proposal = getattr(asked, name)
+            shown[name] = {"count": proposal.count, "words": proposal.words}
+    return shown | {"evidence": dict(outcome.evidence)}
 
 
 def _measured(row: MetricSample) -> MeasuredSecond:
@@ -95,6 +156,8 @@ def _measured(row: MetricSample) -> MeasuredSecond:
         queue_depth=row.queue_depth,
         instances=row.instances,
         busy_ratio=row.busy_ratio,
+        executions=row.executions,
+        inferences=row.inferences,
     )
 
 

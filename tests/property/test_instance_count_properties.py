@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.core.policies import ScalingPolicy
 from proxy.core.units import NS_PER_S
+from proxy.tuner.bounds import Bound
 from proxy.tuner.instance_count import CountDecision, Hold, instance_count
 from proxy.tuner.signals import MeasuredSecond, ScalingSignals, signals_from
 
@@ -33,9 +34,15 @@ policies = st.builds(
 )
 
 
-@given(signals, policies, st.integers(0, 30), st.none() | st.integers(0, 2**62), st.none() | st.integers(0, 32))
-def test_f36_no_measurement_takes_the_count_out_of_its_bounds(measured, policy, current, low_since_ns, cores_carry):
-    decision = instance_count(measured, policy, current, low_since_ns, 2**61, cores_carry=cores_carry)
+@given(
+    signals,
+    policies,
+    st.integers(0, 30),
+    st.none() | st.integers(0, 2**62),
+    st.none() | st.builds(Bound, st.integers(0, 32), st.just("x")),
+)
+def test_f36_no_measurement_takes_the_count_out_of_its_bounds(measured, policy, current, low_since_ns, bound):
+    decision = instance_count(measured, policy, current, low_since_ns, 2**61, bounds=[bound])
     assert decision.words
     if isinstance(decision, Hold):
         return

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from models_admin.models import AuditEvent, Decision, MetricSample, ModelVersion, Policy, ScalingState
+from models_admin.models import (
+    AuditEvent,
+    Decision,
+    MachineSample,
+    MetricSample,
+    Model,
+    ModelVersion,
+    NodeStatus,
+    Policy,
+    ScalingState,
+)
 from models_admin.publishing.snapshot import current_generation
 from models_admin.services import leases, models, policies, scaling
 from models_admin.services.errors import Conflict, Invalid
@@ -116,7 +126,7 @@ def test_f34_a_stale_holder_s_write_is_refused(state: ScalingState) -> None:
         lambda fence: scaling.apply_decision(
             fence=fence, model=state.model, to_instances=4, reason="demand", explanation="why"
         ),
-        lambda fence: scaling.note_low_since(fence=fence, model=state.model, low_since=NOW),
+        lambda fence: scaling.note_look(fence=fence, model=state.model, low_since=NOW),
     ):
         with pytest.raises(Conflict):
             write(stale)
@@ -213,7 +223,7 @@ def test_time_in_which_nobody_looked_is_no_time_of_low_load(state: ScalingState)
         ("max_queue_delay_ms", -0.1),
         ("default_timeout_ms", 200_000),
         ("min_instances", 7),
-        ("placement", "random"),
+        ("placement", "nearest"),
         ("autoscale", 1),
         ("revision", 9),
         ("model_id", 1),
@@ -253,3 +263,168 @@ def test_a_model_deleted_during_the_tick_does_not_keep_others_from_being_scaled(
     measure(NOW, requests=100, busy_ratio=1.0)
     run_tick(holder="a", now=NOW)
     assert wanted(state) == 2
+
+
+def measure_versions(now: datetime, **by_version: dict[str, Any]) -> None:
+    """The model's seconds, and those of each of its versions (`v1`, `v2`) that were loaded beside each other."""
+    measure(now, **by_version["whole"])
+    for name, fields in by_version.items():
+        if name != "whole":
+            MetricSample.objects.bulk_create(
+                MetricSample(
+                    model_name="net", version=int(name[1:]), at=now - timedelta(seconds=back), histogram={}, **fields
+                )
+                for back in range(1, 16)
+            )
+
+
+def test_scaling_reads_the_default_version_s_own_seconds(state: ScalingState) -> None:
+    """A candidate that is busy beside an idle default asks for nothing; a busy default is not hidden by idle others."""
+    busy = {"requests": 100, "busy_ratio": 1.0, "instances": 1}
+    idle = {"requests": 0, "busy_ratio": 0.0, "instances": 1}
+    measure_versions(NOW, whole={"requests": 100, "busy_ratio": 0.5, "instances": 2}, v1=idle, v2=busy)
+    run_tick(holder="a", now=NOW)
+    assert wanted(state) == 1
+    measure_versions(NOW, whole={"requests": 100, "busy_ratio": 0.33, "instances": 3}, v1=busy, v2=idle)
+    run_tick(holder="a", now=NOW)
+    assert wanted(state) == 2
+
+
+def test_the_look_is_kept_for_the_page_with_what_each_signal_asked_for(state: ScalingState) -> None:
+    measure(NOW, requests=30, busy_ratio=0.3)
+    MachineSample.objects.create(
+        at=NOW, cpu_percent=71, memory_used_bytes=400, memory_total_bytes=1_000, per_core_percent=[], gpus=[]
+    )
+    run_tick(holder="a", now=NOW)
+    state.refresh_from_db()
+    assert state.signals["reason"] == "steady"
+    assert state.signals["utilisation"] == {
+        "count": 1,
+        "words": "Utilisation of 30% (0.30 busy on average; CPU 71%, memory 40%) asks for 1 (target 70%)",
+    }
+    assert state.signals["demand"]["count"] == 1
+    assert state.signals["backlog"]["count"] == 0
+    assert not Decision.objects.exists()
+
+
+def test_memory_that_instances_were_measured_to_take_bounds_growth(state: ScalingState) -> None:
+    measure(NOW, requests=100, busy_ratio=1.0)
+    info = {"measured": {"net/1": {"load_s": 2.0, "instance_bytes": 300, "device": "cpu"}}}
+    NodeStatus.objects.create(name="web", at=NOW, info=info)
+    host = MachineSample.objects.create(at=NOW, cpu_percent=1, memory_used_bytes=700, memory_total_bytes=1_000)
+    run_tick(holder="a", now=NOW)
+    assert wanted(state) == 1
+    state.refresh_from_db()
+    assert state.signals["reason"] == "at_limit"
+    assert "the memory carries" in state.signals["words"]
+    assert state.signals["evidence"]["load_s"] == 2.0
+    host.memory_used_bytes = 500
+    host.save()
+    run_tick(holder="a", now=NOW)
+    assert wanted(state) == 2
+
+
+@pytest.fixture
+def sleepy(state: ScalingState) -> ScalingState:
+    policies.update_policy(actor=ANN, model=state.model, scale_to_zero_after_s=60)
+    ScalingState.objects.update(decided_at=NOW - timedelta(hours=1))
+    Model.objects.update(updated_at=NOW - timedelta(hours=1))
+    return state
+
+
+def test_a_model_nobody_asked_for_sleeps_and_a_request_s_wake_is_followed_at_once(sleepy: ScalingState) -> None:
+    measure(NOW, idle=True)
+    run_tick(holder="a", now=NOW)
+    assert wanted(sleepy) == 0
+    assert Decision.objects.get().reason == "unused"
+    run_tick(holder="a", now=NOW + timedelta(seconds=5))
+    assert wanted(sleepy) == 0
+    generation = current_generation()
+    woken = scaling.wake(name="net")
+    assert woken is not None
+    assert (woken.reason, woken.from_value, woken.to_value) == ("woken", "0", "1")
+    assert wanted(sleepy) == 1
+    assert current_generation() == generation + 1
+    assert scaling.wake(name="net") is None
+    assert scaling.wake(name="nothing") is None
+    measure(NOW + timedelta(seconds=10), idle=True)
+    run_tick(holder="a", now=NOW + timedelta(seconds=10))
+    assert wanted(sleepy) == 1, "it was woken a moment ago"
+
+
+def test_a_request_within_the_time_keeps_the_model_awake(sleepy: ScalingState) -> None:
+    measure(NOW, seconds=15, idle=True)
+    at = NOW - timedelta(seconds=50)
+    MetricSample.objects.create(model_name="net", at=at, requests=1, instances=1, histogram={})
+    run_tick(holder="a", now=NOW)
+    assert wanted(sleepy) == 1
+    measure(NOW + timedelta(seconds=15), idle=True)
+    run_tick(holder="a", now=NOW + timedelta(seconds=15))
+    assert wanted(sleepy) == 0, "the last request is remembered although its row is gone"
+
+
+def test_f36_without_measurements_nobody_is_put_to_sleep(sleepy: ScalingState) -> None:
+    MetricSample.objects.all().delete()
+    run_tick(holder="a", now=NOW)
+    assert wanted(sleepy) == 1
+
+
+def test_a_model_that_may_no_longer_sleep_wakes(sleepy: ScalingState) -> None:
+    measure(NOW, idle=True)
+    run_tick(holder="a", now=NOW)
+    policies.update_policy(actor=ANN, model=sleepy.model, scale_to_zero_after_s=0)
+    assert wanted(sleepy) == 1
+
+
+def test_an_operator_puts_a_model_to_sleep_where_its_policy_allows_it(sleepy: ScalingState) -> None:
+    scaling.set_instances(actor=ANN, model=sleepy.model, count=0)
+    assert wanted(sleepy) == 0
+
+
+def test_f20_a_clock_set_back_does_not_leave_the_lease_to_a_dead_holder(db: None) -> None:
+    ahead = NOW + timedelta(hours=1)
+    assert leases.acquire(name="x", holder="dead", ttl_s=15, now=ahead) == 1
+    assert leases.acquire(name="x", holder="b", ttl_s=15, now=NOW) == 2
+    assert leases.acquire(name="x", holder="c", ttl_s=15, now=NOW) is None
+
+
+def test_f20_a_clock_that_jumps_ahead_holds_since_what_was_measured_is_old(state: ScalingState) -> None:
+    measure(NOW, requests=100, busy_ratio=1.0)
+    run_tick(holder="a", now=NOW + timedelta(hours=1))
+    assert wanted(state) == 1
+    state.refresh_from_db()
+    assert state.signals["reason"] in ("stale_signals", "missing_signals")
+
+
+def test_f32_a_controller_killed_in_the_middle_of_its_tick_leaves_the_last_number_and_another_goes_on(
+    state: ScalingState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure(NOW, requests=100, busy_ratio=1.0)
+
+    def killed(**_: Any) -> None:
+        raise SystemExit("kill -9 in the middle of the tick")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scaling, "apply_decision", killed)
+        with pytest.raises(SystemExit):
+            run_tick(holder="a", now=NOW)
+    assert wanted(state) == 1
+    run_tick(holder="b", now=NOW + timedelta(seconds=5))
+    assert wanted(state) == 1, "the lease still names the dead one"
+    later = NOW + timedelta(seconds=16)
+    measure(later, requests=100, busy_ratio=1.0)
+    run_tick(holder="b", now=later)
+    assert wanted(state) == 2
+    assert Decision.objects.count() == 1
+
+
+def test_f34_two_beats_take_turns_without_oscillation(state: ScalingState) -> None:
+    seen = []
+    for tick in range(12):
+        now = NOW + timedelta(seconds=5 * tick)
+        measure(now, requests=100, busy_ratio=min(1.4 / wanted(state), 1.0), instances=wanted(state))
+        for holder in ("a", "b"):
+            run_tick(holder=holder, now=now)
+        seen.append(wanted(state))
+    assert seen == sorted(seen)
+    assert Decision.objects.count() <= 2

@@ -10,7 +10,8 @@ import pytest
 
 from proxy.core.policies import ScalingPolicy
 from proxy.core.units import NS_PER_S
-from proxy.tuner.instance_count import CountDecision, CountReason, Hold, core_limit, instance_count
+from proxy.tuner.bounds import core_bound, core_limit, memory_bound
+from proxy.tuner.instance_count import CountDecision, CountReason, Hold, instance_count
 from proxy.tuner.signals import NO_SIGNALS, MeasuredSecond, ScalingSignals, signals_from
 
 POLICY = ScalingPolicy(
@@ -58,7 +59,7 @@ def test_the_words_show_all_three_signals_with_their_numbers():
     decision = decide(busy(0.93, queue_depth=14.0))
     assert decision.words == (
         "Utilisation of 93% (0.93 busy on average) asks for 2 (target 70%); demand of 30.0 requests/s × 10.00 ms "
-        "asks for 1; a backlog of 14 requests asks for 1. Utilisation decides: 1 → 2."
+        "asks for 1 (wait of 4.3 ms, target 50 ms); a backlog of 14 requests asks for 1. Utilisation decides: 1 → 2."
     )
     assert decision.expected == "Utilisation of about 46% with 2 at the load measured."
     assert decision.evidence["by_utilisation"] == 2
@@ -84,21 +85,54 @@ def test_the_policy_s_maximum_holds_and_is_named():
 
 
 def test_the_cores_limit_growth_and_are_named():
-    hold = decide(busy(1.0, 2), 2, cores_carry=2)
+    hold = decide(busy(1.0, 2), 2, bounds=[core_bound(2, 1)])
     assert hold.reason is CountReason.AT_LIMIT
     assert "the cores carry" in hold.words
-    assert decide(busy(1.0, 2), 2, cores_carry=3).count == 3
+    assert decide(busy(1.0, 2), 2, bounds=[core_bound(3, 1)]).count == 3
 
 
 def test_the_cores_take_nothing_away_and_never_undercut_the_minimum():
-    assert decide(busy(0.65, 4, arrivals_per_s=0.0), 4, cores_carry=1).reason is CountReason.STEADY
+    assert decide(busy(0.65, 4, arrivals_per_s=0.0), 4, bounds=[core_bound(1, 1)]).reason is CountReason.STEADY
     policy = replace(POLICY, min_instances=3)
-    assert decide(busy(1.0), 1, policy=policy, cores_carry=1).count == 3
+    assert decide(busy(1.0), 1, policy=policy, bounds=[core_bound(1, 1)]).count == 3
 
 
 @pytest.mark.parametrize(("cores", "threads", "expected"), [(2, 1, 2), (2, 2, 1), (2, 4, 1), (16, 3, 5), (4, 0, 4)])
 def test_an_instance_takes_as_many_cores_as_it_has_threads(cores, threads, expected):
     assert core_limit(cores, threads) == expected
+
+
+def test_memory_limits_growth_and_is_named_with_its_numbers():
+    bound = memory_bound("memory", 2, 1_000 * 2**20, 500 * 2**20, 150 * 2**20)
+    assert bound.count == 4
+    hold = decide(busy(1.0, 4), 4, bounds=[None, bound])
+    assert hold.reason is CountReason.AT_LIMIT
+    assert "4 is what the memory carries (400 MiB free, 150 MiB an instance)" in hold.words
+    assert memory_bound("memory", 2, None, None, 1) is None
+    assert memory_bound("memory", 2, 100, 100, 10).count == 2
+
+
+def test_the_tightest_bound_decides():
+    wide, tight = core_bound(7, 1), memory_bound("GPU memory", 1, 100, 70, 10)
+    assert "GPU memory" in decide(busy(1.0, 3), 3, bounds=[wide, tight]).words
+
+
+def test_zero_only_where_the_policy_allows_it_and_no_request_came_for_its_time():
+    policy = replace(POLICY, zero_after_ns=300 * NS_PER_S)
+    idle = busy(0.0, 1, arrivals_per_s=0.0, service_s=None)
+    gone = decide(idle, 1, policy=policy, unused_ns=300 * NS_PER_S)
+    assert (gone.count, gone.reason) == (0, CountReason.UNUSED)
+    assert "300 s" in gone.words
+    assert decide(idle, 1, policy=policy, unused_ns=299 * NS_PER_S).reason is CountReason.STEADY
+    assert decide(idle, 1, policy=policy, unused_ns=None).reason is CountReason.STEADY
+    assert decide(idle, 1, unused_ns=10**18).reason is CountReason.STEADY
+    assert decide(replace(idle, queue_depth=1.0), 1, policy=policy, unused_ns=10**18).reason is not CountReason.UNUSED
+    assert decide(replace(idle, age_s=60.0), 1, policy=policy, unused_ns=10**18).reason is CountReason.STALE_SIGNALS
+
+
+def test_a_model_that_sleeps_is_left_asleep_and_wakes_when_it_may_no_longer_sleep():
+    assert decide(NO_SIGNALS, 0, policy=replace(POLICY, zero_after_ns=1)).reason is CountReason.ASLEEP
+    assert decide(NO_SIGNALS, 0).count == 1
 
 
 def test_one_goes_only_after_load_was_low_for_the_whole_delay_and_then_the_delay_begins_anew():

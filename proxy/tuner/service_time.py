@@ -1,0 +1,48 @@
+"""Service time of an execution by its rows, S(b) = α + β·b, fitted to measured seconds. Pure.
+
+Least squares over seconds weighted by their executions: each second gives its mean rows and mean time an execution.
+Rules: β is not below zero and the line not below zero at b = 0; where batch sizes hardly differed, there is no slope to
+be known, and S is the mean.
+Source: BentoML's dispatcher and Clipper fit the same line (PROTOCOLS section 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# Spread of batch sizes (variance, rows²) below which a slope means nothing.
+LEAST_SPREAD = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTime:
+    """α seconds an execution and β seconds a row more; `rows` is the mean batch that was measured."""
+
+    alpha_s: float
+    beta_s: float
+    rows: float
+
+    def of(self, rows: float) -> float:
+        """Seconds that an execution of `rows` takes."""
+        return self.alpha_s + self.beta_s * rows
+
+
+def fit(points: Iterable[tuple[float, float, float]]) -> ServiceTime | None:
+    """The line through (executions, rows an execution, seconds an execution); None where nothing was executed."""
+    weight = sum_rows = sum_s = sum_squares = sum_products = 0.0
+    for executions, rows, seconds in points:
+        weight += executions
+        sum_rows += executions * rows
+        sum_s += executions * seconds
+        sum_squares += executions * rows * rows
+        sum_products += executions * rows * seconds
+    if not weight:
+        return None
+    mean_rows, mean_s = sum_rows / weight, sum_s / weight
+    spread = sum_squares / weight - mean_rows * mean_rows
+    beta = 0.0
+    if spread > LEAST_SPREAD:
+        beta = max((sum_products / weight - mean_rows * mean_s) / spread, 0.0)
+        beta = min(beta, mean_s / mean_rows)
+    return ServiceTime(mean_s - beta * mean_rows, beta, mean_rows)
