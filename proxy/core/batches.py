@@ -91,6 +91,7 @@ class BatchResult:
 
     `input_ns`: the inputs' way into the backend's hands (joined in shared memory, wrapped there). `compute_ns`: the
     model, as the instance measured it. `output_ns`: the outputs' way out. What is left is the message there and back.
+    Times that an instance claims are cut to what the parent saw.
     """
 
     __slots__ = ("compute_ns", "input_ns", "output_ns", "outputs", "service_ns")
@@ -101,8 +102,8 @@ class BatchResult:
         self.outputs = outputs
         self.compute_ns = compute_ns
         self.service_ns = service_ns
-        self.input_ns = input_ns
-        self.output_ns = output_ns
+        self.input_ns = min(input_ns, service_ns)
+        self.output_ns = min(output_ns, service_ns - self.input_ns)
 
 
 class BatchFault:

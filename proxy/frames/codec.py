@@ -43,6 +43,7 @@ _ENTRY = struct.Struct("<BB6xQQ")
 _U64 = struct.Struct("<Q")
 _U32 = struct.Struct("<I")
 _READY = struct.Struct("<QQ")
+_TIMES = struct.Struct("<QQQ")
 _ERROR = struct.Struct("<B")
 _REGION = struct.Struct("<BQ")
 
@@ -63,7 +64,8 @@ def encode(message: Message) -> bytes:  # noqa: C901  one line a kind
             body = _U32.pack(message.rows) + _pack_entries(message.entries)
             packet = _HEADER.pack(MAGIC, Kind.EXECUTE, len(message.entries), message.sequence) + body
         case Result():
-            body = _U64.pack(message.compute_ns) + _pack_entries(message.entries)
+            times = _TIMES.pack(message.compute_ns, message.input_ns, message.output_ns)
+            body = times + _pack_entries(message.entries)
             packet = _HEADER.pack(MAGIC, Kind.RESULT, len(message.entries), message.sequence) + body
         case Load():
             packet = _HEADER.pack(MAGIC, Kind.LOAD, 0, 0) + message.config_json
@@ -99,9 +101,11 @@ def decode(packet: bytes) -> Message:
     if magic != MAGIC:
         raise MalformedFrame("wrong magic number")
     if kind == Kind.RESULT:
-        return Result(sequence, *_numbered_entries(_U64, packet, count))
+        (compute_ns, input_ns, output_ns), entries = _numbers_and_entries(_TIMES, packet, count)
+        return Result(sequence, compute_ns, entries, input_ns, output_ns)
     if kind == Kind.EXECUTE:
-        return Execute(sequence, *_numbered_entries(_U32, packet, count))
+        (rows,), entries = _numbers_and_entries(_U32, packet, count)
+        return Execute(sequence, rows, entries)
     if count:
         raise MalformedFrame("entries in a message that has none")
     return _decode_rare(kind, sequence, packet[_HEADER.size :])
@@ -149,12 +153,14 @@ def _decode_error(sequence: int, body: bytes) -> Error:
     return Error(sequence, ErrorCode(body[0]), body[1:].decode("utf-8", "replace"))
 
 
-def _numbered_entries(number: struct.Struct, packet: bytes, count: int) -> tuple[int, tuple[Entry, ...]]:
-    """Read one number and `count` entries, which must fill the packet exactly."""
-    at = _HEADER.size + number.size
+def _numbers_and_entries(
+    numbers: struct.Struct, packet: bytes, count: int
+) -> tuple[tuple[int, ...], tuple[Entry, ...]]:
+    """Read the numbers and `count` entries, which must fill the packet exactly."""
+    at = _HEADER.size + numbers.size
     if count > MAX_ENTRIES or len(packet) < at + count * _ENTRY.size:
         raise MalformedFrame("too many or missing tensor entries")
-    (value,) = number.unpack_from(packet, _HEADER.size)
+    values = numbers.unpack_from(packet, _HEADER.size)
     entries = []
     for _ in range(count):
         if len(packet) < at + _ENTRY.size:
@@ -171,7 +177,7 @@ def _numbered_entries(number: struct.Struct, packet: bytes, count: int) -> tuple
         entries.append(Entry(code, offset, size_bytes, shape))
     if at != len(packet):
         raise MalformedFrame("bytes after the last tensor entry")
-    return value, tuple(entries)
+    return values, tuple(entries)
 
 
 def _pack_entries(entries: tuple[Entry, ...]) -> bytes:

@@ -85,11 +85,16 @@ class Execute:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Outputs of execution `sequence` lie at `entries` (signature order) of the response area."""
+    """Outputs of execution `sequence` lie at `entries` (signature order) of the response area.
+
+    `compute_ns`: the model. `input_ns`, `output_ns`: taking the inputs out of their area, putting the outputs there.
+    """
 
     sequence: int
     compute_ns: int
     entries: tuple[Entry, ...]
+    input_ns: int = 0
+    output_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

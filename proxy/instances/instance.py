@@ -80,7 +80,7 @@ class Instance:
         self._sequence = 0
         self._batch: Batch | None = None
         self._on_done: OnDone | None = None
-        self._sent_ns = 0
+        self._sent_ns = self._input_ns = 0
         self._started_ns = self._state_since_ns = self.last_heard_ns = clock.now_ns()
         self._ping_since_ns = 0
         self._link = Link(loop, self._on_message, self._on_garbage, self._on_exit)
@@ -173,6 +173,7 @@ class Instance:
             if size_bytes > link.area(messages.Area.REQUEST).size_bytes:
                 link.replace_area(messages.Area.REQUEST, size_bytes)
             fill(link.area(messages.Area.REQUEST).memory, batch, entries)
+            self._input_ns = self._clock.now_ns() - self._sent_ns
         except (ValueError, OSError, MemoryError) as error:
             self._loop.call_soon(self._finish, BatchFault(str(error), lost=False))
             return
@@ -193,17 +194,18 @@ class Instance:
         on_done(batch, outcome)
 
     def _on_result(self, message: messages.Result) -> None:
-        batch = self._expected(message.sequence)
         area = self._link.area(messages.Area.RESPONSE)
-        outputs = take_outputs(batch, area.memory, area.size_bytes, message.entries)
-        service_ns = self._clock.now_ns() - self._sent_ns
+        outputs = take_outputs(self._expected(message.sequence), area.memory, area.size_bytes, message.entries)
+        now_ns = self._clock.now_ns()
+        service_ns = now_ns - self._sent_ns
         if self.executions:
             self.service_ewma_ns += EWMA_WEIGHT * (service_ns - self.service_ewma_ns)
         else:
             self.service_ewma_ns = float(service_ns)
             self._on_event(self, Event.FIRST_EXECUTION)
         self.executions += 1
-        self._finish(BatchResult(outputs, message.compute_ns, service_ns))
+        input_ns, output_ns = self._input_ns + message.input_ns, now_ns - self.last_heard_ns + message.output_ns
+        self._finish(BatchResult(outputs, message.compute_ns, service_ns, input_ns, output_ns))
 
     def _expected(self, sequence: int) -> Batch:
         if self._batch is None or sequence != self._sequence:

@@ -82,13 +82,16 @@ class Server:
                 return
 
     def _execute(self, message: Execute) -> None:
+        clock_ns = time.perf_counter_ns
         try:
+            given_ns = clock_ns()
             inputs = read_inputs(self._link.areas[Area.REQUEST], message.entries)
-            started_ns = time.perf_counter_ns()
+            started_ns = clock_ns()
             outputs = self._backend.run(inputs)
-            compute_ns = time.perf_counter_ns() - started_ns
+            ended_ns = clock_ns()
             check_outputs(outputs, self._signature, message.rows if self._batchable else None)
             entries = self._deliver(message.sequence, outputs)
+            output_ns = clock_ns() - ended_ns
         except BadOutput as error:
             self._link.send(Error(message.sequence, ErrorCode.BAD_OUTPUT, str(error)))
         except (ParentGone, OSError):
@@ -97,7 +100,8 @@ class Server:
             self._link.send(Error(message.sequence, ErrorCode.MODEL_RAISED, shortened(error)))
             _exit_if_device_is_lost(error)
         else:
-            self._link.send(Result(message.sequence, compute_ns, entries))
+            compute_ns, input_ns = ended_ns - started_ns, started_ns - given_ns
+            self._link.send(Result(message.sequence, compute_ns, entries, input_ns, output_ns))
 
     def _deliver(self, sequence: int, outputs: Sequence[Array]) -> tuple[Entry, ...]:
         """Copy outputs into the response area, asking for a larger one where they do not fit."""

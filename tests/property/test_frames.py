@@ -44,7 +44,7 @@ MESSAGES = st.one_of(
     st.just(Loading()),
     st.builds(Ready, U64, U64, BLOB),
     st.builds(Execute, U32, U32, ENTRIES),
-    st.builds(Result, U32, U64, ENTRIES),
+    st.builds(Result, U32, U64, ENTRIES, U64, U64),
     st.builds(Error, U32, st.sampled_from(ErrorCode), st.text(max_size=300)),
     st.builds(Need, U32, U64),
     st.builds(Region, st.sampled_from(Area), U64),
@@ -70,7 +70,7 @@ def test_arbitrary_bytes_are_a_message_or_malformed_and_a_message_encodes_to_tho
     assert codec.decode(codec.encode(message)) == message
 
 
-@given(st.one_of(st.builds(Execute, U32, U32, ENTRIES), st.builds(Result, U32, U64, ENTRIES)), st.data())
+@given(st.one_of(st.builds(Execute, U32, U32, ENTRIES), st.builds(Result, U32, U64, ENTRIES, U64, U64)), st.data())
 def test_a_packet_cut_or_lengthened_anywhere_is_refused(message, data):
     packet = codec.encode(message)
     cut = data.draw(st.integers(0, len(packet) - 1))

@@ -33,6 +33,8 @@ def test_rows_of_several_requests_are_one_execution_and_come_back_in_order(tmp_p
             assert floats(output) == [3, 5, 7, 9, 11, 13, 15, 17, 1, 1, 1, 1]
             assert result.outputs.rows == 3
             assert 0 < result.compute_ns <= result.service_ns
+            assert min(result.input_ns, result.output_ns) > 0
+            assert result.input_ns + result.compute_ns + result.output_ns <= result.service_ns
             assert instance.idle
             assert (instance.executions, instance.service_ewma_ns) == (1, result.service_ns)
             assert instance.busy_ns >= result.service_ns
