@@ -94,6 +94,15 @@ def overload() -> Iterator[Row]:
                 yield f"{load}×", timeout_ms, rule, goodput, p99, late, _percent(after.success_ratio())
 
 
+def limit() -> Iterator[Row]:
+    """Bursts of three times the peak, at six tenths of it in the mean: what an adaptive limit refuses of them."""
+    yield "adaptive limit", "answered", "p50 ms", "p99 ms"
+    for adaptive in (False, True):
+        found = scenarios.crowded(adaptive=adaptive)
+        figures = found.quantile_ms(0.5), found.quantile_ms(0.99)
+        yield "on" if adaptive else "off", _percent(found.success_ratio()), *_ms(*figures)
+
+
 def retries() -> Iterator[Row]:
     """Twice the peak for a second, from clients that come back up to three times when refused."""
     yield (
@@ -117,7 +126,7 @@ def switching() -> Iterator[Row]:
 
 
 TABLES: dict[str, Callable[[], Iterator[Row]]] = {
-    table.__name__: table for table in (placement, batching, tenants, priorities, overload, retries, switching)
+    table.__name__: table for table in (placement, batching, tenants, priorities, overload, limit, retries, switching)
 }
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from proxy.core.policies import BatchingPolicy
 from proxy.scheduler.latency_model import LatencyModel
@@ -48,8 +49,7 @@ class WaitUntil:
     at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """What waits, of one shape: `rows` of `requests`, the first since `oldest_ns`, the earliest deadline `deadline_ns`.
 
     `gap_ns` is the mean time between arrivals (0: not known), `arrived_ns` when the last one came; `idle` instances

@@ -21,6 +21,8 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
+from proxy.core.snapshot import VersionSnapshot
+from proxy.core.tensors import VARIABLE
 from proxy.scheduler.entries import Entry
 
 # Idle flows and lines kept beside the busy ones before a sweep. Larger: rarer sweeps, more memory.
@@ -218,3 +220,10 @@ def best_of(levels: dict[int, Listed], ageing_ns: int) -> Any:
         if best is None or at < best_at:
             best, best_at = item, at
     return best
+
+
+def variable_inputs(version: VersionSnapshot) -> tuple[int, ...]:
+    """Which inputs may differ in shape from request to request, beside the first dimension."""
+    if not version.batchable:
+        return ()
+    return tuple(i for i, spec in enumerate(version.signature.inputs) if VARIABLE in spec.shape[1:])

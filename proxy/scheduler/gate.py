@@ -53,8 +53,8 @@ def _ask_busy(
         queue.depth_of(level) if bound else 0,
         bound,
         lane.depth + lane.in_flight,
-        int(lane.limit.limit) if lane.limit is not None else 0,
-        lane.parts_of(request),
+        lane.limit_now(),
+        -(-request.rows // lane.max_rows) if lane.version.batchable else 1,
     )
     reject = admit(bounds, wait_ns, service_ns, request.deadline_ns, now_ns)
     if reject is None:

@@ -23,6 +23,14 @@ WINDOW_NS = NS_PER_S
 LEAST_SAMPLES = 10
 
 
+def least_limit(lowest: int, max_rows: int, instances: int) -> int:
+    """What full batches on all instances need, running and waiting, if that is more than `lowest`. Pure.
+
+    With less, batches run half empty and the limit costs most of the throughput (docs/decisions/0023).
+    """
+    return max(lowest, 2 * max_rows * max(instances, 1))
+
+
 def next_limit(limit: float, long: float, short: float, in_flight: int, lowest: int, highest: int) -> float:
     """The limit after a window with mean service time `short`, the long-time mean being `long`. Pure.
 
@@ -32,7 +40,7 @@ def next_limit(limit: float, long: float, short: float, in_flight: int, lowest: 
         return limit
     gradient = max(0.5, min(1.0, TOLERANCE * long / short))
     moved = (1 - SMOOTHING) * limit + SMOOTHING * (gradient * limit + QUEUE)
-    return max(float(lowest), min(float(highest), moved))
+    return max(float(lowest), min(float(highest), moved))  # the lowest wins where the two contradict each other
 
 
 class GradientLimit:
@@ -48,6 +56,10 @@ class GradientLimit:
         self._sum = 0.0
         self._count = 0
         self._most = 0
+
+    def now(self, lowest: int) -> int:
+        """The limit, or `lowest` if instances were added since it was learnt."""
+        return max(int(self.limit), lowest)
 
     def observe(self, service_ns: int, in_lane: int, lowest: int, highest: int, now_ns: int) -> None:
         """One execution took `service_ns` while `in_lane` requests waited or ran."""

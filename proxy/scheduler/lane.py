@@ -10,14 +10,13 @@ from proxy.core.errors import ProxyError
 from proxy.core.policies import ModelPolicy, Oversize
 from proxy.core.requests import InferenceRequest
 from proxy.core.snapshot import VersionSnapshot
-from proxy.core.tensors import VARIABLE
 from proxy.scheduler.admission import MARGIN_DIVISOR, predict_wait_ns
 from proxy.scheduler.batching import Dispatch, Waiting, WaitUntil, await_callers, form_batch
 from proxy.scheduler.callers import Callers
 from proxy.scheduler.deadlines import Deadlines
 from proxy.scheduler.entries import RETRYING, RUNNING, WAITING, Entry, EntryState
-from proxy.scheduler.flows import ShapeGroup
-from proxy.scheduler.gradient_limit import GradientLimit
+from proxy.scheduler.flows import ShapeGroup, variable_inputs
+from proxy.scheduler.gradient_limit import GradientLimit, least_limit
 from proxy.scheduler.latency_model import padded_size
 from proxy.scheduler.measurements import Measurements
 from proxy.scheduler.offenders import Offenders
@@ -96,7 +95,7 @@ class Lane:
         self.on_timer: Callable[[], None] = _nothing
         self.on_turn: Callable[[], None] = _nothing
         self._alone = 0
-        self._variable = _variable_inputs(self.version)
+        self._variable = variable_inputs(self.version)
         self.apply(policy)
 
     def apply(self, policy: ModelPolicy) -> None:
@@ -118,14 +117,14 @@ class Lane:
         if not policy.admission.adaptive_limit:
             self.limit = None
         elif self.limit is None:
-            self.limit = GradientLimit(policy.admission.min_limit)
+            self.limit = GradientLimit(self._least())
         self.blocked = False
 
     def exchange(self, group: GroupPort, policy: ModelPolicy) -> None:
         """Let what waits, and all that comes, go to another group of the same version; what runs is still answered."""
         self.group = group
         self.version = group.version
-        self._variable = _variable_inputs(self.version)
+        self._variable = variable_inputs(self.version)
         self.apply(policy)
 
     def shape_key(self, request: InferenceRequest, now_ns: int) -> Hashable:
@@ -140,10 +139,6 @@ class Lane:
             return None
         inputs = request.inputs
         return tuple([inputs[index].shape[1:] for index in self._variable])
-
-    def parts_of(self, request: InferenceRequest) -> int:
-        """How many requests it will be in the queue."""
-        return -(-request.rows // self.max_rows) if self.version.batchable and request.rows > self.max_rows else 1
 
     @property
     def is_idle(self) -> bool:
@@ -185,6 +180,10 @@ class Lane:
             joined = latency.mean_rows
         return self.wait_ns(rows_before), latency.predict_ns(joined if joined < most else most)
 
+    def limit_now(self) -> int:
+        """How many requests may wait or run; 0: no limit."""
+        return self.limit.now(self._least()) if self.limit is not None else 0
+
     def move(self, entry: Entry, state: EntryState) -> None:
         """Take `entry` out of where it counts and put it into `state` (RETRYING, RUNNING or DONE)."""
         old = entry.state
@@ -212,7 +211,7 @@ class Lane:
             record.idle_ns = now_ns
         if self.limit is not None:
             bounds = self.policy.admission
-            self.limit.observe(service_ns, self.depth + self.in_flight, bounds.min_limit, bounds.max_limit, now_ns)
+            self.limit.observe(service_ns, self.depth + self.in_flight, self._least(), bounds.max_limit, now_ns)
 
     def ran_out(self, rows: int, now_ns: int) -> None:
         """An execution of `rows` ran out of memory: smaller ones for a while."""
@@ -228,7 +227,7 @@ class Lane:
             self.max_rows = self.cap.bound(self.policy_rows, now_ns)
         group = self.queue.head_group()
         if group is None:
-            raise AssertionError(f"{self.queue.depth} wait in {self.key}, but none of them is first")
+            raise AssertionError(f"{self.queue.depth} wait in {self.key}, but none is first")
         most = self.max_rows
         if self.waits_for_company:
             decision = self._form_batch(group, idle, now_ns)
@@ -261,7 +260,7 @@ class Lane:
             self.retries.appendleft(part)
 
     def next_retry(self) -> list[Entry]:
-        """The next faulted batch's living requests (maybe none of them live any more)."""
+        """The next faulted batch's living requests, maybe none."""
         return [entry for entry in self.retries.popleft() if entry.state is RETRYING]
 
     def abandon(self) -> list[Entry]:
@@ -271,6 +270,9 @@ class Lane:
         self.retries.clear()
         self.ripe.clear()
         return waiting
+
+    def _least(self) -> int:
+        return least_limit(self.policy.admission.min_limit, self.max_rows, self.ready)
 
     def _form_batch(self, group: ShapeGroup, idle: int, now_ns: int) -> Dispatch | WaitUntil:
         measured, head = self.measured, group.head(self.queue.ageing_ns)
@@ -286,12 +288,6 @@ class Lane:
             return None
         service_ns = self.measured.latency.predict_ns(rows + expected)
         return await_callers(rows, expected, callers.until_ns, deadline_ns, service_ns, self.max_rows, now_ns)
-
-
-def _variable_inputs(version: VersionSnapshot) -> tuple[int, ...]:
-    if not version.batchable:
-        return ()
-    return tuple(i for i, spec in enumerate(version.signature.inputs) if VARIABLE in spec.shape[1:])
 
 
 def _nothing() -> None:

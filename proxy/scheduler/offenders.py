@@ -3,7 +3,8 @@
 Rules: a request is known by a digest of its inputs, not by who sent it; at most `MOST_KNOWN` are remembered, for
 `REMEMBERED_NS`; nothing is digested while none is known, and then only of requests whose first bytes and shapes match.
 Only what was found among others, or cost an instance, counts against its key: who fails alone harms nobody. A key is
-refused after `OFFENCES` such requests within `OFFENCE_WINDOW_NS`, for `REFUSED_NS`. Memory for keys is bounded, too.
+refused for `REFUSED_NS` after `OFFENCES` such requests within `OFFENCE_WINDOW_NS`, if they are at least `OFFENCE_RATIO`
+of what it sent. Memory for keys is bounded, too.
 Source: ATTACKS F4; a penalty that ends by itself, as the ejection of Envoy's outlier detection does.
 """
 
@@ -21,8 +22,10 @@ MOST_KNOWN = 1_024
 MOST_KEYS = 1_024
 # Longer: repeats run alone for longer, also after the model was mended within the same version.
 REMEMBERED_NS = 600 * NS_PER_S
-# Fewer: honest clients with some bad rows are refused sooner.
+# A key is refused if it had so many offences, and these are so large a part of its requests since the first of them.
+# Smaller: honest clients with some bad rows are refused, too; larger: neighbours pay for more bisections.
 OFFENCES = 8
+OFFENCE_RATIO = 0.05
 OFFENCE_WINDOW_NS = 60 * NS_PER_S
 # Longer: a client with a fault of its own waits longer after it was mended.
 REFUSED_NS = 30 * NS_PER_S
@@ -33,10 +36,11 @@ Sample = tuple[Hashable, ...]
 
 
 class _Key:
-    __slots__ = ("offences", "refused_until_ns", "since_ns")
+    __slots__ = ("offences", "refused_until_ns", "requests", "since_ns")
 
     def __init__(self, now_ns: int) -> None:
         self.offences = 0
+        self.requests = 1
         self.since_ns = now_ns
         self.refused_until_ns = 0
 
@@ -72,10 +76,11 @@ class Offenders:
         return sample_of(request) in self._samples and fingerprint(request) in self._known
 
     def refused_until_ns(self, key: str, now_ns: int) -> int:
-        """Until when `key` is refused, 0 if it is not."""
+        """Until when `key` is refused, 0 if it is not. Asked once for each request while any key has an offence."""
         record = self._keys.get(key)
         if record is None:
             return 0
+        record.requests += 1
         if record.refused_until_ns > now_ns:
             return record.refused_until_ns
         if record.refused_until_ns or now_ns - record.since_ns >= OFFENCE_WINDOW_NS:
@@ -90,7 +95,7 @@ class Offenders:
         self._keys.move_to_end(key)
         self.are_charged = True
         record.offences += 1
-        if record.offences >= OFFENCES:
+        if record.offences >= OFFENCES and record.offences >= OFFENCE_RATIO * record.requests:
             record.refused_until_ns = now_ns + REFUSED_NS
         while len(self._keys) > MOST_KEYS:
             self._keys.popitem(last=False)

@@ -31,7 +31,7 @@ def read(lane: Lane, now_ns: int) -> LaneStatistics:
         queue_waits=measured.queue_waits,
         alpha_ns=measured.latency.alpha_ns,
         beta_ns=measured.latency.beta_ns,
-        concurrency_limit=int(lane.limit.limit) if lane.limit is not None else 0,
+        concurrency_limit=lane.limit_now(),
         row_cap=lane.cap.rows,
         by_size=measured.by_size(),
         by_level=lane.queue.by_level(),

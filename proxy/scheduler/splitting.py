@@ -120,7 +120,7 @@ class Split:
 
 def _cut_tensor(tensor: Tensor, rows: int, firsts: range, sizes: list[int]) -> list[Tensor]:
     trailing = tensor.shape[1:]
-    data = memoryview(tensor.data)
+    data = memoryview(tensor.data).cast("B")
     offsets: Sequence[int]
     if DATATYPES[tensor.datatype].size_bytes:
         row_bytes = len(data) // rows

@@ -63,6 +63,13 @@ def overloaded(
     return during, after
 
 
+def crowded(*, adaptive: bool, seconds: float = 1.0) -> Outcome:
+    """Bursts of three times the peak, at six tenths of it in the mean."""
+    policy = ModelPolicy(admission=AdmissionPolicy(adaptive_limit=adaptive))
+    trace = bursts(Sender(0.6 * ROWS.peak_per_s(32, 2), seconds))
+    return Simulation(policy, cost=ROWS).run(trace, seconds)
+
+
 def storm(*, honours_hints: bool, seconds: float = 1.0) -> Outcome:
     """Twice the peak from clients that come back up to three times when they are refused (F28)."""
     peak = ROWS.peak_per_s(32, 2)

@@ -83,6 +83,16 @@ def test_f4_a_key_that_keeps_harming_others_is_refused_for_a_while_and_nobody_el
     assert rig.is_right(back)
 
 
+def test_a_few_bad_requests_among_many_good_ones_never_have_their_key_refused():
+    offenders = Offenders()
+    for index in range(100):
+        for _ in range(40):
+            assert offenders.refused_until_ns("key:honest", index) == 0
+        tensor = Tensor("x", "FP32", (1, 2), index.to_bytes(8, "little"))
+        request = InferenceRequest(fake_version(), (tensor,), 1, 0, 1, principal_id="key:honest")
+        offenders.found(request, index, harmed_others=True)
+
+
 def test_who_fails_alone_harms_nobody_and_is_never_refused():
     rig = Poisoned()
     for _ in range(10 * OFFENCES):
