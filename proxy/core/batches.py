@@ -44,19 +44,15 @@ class BatchOutputs:
     the whole batch, so that it is made once and split by row.
     """
 
-    __slots__ = ("_offsets", "batched", "encoded", "rows", "tensors")
+    __slots__ = ("_offsets", "batched", "encoded", "rows", "size_bytes", "tensors")
 
     def __init__(self, tensors: tuple[Tensor, ...], rows: int, *, batched: bool) -> None:
         self.tensors = tensors
         self.rows = rows
         self.batched = batched
+        self.size_bytes = sum([len(tensor.data) for tensor in tensors])  # of all tensors together; read for each answer
         self.encoded: object = None
         self._offsets: dict[str, list[int]] | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all tensors together."""
-        return sum(len(t.data) for t in self.tensors)
 
     def share(self, first_row: int, rows: int) -> BatchOutputs:
         """Copy of rows `first_row .. first_row + rows`, for keeping beyond the batch (the cache)."""

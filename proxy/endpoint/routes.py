@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.authorization.authorization import authorise, unknown_model
@@ -27,7 +28,7 @@ from proxy.core.snapshot import ModelSnapshot, Snapshot, VersionSnapshot
 from proxy.endpoint.extensions import Extensions, check_admin
 from proxy.endpoint.table import CHANGES, WORDS, Head, Route, find_route
 from proxy.protocol import v2_metadata, v2_repository
-from proxy.protocol.media import BodyForm
+from proxy.protocol.media import PLAIN, BodyForm
 
 if TYPE_CHECKING:
     from proxy.open_call import OpenCall
@@ -90,20 +91,20 @@ class Line(Protocol):
 
 
 class PendingBody:
-    """An accepted head that waits for its body of at most `max_body_bytes`."""
+    """An accepted head that waits for its body of at most `max_body_bytes`.
 
-    __slots__ = ("_arrival_ns", "_complete", "_line", "_model", "max_body_bytes")
+    `complete(body, respond)` runs the call: `respond` is called exactly once, maybe before it returns; what it returns
+    takes the call back.
+    """
+
+    __slots__ = ("_arrival_ns", "_line", "_model", "complete", "max_body_bytes")
 
     def __init__(self, line: Line, model: str, arrival_ns: int, max_body_bytes: int, complete: Complete) -> None:
         self._line = line
         self._model = model
         self._arrival_ns = arrival_ns
-        self._complete = complete
+        self.complete = complete
         self.max_body_bytes = max_body_bytes
-
-    def complete(self, body: Body, respond: Respond) -> Cancel | None:
-        """Run the call. `respond` is called exactly once, maybe before this returns; the result takes the call back."""
-        return self._complete(body, respond)
 
     def refuse(self, error: ProxyError) -> Answer:
         """The answer to a body that cannot be read."""
@@ -144,13 +145,8 @@ class Routes:
         if route.media_error is not None:
             return self.line.refuse(route.media_error, route.model, arrival_ns)
         form = route.form
-        return PendingBody(
-            self.line,
-            route.model,
-            arrival_ns,
-            call.max_body_bytes,
-            lambda body, respond: self.line.run(call, body, respond, form),
-        )
+        run = partial(self.line.run, call) if form is PLAIN else partial(self.line.run, call, form=form)
+        return PendingBody(self.line, route.model, arrival_ns, call.max_body_bytes, run)
 
     def _repository(self, route: Route, arrival_ns: int) -> PendingBody:
         """The model repository extension: rights now, the rest when the body is there."""
