@@ -127,6 +127,11 @@ class Lane:
         self._variable = variable_inputs(self.version)
         self.apply(policy)
 
+    def place_of(self, request: InferenceRequest) -> tuple[int, str]:
+        """Its level (1 goes first; the lowest there is for one lower than that), and whose it is."""
+        level = min(request.priority, self.levels) if request.priority else self.default_level
+        return level, request.principal_id if self.is_fair else ""
+
     def shape_key(self, request: InferenceRequest, now_ns: int) -> Hashable:
         """What two requests must share to run together: trailing shapes; None where the signature fixes them all.
 

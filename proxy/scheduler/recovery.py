@@ -16,25 +16,29 @@ from proxy.scheduler.lane import Lane
 
 
 class Recovery:
-    """`again` are batches to run next, in order; `failed` what is answered with its error."""
+    """`again` are batches to run next, in order; `failed` what is answered with its error; `too_large` is to be cut."""
 
-    __slots__ = ("again", "failed")
+    __slots__ = ("again", "failed", "too_large")
 
     def __init__(self) -> None:
         self.again: list[list[Entry]] = []
         self.failed: list[tuple[Entry, ProxyError]] = []
+        self.too_large: Entry | None = None
 
 
 def recover(lane: Lane, entries: list[Entry], fault: BatchFault, now_ns: int) -> Recovery:
     """Decide for a batch of `entries`, some of which may be answered already (expired, cancelled)."""
     recovery = Recovery()
+    batchable = lane.version.batchable
     if fault.out_of_memory:
         lane.ran_out(sum(entry.rows for entry in entries), now_ns)
     live = [entry for entry in entries if entry.state is not DONE]
     if not live:
         return recovery
     verdict = judge(fault, len(entries))
-    if verdict is Verdict.BISECT:
+    if fault.out_of_memory and not fault.lost and len(entries) == 1 and live[0].request.rows > 1 and batchable:
+        recovery.too_large = live[0]
+    elif verdict is Verdict.BISECT:
         for entry in live:
             entry.isolated = not fault.out_of_memory
         recovery.again = [part for part in halves(live) if part]

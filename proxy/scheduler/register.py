@@ -37,13 +37,28 @@ class Register:
             lane.ripe.note(group, lane.max_rows, queue.depth)
 
     def queue_parts(
-        self, lane: Lane, request: InferenceRequest, on_done: OnDone, level: int, key: str, now_ns: int
+        self,
+        lane: Lane,
+        request: InferenceRequest,
+        on_done: OnDone,
+        level: int,
+        key: str,
+        now_ns: int,
+        *,
+        is_part: bool = False,
     ) -> None:
-        """More rows than one execution holds: its parts wait as requests, in order."""
-        split = self.splits[request] = Split(request, on_done, partial(self._take_back, lane))
+        """More rows than one execution holds: its parts wait as requests, in order. `is_part`: of a larger one."""
+        split = self.splits[request] = Split(request, on_done, partial(self._take_back, lane, is_part=is_part))
         lane.measured.splits += 1
         for part in cut(request, lane.max_rows):
             self.queue(lane, split.part(part), part, level, key, now_ns)
+
+    def cut_again(self, lane: Lane, entry: Entry, now_ns: int) -> None:
+        """Let a request whose execution ran out of memory wait again, in parts of what an execution may hold now."""
+        request = entry.request
+        lane.move(entry, DONE)
+        del self.entries[request]
+        self.queue_parts(lane, request, entry.on_done, *lane.place_of(request), now_ns, is_part=entry.part)
 
     def cancel(self, request: InferenceRequest) -> None:
         """The client left. Ignored if it was answered already."""
@@ -76,13 +91,16 @@ class Register:
         except Exception:
             self._on_fault(f"the answer of a request of {lane.key} could not be delivered")
 
-    def _take_back(self, lane: Lane, split: Split, outcome: InferenceResult | ProxyError) -> None:
+    def _take_back(
+        self, lane: Lane, split: Split, outcome: InferenceResult | ProxyError, *, is_part: bool = False
+    ) -> None:
         """A split request ends: with an error, its other parts are not executed any more."""
         del self.splits[split.request]
         if isinstance(outcome, InferenceResult):
             return
         measured = lane.measured
-        measured.count(outcome.reason)
-        measured.cancelled += outcome.reason is Reason.CANCELLED
-        measured.expired += outcome.reason is Reason.DEADLINE_EXCEEDED and not split.request.attempts
+        if not is_part:
+            measured.count(outcome.reason)
+            measured.cancelled += outcome.reason is Reason.CANCELLED
+            measured.expired += outcome.reason is Reason.DEADLINE_EXCEEDED and not split.request.attempts
         self.end_all(lane, split.entries, refusals.client_left())

@@ -103,8 +103,7 @@ class Scheduler:
             return
         now_ns = self._now_ns()
         measured = lane.measured
-        level = min(request.priority, lane.levels) if request.priority else lane.default_level
-        key = request.principal_id if lane.is_fair else ""
+        level, key = lane.place_of(request)
         verdict = ask(lane, request, level, key, now_ns, self._chance)
         if verdict is not None:
             if isinstance(verdict, ProxyError):
@@ -265,6 +264,8 @@ class Scheduler:
         """Answer those who failed, run the others again. A part that failed takes the rest of its request with it."""
         recovery = recover(lane, entries, fault, now_ns)
         lane.run_again(recovery.again)
+        if recovery.too_large is not None:
+            self._register.cut_again(lane, recovery.too_large, now_ns)
         for entry, error in recovery.failed:
             self._register.end(lane, entry, error)
         if lane.closed is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.batches import BatchFault
+from proxy.core.batches import BatchFault, BatchOutputs
 from proxy.core.errors import Cancelled, DeadlineExceeded, ExecutionFailed, QuotaExceeded, Reason, Rejected
 from proxy.core.policies import BatchingPolicy, Placement
 from proxy.core.requests import InferenceResult
+from proxy.core.tensors import Tensor
 from proxy.core.units import NS_PER_MS, NS_PER_S
 from proxy.scheduler.batching import Dispatch, WaitUntil, form_batch
 from proxy.scheduler.batching import Waiting as Batching
@@ -52,6 +53,20 @@ actions = st.lists(
 )
 
 
+def padded_echo(batch):
+    """Answers padded rows, too, as an instance must not: nobody may see them even then."""
+    result = echo(batch)
+    missing = batch.padded_rows - batch.rows
+    if missing > 0:
+        tensor = result.outputs.tensors[0]
+        row_bytes = len(tensor.data) // batch.rows
+        padded = Tensor(
+            "y", tensor.datatype, (batch.padded_rows, *tensor.shape[1:]), tensor.data + b"\xff" * row_bytes * missing
+        )
+        result.outputs = BatchOutputs((padded,), batch.padded_rows, batched=True)
+    return result
+
+
 class Checked(Rig):
     """A rig that knows which requests are poison, and checks every batch that an instance is given."""
 
@@ -64,7 +79,7 @@ class Checked(Rig):
     def respond(self, batch):
         if any(request.request_id == "poison" for request in batch.requests):
             return BatchFault("poison", lost=False)
-        return echo(batch)
+        return padded_echo(batch)
 
     def check_batches(self):
         for instance in self.instances:

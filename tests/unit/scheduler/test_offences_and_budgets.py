@@ -163,6 +163,29 @@ def test_f7_out_of_memory_halves_the_batch_and_lowers_the_bound_for_a_while():
     assert rig.lane.row_cap == 0
 
 
+def test_f7_one_request_that_runs_out_of_memory_runs_again_in_parts():
+    rig = Rig(the_policy=policy(max_rows=16))
+    big = rig.submit(rows=16, timeout_ns=LONG, principal_id="key:1")
+    while rig.instances[0].current:
+        too_many = rig.instances[0].current.rows > 4
+        rig.instances[0].finish(BatchFault("out of memory", lost=False, out_of_memory=True) if too_many else None)
+    assert rig.is_right(big)
+    assert [batch.rows for batch in rig.instances[0].batches] == [16, 8, 8, 4, 4, 4, 4]
+    assert rig.scheduler._register.splits == rig.scheduler._register.entries == {}
+    assert (rig.lane.requests, rig.lane.reasons) == (1, {})
+
+
+def test_f7_parts_of_parts_fail_their_request_once_and_leave_nothing_behind():
+    rig = Rig(the_policy=policy(max_rows=16))
+    big = rig.submit(rows=32, timeout_ns=LONG)
+    while rig.instances[0].current:
+        rig.instances[0].finish(BatchFault("out of memory", lost=False, out_of_memory=True))
+    assert rig.reason(big) is Reason.MODEL_ERROR
+    assert rig.scheduler._register.splits == rig.scheduler._register.entries == {}
+    assert rig.lane.reasons == {Reason.MODEL_ERROR: 1}
+    assert rig.lane.queue_depth == rig.lane.in_flight == 0
+
+
 def test_f6_an_instance_that_died_of_too_little_memory_is_given_half_of_the_rows():
     rig = Rig(the_policy=policy(max_rows=8))
     rig.submit(timeout_ns=LONG)
