@@ -7,7 +7,7 @@ from dataclasses import replace
 from proxy.core.policies import AdmissionPolicy, BatchingPolicy, ModelPolicy, Placement, QueuePolicy
 from proxy.core.units import NS_PER_MS, NS_PER_US
 from proxy.testing.simulation import Cost, Outcome, Simulation
-from proxy.testing.traffic import Arrival, Sender, bursts, heavy_tailed, steady, together
+from proxy.testing.traffic import Arrival, Sender, bursts, heavy_tailed, leaving, steady, together
 
 # A model whose rows take the time, and one whose executions do (as on a GPU that is not full).
 ROWS = Cost(2 * NS_PER_MS, 100 * NS_PER_US, 0.1)
@@ -76,6 +76,16 @@ def storm(*, honours_hints: bool, seconds: float = 1.0) -> Outcome:
     simulation = Simulation(ModelPolicy(queue=QueuePolicy(max_requests=200)), cost=ROWS)
     retries = "hint" if honours_hints else "at once"
     return simulation.run(steady(Sender(2 * peak, seconds)), seconds, retries=retries)
+
+
+def left_alone(*, do_leave: bool, seconds: float = 0.5) -> Outcome:
+    """Twice the peak; half of the clients (key `gone`) leave at a random moment within 50 ms."""
+    rate = ROWS.peak_per_s(32, 2)
+    stay = steady(Sender(rate, seconds, "stay"), 2)
+    gone = steady(Sender(rate, seconds, "gone", rows=1), 3)
+    if do_leave:
+        gone = leaving(gone, 50 * NS_PER_MS)
+    return Simulation(ModelPolicy(), cost=ROWS).run(together(stay, gone), seconds)
 
 
 def switching(seconds: float = 1.0) -> Outcome:

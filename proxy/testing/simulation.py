@@ -188,6 +188,8 @@ class Simulation:
             self._done(outcome, request, planned_ns, result)
 
         self.scheduler.submit(request, done)
+        if arrival.leaves_after_ns:
+            self.clock.call_later(arrival.leaves_after_ns / NS_PER_S, lambda: self.scheduler.cancel(request))
 
     def _done(
         self, outcome: Outcome, request: InferenceRequest, planned_ns: int, result: InferenceResult | ProxyError

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 
 from proxy.core.units import NS_PER_MS, NS_PER_S
@@ -15,7 +15,7 @@ from proxy.core.units import NS_PER_MS, NS_PER_S
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One request of a trace; `at_ns` from its beginning."""
+    """One request of a trace; `at_ns` from its beginning. Its client leaves after `leaves_after_ns` (0: never)."""
 
     at_ns: int
     key: str = "a"
@@ -23,6 +23,7 @@ class Arrival:
     priority: int = 0
     weight: int = 1
     timeout_ns: int = 200 * NS_PER_MS
+    leaves_after_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,12 @@ def heavy_tailed(sender: Sender, seed: int = 1, *, shape: float = 1.5) -> list[A
         if at_s >= sender.seconds:
             return found
         found.append(_arrival(sender, at_s))
+
+
+def leaving(trace: list[Arrival], within_ns: int, seed: int = 1) -> list[Arrival]:
+    """The same, but every client leaves at a random moment within that time."""
+    chance = random.Random(seed)  # noqa: S311  nothing secret
+    return [replace(arrival, leaves_after_ns=1 + int(chance.random() * within_ns)) for arrival in trace]
 
 
 def together(*traces: list[Arrival]) -> list[Arrival]:

@@ -113,6 +113,15 @@ def test_f28_clients_that_come_back_three_times_cost_no_goodput(honours_hints):
         assert outcome.success_ratio() > 0.95
 
 
+def test_f11_clients_that_leave_take_their_work_with_them_and_the_rest_is_served_as_before():
+    before = sound(scenarios.left_alone(do_leave=False))
+    after = sound(scenarios.left_alone(do_leave=True))
+    assert after.answered("stay") >= 0.95 * before.answered("stay")
+    left = after.errors["gone", "cancelled"]
+    assert left > 1_000
+    assert after.rows < after.answered() + left // 2  # most of those who left were never run
+
+
 def test_f34_policies_that_change_all_the_time_lose_nothing():
     outcome = sound(scenarios.switching())
     assert outcome.answered() == sum(outcome.offered.values())
