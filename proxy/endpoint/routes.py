@@ -27,7 +27,7 @@ from proxy.core.requests import Answer
 from proxy.core.snapshot import ModelSnapshot, Snapshot, VersionSnapshot
 from proxy.endpoint.extensions import Extensions, check_admin
 from proxy.endpoint.table import CHANGES, WORDS, Head, Route, find_route
-from proxy.protocol import v2_metadata, v2_repository
+from proxy.protocol import v2_config, v2_metadata, v2_repository
 from proxy.protocol.media import PLAIN, BodyForm
 
 if TYPE_CHECKING:
@@ -218,6 +218,8 @@ class Routes:
             raise unknown_model(route.model)
         if route.kind == "model" or route.kind == WORDS.get(route.model):
             return Answer(200, v2_metadata.model(model, self._version(model, route.version)))
+        if route.kind == "config":
+            return Answer(200, v2_config.encode(model, self._version(model, route.version)))
         number = None if route.version is None else self._version(model, route.version).number
         if route.kind == "stats":
             return Answer(200, self._extensions().statistics(principal, model.name, number))

@@ -91,7 +91,7 @@ def _match(parts: list[str]) -> Route | None:
     return None
 
 
-_OF_MODEL = {(): "model", ("ready",): "model_ready", ("infer",): "infer", ("stats",): "stats"}
+_OF_MODEL = {(): "model", ("ready",): "model_ready", ("infer",): "infer", ("stats",): "stats", ("config",): "config"}
 
 
 def _match_model(model: str, rest: list[str]) -> Route | None:

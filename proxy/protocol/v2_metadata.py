@@ -13,7 +13,14 @@ from proxy.core.snapshot import ModelSnapshot, VersionSnapshot
 from proxy.core.tensors import TensorSpec
 
 SERVER_NAME = "dlproxy"
-EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "schedule_policy", "statistics")
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "schedule_policy",
+    "statistics",
+)
 PLATFORMS = {
     "torchscript": "pytorch_torchscript",
     "exported": "pytorch_export",

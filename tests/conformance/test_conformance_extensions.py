@@ -68,6 +68,19 @@ def test_a_label_stands_for_a_version(binary: Target) -> None:
     assert binary.infer(expected.request.content, path, headers).content == expected.content
 
 
+def test_the_configuration_agrees_with_the_metadata(target: Target) -> None:
+    target.needs("model_configuration")
+    config = target.allowed(target.client.get(f"{target.path}/config")).json()
+    assert config["name"] == target.model
+    for side in ("input", "output"):
+        declared = target.metadata[f"{side}s"]
+        assert [tensor["name"] for tensor in config[side]] == [spec["name"] for spec in declared]
+        for tensor, spec in zip(config[side], declared, strict=True):
+            assert tensor["data_type"] == "TYPE_" + {"BYTES": "STRING"}.get(spec["datatype"], spec["datatype"])
+            shape = tensor.get("reshape", {}).get("shape", tensor["dims"])
+            assert [int(size) for size in shape] == spec["shape"][1 if config["max_batch_size"] else 0 :]
+
+
 def test_the_index_lists_the_model_as_ready(target: Target) -> None:
     target.needs("model_repository")
     response = target.allowed(target.client.post("/v2/repository/index", json={}))

@@ -63,6 +63,17 @@ def test_metadata(client: triton.InferenceServerClient) -> None:
     assert found["inputs"][0] == {"name": "left", "datatype": "FP32", "shape": [-1, 4]}
 
 
+def test_the_configuration(client: triton.InferenceServerClient) -> None:
+    found = client.get_model_config("pair", "1", headers=HEADERS)
+    assert (found["name"], found["max_batch_size"]) == ("pair", 8)
+    assert found["input"] == [
+        {"name": "left", "data_type": "TYPE_FP32", "dims": [4]},
+        {"name": "right", "data_type": "TYPE_INT64", "dims": [3]},
+    ]
+    assert found["output"][1] == {"name": "total", "data_type": "TYPE_INT64", "dims": [1], "reshape": {"shape": []}}
+    assert client.get_model_config("words", headers=HEADERS)["input"][0]["data_type"] == "TYPE_STRING"
+
+
 @pytest.mark.parametrize("binary_in", [True, False])
 @pytest.mark.parametrize("wanted", [None, True, False])
 def test_infer_in_binary_and_json(client: triton.InferenceServerClient, binary_in: bool, wanted: bool | None) -> None:

@@ -7,6 +7,18 @@ import json
 import pytest
 from v2_rig import EXPIRED_KEY, KEY, RESTRICTED_KEY, Client, Rig, infer_body, request
 
+CONFIG = {
+    "name",
+    "platform",
+    "backend",
+    "version_policy",
+    "max_batch_size",
+    "input",
+    "output",
+    "instance_group",
+    "response_cache",
+    "dynamic_batching",
+}
 GOOD = infer_body([1, 2, 3, 4], [5, 6, 7, 8], id="r")
 
 
@@ -63,6 +75,8 @@ def test_only_health_and_server_metadata_need_no_key(port: int, target: str, sta
         ("/v2/models/echo/versions/1", {"name", "versions", "platform", "inputs", "outputs"}),
         ("/v2/models/echo/ready", {"name", "ready"}),
         ("/v2/models/echo/versions/1/ready", {"name", "ready"}),
+        ("/v2/models/echo/versions/1/config", CONFIG),
+        ("/v2/models/echo/config", CONFIG),
     ],
 )
 def test_metadata_is_given_to_a_key(port: int, target: str, keys: set) -> None:

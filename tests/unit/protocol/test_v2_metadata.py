@@ -18,6 +18,7 @@ def test_the_server_claims_what_it_does() -> None:
     assert body["extensions"] == [
         "binary_tensor_data",
         "classification",
+        "model_configuration",
         "model_repository",
         "schedule_policy",
         "statistics",
