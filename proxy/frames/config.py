@@ -25,7 +25,9 @@ class InstanceConfig:
     """How an instance opens and runs its artifact.
 
     `signature` None: only what the artifact says of itself counts (validation). `digest` is the artifact's SHA-256 in
-    hexadecimal, checked before it is opened, or empty.
+    hexadecimal, checked before it is opened, or empty. `device`: `auto`, `cpu`, `cuda` or `cuda:N`. `batch_rows` are
+    the sizes to be warm for. `golden_path` is a document of samples that must be reproduced, or empty,
+    `golden_digest` its SHA-256.
     """
 
     artifact_path: str
@@ -38,6 +40,10 @@ class InstanceConfig:
     threads: int = 1
     memory_limit_bytes: int = 0
     max_response_bytes: int = 0
+    device: str = "auto"
+    batch_rows: tuple[int, ...] = ()
+    golden_path: str = ""
+    golden_digest: str = ""
 
     def to_json(self) -> bytes:
         """Encode for a LOAD message."""
@@ -53,6 +59,7 @@ class InstanceConfig:
             values = json.loads(text)
             if values.get("signature") is not None:
                 values["signature"] = signature_from_dict(values["signature"])
+            values["batch_rows"] = tuple(map(int, values.get("batch_rows", ())))
             return cls(**values)
         except (TypeError, AttributeError, ValueError) as error:
             raise InvalidConfig(f"The instance's configuration is broken: {error}") from error

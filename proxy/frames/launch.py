@@ -51,6 +51,8 @@ def environment(inherited: Mapping[str, str], threads: int, scratch: str) -> dic
         # once make each parallel loop wait for the kernel. About 10 µs of spinning is the usual middle.
         "GOMP_SPINCOUNT": "10000",
         "CUDA_CACHE_DISABLE": "1",
+        # torch and NVML then mean the same GPU by a number.
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
     }
 
 

@@ -42,6 +42,7 @@ class ErrorCode(IntEnum):
     LOAD_FAILED = 1
     MODEL_RAISED = 2
     BAD_OUTPUT = 3
+    OUT_OF_MEMORY = 4
 
 
 class Entry(NamedTuple):

@@ -50,7 +50,7 @@ def main() -> int:
     link = Link(channel, arguments.request_fd, arguments.response_fd)
     try:
         return run(link, arguments.parent_pid, arguments.scratch)
-    except (ParentGone, BrokenPipeError, ConnectionResetError):
+    except ParentGone:
         return 0
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import socket
+import sys
 import time
 from collections.abc import Sequence
 
@@ -24,7 +26,7 @@ from proxy.frames.messages import (
     Result,
     Stop,
 )
-from proxy.worker.backends.base import Array, Backend, BadOutput, shortened
+from proxy.worker.backends.base import Array, Backend, BadOutput, is_out_of_memory, shortened
 from proxy.worker.collate import check_outputs, place_outputs, read_inputs, write_outputs
 
 _DESCRIPTORS = socket.CMSG_SPACE(4)
@@ -43,7 +45,10 @@ class Link:
 
     def receive(self) -> Message:
         """Wait for the next message; a Region is put in place before it is returned. Raises ParentGone."""
-        packet, ancillary, _, _ = self._channel.recvmsg(MAX_FRAME_BYTES, _DESCRIPTORS)
+        try:
+            packet, ancillary, _, _ = self._channel.recvmsg(MAX_FRAME_BYTES, _DESCRIPTORS)
+        except OSError as error:
+            raise ParentGone from error
         if not packet:
             raise ParentGone
         message = decode(packet)
@@ -53,8 +58,12 @@ class Link:
         return message
 
     def send(self, message: Message) -> None:
-        """Send one message. Raises OSError if the parent is gone."""
-        self._channel.sendall(encode(message))
+        """Send one message. Raises ParentGone."""
+        packet = encode(message)
+        try:
+            self._channel.sendall(packet)
+        except OSError as error:
+            raise ParentGone from error
 
 
 class Server:
@@ -83,6 +92,7 @@ class Server:
 
     def _execute(self, message: Execute) -> None:
         clock_ns = time.perf_counter_ns
+        ran_out = False
         try:
             given_ns = clock_ns()
             inputs = read_inputs(self._link.areas[Area.REQUEST], message.entries)
@@ -94,14 +104,18 @@ class Server:
             output_ns = clock_ns() - ended_ns
         except BadOutput as error:
             self._link.send(Error(message.sequence, ErrorCode.BAD_OUTPUT, str(error)))
-        except (ParentGone, OSError):
+        except ParentGone:
             raise
         except Exception as error:
-            self._link.send(Error(message.sequence, ErrorCode.MODEL_RAISED, shortened(error)))
+            ran_out = is_out_of_memory(error)
+            code = ErrorCode.OUT_OF_MEMORY if ran_out else ErrorCode.MODEL_RAISED
+            self._link.send(Error(message.sequence, code, shortened(error)))
             _exit_if_device_is_lost(error)
         else:
             compute_ns, input_ns = ended_ns - started_ns, started_ns - given_ns
             self._link.send(Result(message.sequence, compute_ns, entries, input_ns, output_ns))
+        if ran_out:
+            release_memory()  # after the handler: until it ended, the error's frames held the tensors
 
     def _deliver(self, sequence: int, outputs: Sequence[Array]) -> tuple[Entry, ...]:
         """Copy outputs into the response area, asking for a larger one where they do not fit."""
@@ -117,6 +131,14 @@ class Server:
         return entries
 
 
+def release_memory() -> None:
+    """Give back what an execution that ran out of memory left behind, so that a smaller one finds room."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
 def _mapped(descriptor: int) -> mmap.mmap:
     area = mmap.mmap(descriptor, 0)
     os.close(descriptor)
@@ -126,5 +148,5 @@ def _mapped(descriptor: int) -> mmap.mmap:
 def _exit_if_device_is_lost(error: Exception) -> None:
     """A CUDA context that has faulted answers every later call with the same error: end, so that it is replaced."""
     text = str(error)
-    if "CUDA error" in text and "out of memory" not in text:
+    if "CUDA error" in text and not is_out_of_memory(error):
         raise SystemExit(f"the CUDA context is unusable: {shortened(error, 300)}")

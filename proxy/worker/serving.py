@@ -13,6 +13,7 @@ from pathlib import Path
 from proxy.core.tensors import Signature
 from proxy.frames.config import InstanceConfig, InvalidConfig
 from proxy.frames.messages import Error, ErrorCode, Load, Loading, Ready
+from proxy.worker import golden
 from proxy.worker import sandbox as sandboxes
 from proxy.worker.backends import prepare
 from proxy.worker.backends.base import Backend, UnusableArtifact, shortened
@@ -43,11 +44,17 @@ def run(link: Link, parent_pid: int, scratch: str) -> int:
 
 
 def _load(link: Link, config: InstanceConfig, parent_pid: int, scratch: str) -> tuple[Server, Ready]:
+    document = golden.read_document(config)
     backend_class, sandbox = confine(config, parent_pid, scratch)
     link.send(Loading())
     started_ns = time.perf_counter_ns()
     backend, signature = open_checked(backend_class, config)
-    warm_up(backend, signature, parse_sample_option(config.options.get("sample")), _log)
+    samples = golden.parse(document, signature)
+    hints = parse_sample_option(config.options.get("sample"))
+    batch_rows = config.batch_rows if config.batchable else ()
+    recorded = samples[0].inputs if samples else ()
+    warm_up(backend, signature, hints, _log, recorded=recorded, batch_rows=batch_rows)
+    golden.check(backend, signature, samples, batchable=config.batchable)
     gc.collect()
     gc.freeze()
     server = Server(link, backend, signature, batchable=config.batchable, max_response_bytes=config.max_response_bytes)

@@ -22,7 +22,7 @@ from proxy.frames.config import InstanceConfig, InvalidConfig, signature_from_di
 from proxy.frames.launch import command, describe_exit, environment, scratch_directory
 from proxy.worker import linux
 
-STEPS = ("sandbox", "load", "signature", "sample", "batch", "measure")
+STEPS = ("sandbox", "load", "signature", "sample", "batch", "golden", "measure")
 STATUSES = ("running", "passed", "failed", "skipped")
 DEFAULT_TIME_LIMIT_S = 120.0
 MAX_LINE_BYTES = 1_048_576
@@ -30,6 +30,7 @@ MAX_MESSAGE_CHARACTERS = 4_000
 MAX_LOGGED_BYTES = 8_192
 _NUMBERS = ("load_time_ms", "sample_latency_ms", "memory_bytes")
 _OPTIONAL = {"declared_signature", "options", "batchable", "stateful", "threads", "memory_limit_bytes", "time_limit_s"}
+_OPTIONAL |= {"golden_path", "golden_digest"}
 
 Send = Callable[[Mapping[str, Any]], None]
 
@@ -71,6 +72,8 @@ def read_job(text: bytes) -> tuple[InstanceConfig, float]:
             stateful=bool(job.get("stateful", False)),
             threads=int(job.get("threads", 1)),
             memory_limit_bytes=int(job.get("memory_limit_bytes") or 0),
+            golden_path=str(job.get("golden_path") or ""),
+            golden_digest=str(job.get("golden_digest") or ""),
         )
         return config, float(job.get("time_limit_s") or DEFAULT_TIME_LIMIT_S)
     except InvalidConfig:

@@ -19,6 +19,7 @@ import numpy as np
 
 from proxy.core.tensors import VARIABLE, Signature, TensorSpec
 from proxy.frames.config import InstanceConfig, InvalidConfig, signature_to_dict
+from proxy.worker import golden
 from proxy.worker.backends.base import Array, Backend, BadOutput, UnusableArtifact, shortened
 from proxy.worker.collate import check_outputs
 from proxy.worker.dtypes import BF16, as_floats
@@ -61,6 +62,7 @@ class Validation:
         """Return True if every step passed and the result was reported."""
         try:
             with Step(self, "sandbox") as step:
+                document = golden.read_document(self.config)
                 backend_class, sandbox = confine(self.config, self.parent_pid, self.scratch)
                 inactive = [f"{name}: {how}" for name, how in sandbox.measures.items() if not how.startswith("active")]
                 step.message = "; ".join(inactive) or "Every measure is active."
@@ -78,6 +80,8 @@ class Validation:
                 outputs = self._run_sample(backend, signature)
                 step.message = f"One sample ran; outputs: {_shapes(outputs)}."
             batchable = self._batch(backend, signature)
+            with Step(self, "golden") as step:
+                self._golden(backend, signature, document, step)
             with Step(self, "measure") as step:
                 self._measure(backend, step)
         except StepFailed:
@@ -148,6 +152,21 @@ class Validation:
         except Exception as error:
             return f"The model refuses {BATCH_ROWS} rows: {shortened(error, 500)}."
         return ""
+
+    def _golden(self, backend: Backend, signature: Signature, document: bytes, step: Step) -> None:
+        """Reproduce the version's golden samples, or the default version's if both take and give the same."""
+        if not document:
+            step.status, step.message = "skipped", "There are no golden samples to reproduce."
+        elif json.loads(document).get("signature") not in (None, signature_to_dict(signature)):
+            step.status, step.message = (
+                "skipped",
+                "The default version's golden samples are of other tensors.",
+            )
+        else:
+            samples = golden.parse(document, signature)
+            golden.check(backend, signature, samples, batchable=self.config.batchable)
+            step.message = f"{len(samples)} golden sample{'s' if len(samples) > 1 else ''} reproduced."
+            step.measurements = {"samples": len(samples)}
 
     def _measure(self, backend: Backend, step: Step) -> None:
         times = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ INTEGER_FILLS = (0, 1, 16_000)
 """Tried in turn for integer inputs: 0 and 1 are valid indices and switches, 16 000 is speech's usual sampling rate."""
 WARM_RUNS = 3
 """Executions before ready: the first ones allocate, compile and page in; after three the time is steady on the CPU."""
+RUNS_PER_SIZE = 2
+"""Executions of each further batch size: the first plans and allocates, the second shows that it is over."""
+WARM_BUDGET_S = 20.0
+"""Bound of all warm-up together. Larger: slower starts of large models; a load may take 120 s by default."""
 MAX_SAMPLE_ELEMENTS = 16_777_216
 _NOT_INTEGERS = frozenset({"FP16", "BF16", "FP32", "FP64", "BOOL", "BYTES"})
 SAMPLE_TEXT = "text"
@@ -94,16 +99,44 @@ def same_with_rows(sample: Sequence[Array], rows: int) -> list[Array]:
 
 
 def warm_up(
-    backend: Backend, signature: Signature, hints: Mapping[str, Mapping[str, Any]], log: Callable[[str], None]
+    backend: Backend,
+    signature: Signature,
+    hints: Mapping[str, Mapping[str, Any]],
+    log: Callable[[str], None],
+    *,
+    recorded: Sequence[Array] = (),
+    batch_rows: Sequence[int] = (),
+    clock_s: Callable[[], float] = monotonic,
 ) -> None:
-    """Execute until times are steady. A model that refuses every guess is served cold, and the log says so."""
+    """Execute until times are steady, then each of `batch_rows` (of a batchable version), within `WARM_BUDGET_S`.
+
+    `recorded`: inputs that the model is known to take; else they are guessed. A model that refuses every guess is
+    served cold, one that refuses a size without it, and the log says so.
+    """
+    until_s = clock_s() + WARM_BUDGET_S
     try:
-        inputs, _ = find_sample(backend, signature, hints, rows=1)
+        inputs = [array[:1] for array in recorded] if recorded and batch_rows else list(recorded)
+        if not inputs:
+            inputs, _ = find_sample(backend, signature, hints, rows=1)
+        for _ in range(WARM_RUNS - 1):
+            backend.run(inputs)
     except Exception as error:
         log(f"no warm-up: the model refused every sample: {error}")
         return
-    for _ in range(WARM_RUNS - 1):
-        backend.run(inputs)
+    elements = sum(array.size for array in inputs)
+    for rows in batch_rows:
+        if rows == 1:
+            continue
+        if clock_s() >= until_s or elements * rows > MAX_SAMPLE_ELEMENTS:
+            log(f"no warm-up for {rows} rows and more: it would take too long or too much memory")
+            return
+        try:
+            joined = same_with_rows(inputs, rows)
+            for _ in range(RUNS_PER_SIZE):
+                backend.run(joined)
+        except Exception as error:
+            log(f"no warm-up for {rows} rows: {error}")
+            return
 
 
 def _shape(spec: TensorSpec, hint: Mapping[str, Any], rows: int, size: int) -> tuple[int, ...]:

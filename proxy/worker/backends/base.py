@@ -43,6 +43,27 @@ class Backend(ABC):
         """Execute once; inputs and outputs stand in the signature's order. Whatever it raises is the model's error."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if `error` says that there was not enough memory, of the host or of a GPU; libraries differ in their words.
+
+    torch has an own type for GPUs only; of the host's memory it, and onnxruntime, raise RuntimeErrors.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return any(words in text for words in _OUT_OF_MEMORY)
+
+
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "cuda out of memory",
+    "bad_alloc",
+    "bad allocation",
+    "failed to allocate memory",
+)
+
+
 def shortened(error: BaseException, limit: int = 2_000) -> str:
     """Return the part of a library's message that helps; of a TorchScript trace the last line."""
     text = str(error).strip() or type(error).__name__

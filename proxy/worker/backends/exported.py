@@ -19,8 +19,8 @@ _NAMES = {getattr(torch, row.numpy): name for name, row in DATATYPES.items() if 
 class ExportedBackend(Backend):
     """Runs the program's module; weights are moved to the chosen device."""
 
-    def __init__(self, program: torch.export.ExportedProgram) -> None:
-        self._device = devices.choose()
+    def __init__(self, program: torch.export.ExportedProgram, device: torch.device) -> None:
+        self._device = device
         self.device = str(self._device)
         self.signature = _signature(program)
         self._module = program.module()
@@ -35,7 +35,7 @@ class ExportedBackend(Backend):
     @classmethod
     def open(cls, config: InstanceConfig) -> ExportedBackend:
         try:
-            return cls(torch.export.load(config.artifact_path))
+            return cls(torch.export.load(config.artifact_path), devices.choose(config))
         except UnusableArtifact:
             raise
         except Exception as error:

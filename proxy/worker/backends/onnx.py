@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from proxy.core.tensors import VARIABLE, Signature, TensorSpec
 from proxy.frames.config import InstanceConfig
+from proxy.worker import device as devices
 from proxy.worker.backends.base import Array, Backend, UnusableArtifact, shortened
 from proxy.worker.dtypes import OBJECT, as_array, as_texts
 
@@ -25,6 +27,7 @@ _DATATYPES = {
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }
+CUDA = "CUDAExecutionProvider"
 
 
 class OnnxBackend(Backend):
@@ -32,7 +35,9 @@ class OnnxBackend(Backend):
 
     def __init__(self, session: Any) -> None:
         self._session = session
-        self.device = "cuda:0" if "CUDAExecutionProvider" in session.get_providers() else "cpu"
+        self.device = "cpu"
+        if CUDA in session.get_providers():
+            self.device = f"cuda:{session.get_provider_options()[CUDA].get('device_id', 0)}"
         self.signature = Signature(
             tuple(_spec(item, "input") for item in session.get_inputs()),
             tuple(_spec(item, "output") for item in session.get_outputs()),
@@ -43,11 +48,12 @@ class OnnxBackend(Backend):
     @classmethod
     def set_up(cls, config: InstanceConfig) -> None:
         try:
-            import onnxruntime  # noqa: F401
+            import onnxruntime
         except ImportError as error:
             raise UnusableArtifact(
                 "ONNX needs the optional package onnxruntime; install it (requirements-onnx.txt) and validate again."
             ) from error
+        _providers(config, onnxruntime.get_available_providers())
 
     @classmethod
     def open(cls, config: InstanceConfig) -> OnnxBackend:
@@ -57,8 +63,7 @@ class OnnxBackend(Backend):
         options.intra_op_num_threads = config.threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-        providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+        providers = _providers(config, onnxruntime.get_available_providers())
         try:
             return cls(onnxruntime.InferenceSession(config.artifact_path, options, providers=providers))
         except UnusableArtifact:
@@ -76,6 +81,17 @@ class OnnxBackend(Backend):
 
 
 BACKEND = OnnxBackend
+
+
+def _providers(config: InstanceConfig, available: Sequence[str]) -> list[Any]:
+    """What onnxruntime shall run on, first choice first. Raises UnusableArtifact."""
+    if CUDA in available:
+        chosen = devices.choose(config)
+        if chosen.type == "cuda":
+            return [(CUDA, {"device_id": chosen.index}), "CPUExecutionProvider"]
+    elif devices.wished(config.device, os.environ).startswith("cuda"):
+        raise UnusableArtifact(f"Its policy asks for the device {config.device}; this onnxruntime has the CPU only.")
+    return ["CPUExecutionProvider"]
 
 
 def _encoded(array: Array) -> Array:

@@ -20,8 +20,8 @@ from proxy.worker.backends.torch_common import set_up_torch, to_arrays, to_tenso
 class SafetensorsBackend(Backend):
     """The declared architecture with the file's weights; every tensor must be there, and no other."""
 
-    def __init__(self, module: nn.Module, signature: Signature) -> None:
-        self._device = devices.choose()
+    def __init__(self, module: nn.Module, signature: Signature, device: torch.device) -> None:
+        self._device = device
         self.device = str(self._device)
         self.signature = signature
         self._module = module.to(self._device).eval()
@@ -44,7 +44,7 @@ class SafetensorsBackend(Backend):
             raise UnusableArtifact(f"Not a well-formed safetensors file: {error}.") from error
         _check_fit(module, tensors)
         module.load_state_dict(safetensors.torch.load_file(config.artifact_path), strict=True, assign=True)
-        return cls(module, signature)
+        return cls(module, signature, devices.choose(config))
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         with torch.inference_mode():

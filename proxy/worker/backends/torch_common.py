@@ -20,7 +20,7 @@ def set_up_torch(config: InstanceConfig) -> None:
     torch.set_num_threads(config.threads)
     torch.set_num_interop_threads(1)
     torch.set_grad_enabled(False)
-    devices.choose()
+    devices.choose(config)
 
 
 def to_tensors(inputs: Sequence[Array], device: torch.device) -> list[torch.Tensor]:

@@ -27,7 +27,7 @@ class TorchScriptBackend(Backend):
     """Calls `forward`, or the method that the options name; resets before each execution where told to."""
 
     def __init__(self, module: torch.jit.ScriptModule, config: InstanceConfig, embedded: str) -> None:
-        self._device = devices.choose()
+        self._device = devices.choose(config)
         self.device = str(self._device)
         self.signature = _embedded_signature(embedded)
         self._method = _method(module, config.options.get("method") or "forward")
@@ -47,7 +47,7 @@ class TorchScriptBackend(Backend):
     @classmethod
     def set_up(cls, config: InstanceConfig) -> None:
         set_up_torch(config)
-        if devices.choose().type == "cpu":
+        if devices.choose(config).type == "cpu":
             # The profiling executor compiles anew for each new batch size (hundreds of ms); on the CPU the simple
             # executor is as fast and its times do not depend on which sizes came before.
             torch._C._jit_set_profiling_executor(False)
@@ -58,7 +58,7 @@ class TorchScriptBackend(Backend):
         extra: dict[str, Any] = {SIGNATURE_MEMBER: ""}
         try:
             module = torch.jit.load(  # type: ignore[no-untyped-call]
-                config.artifact_path, map_location=devices.choose(), _extra_files=extra
+                config.artifact_path, map_location=devices.choose(config), _extra_files=extra
             )
         except (RuntimeError, ValueError, OSError) as error:
             raise UnusableArtifact(f"torch.jit.load could not open the archive: {shortened(error)}") from error
