@@ -1,9 +1,10 @@
 """Our server beside others on the same models, interleaved in one run; a dated result and a table in bench/results.
 
 Every round goes once through every server and concurrency; medians over the rounds are reported with their spread.
-Answers of every server are compared with the model called directly, before and after its load. Ours runs as a user
-starts it, with default settings (the result cache off, so that work is compared with work, except in the rows of cache
-hits); the others with the settings that were best for each model in earlier trials. `bench/peers/setup` installs them.
+Answers of every server are compared with the model called directly, before, during and after its load. Ours runs as a
+user starts it, with default settings (the result cache off, so that work is compared with work, except in the rows of
+cache hits); the others with the settings that were best for each model in earlier trials. `bench/peers/setup` installs
+them.
 The in-process floor is measured beside it: where it is far above its quiet figure, the machine was not ours alone.
 """
 
@@ -25,12 +26,16 @@ from bench.peers import catalogue
 from bench.peers.catalogue import Recipe
 from bench.peers.server import PeerServer
 from bench.peers.wire import V2_BINARY
-from bench.target import count_wrong, usage
+from bench.target import Checker, count_wrong, usage
 
 Row = dict[str, Any]
 Make = Callable[[], "PeerServer | OurServer"]
 OURS = "ours"
 CALLERS = {"wide": 8}
+# Pause between two answers checked during a load; a lone connection is disturbed less than once in a hundred requests,
+# and 1 MiB of numbers takes the checking process a while itself.
+CHECK_EACH_S = 0.05
+CHECK_ALONE_S = 1.0
 
 
 class Run:
@@ -60,11 +65,12 @@ class Run:
         shot = server.endpoint.shot(workload)
         scales = isinstance(server, OurServer) and kind == "json"
         wrk.load(shot, 64 if callers == 64 else 16, self._settle_s if scales else self._warm_s)
-        rows = [self._cell(server, shot, connections) for connections in concurrency]
+        rows = [self._cell(server, workload, shot, connections) for connections in concurrency]
         wrong_after, example_after = count_wrong(server.endpoint, workload, callers)
         for row, connections in zip(rows, concurrency, strict=True):
             row |= {"server": name, "workload": workload, "kind": kind, "concurrency": connections}
-            row |= {"wrong": wrong + wrong_after, "wrong_example": example or example_after}
+            row["wrong"] += wrong + wrong_after
+            row["wrong_example"] = example or row["wrong_example"] or example_after
             row |= {"cold_start_s": round(server.cold_start_s, 2)}
             self.rows.append(row)
             print(
@@ -74,11 +80,15 @@ class Run:
                 flush=True,
             )
 
-    def _cell(self, server: PeerServer | OurServer, shot: wrk.Shot, connections: int) -> Row:
+    def _cell(self, server: PeerServer | OurServer, workload: str, shot: wrk.Shot, connections: int) -> Row:
+        pause_s = CHECK_ALONE_S if connections == 1 or workload == "wide" else CHECK_EACH_S
+        checker = Checker(server.endpoint, workload, pause_s)
         before, began_s = usage(server.processes), time.monotonic()
-        row = wrk.load(shot, connections, self._seconds)
+        with checker:
+            row = wrk.load(shot, connections, self._seconds)
         wall_s = time.monotonic() - began_s
         after = usage(server.processes)
+        row |= {"checked": checker.asked, "wrong": checker.wrong, "wrong_example": checker.example}
         row |= {"cores": round((after["cpu_s"] - before["cpu_s"]) / wall_s, 2), **after}
         if isinstance(server, OurServer):
             row["instances"] = server.instances()

@@ -15,8 +15,8 @@ _TITLES = {
 }
 _LEGEND = (
     "Spread: (largest - smallest) / median of requests/s. Wrong: answers that differ from the model called directly, "
-    "of those checked before and after each load. Cores and memory: all processes of the server. A CPU "
-    "second's requests depend least on what else ran on the machine."
+    "of those checked before, during (one each 50 ms, at c=1 one a second, beside the load) and after it. Cores and "
+    "memory: all processes of the server. A CPU second's requests depend least on what else ran on the machine."
 )
 MIB_EACH_WAY = {"wide": 1.0}
 

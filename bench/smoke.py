@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from bench import wrk
 from bench.digits import Work, digits_work
 from bench.harness import HOST, ROOT, Site, free_port, machine, running_site, write_result
 from bench.load import Target, run_load
+from bench.peers.catalogue import SERVERS
 
 CONCURRENCY = (1, 16, 64)
+_UVICORN = (sys.executable, "-m", "uvicorn", "plain_fastapi:app", "--no-access-log", "--log-level", "warning")
 Row = dict[str, Any]
 
 
@@ -40,27 +41,9 @@ def measure(target: Target, work: Work, connections: int, seconds: float) -> Row
             "p99_ms": tally.quantile_ms(0.99),
         }
         return {**row, "errors": errors + tally.timeouts}
-    with tempfile.NamedTemporaryFile(suffix=".jsonl") as bodies:
-        bodies.write(b"\n".join(case.body for case in work.cases))
-        bodies.flush()
-        url = f"http://{target.host}:{target.port}{target.path}"
-        headers = "\n".join(f"{name}: {value}" for name, value in target.headers.items())
-        done = subprocess.run(
-            ["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--timeout", "10s", "-s", "bench/post.lua", url],
-            cwd=ROOT,
-            env={**os.environ, "BODIES": bodies.name, "HEADERS": headers},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    report = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("JSON "))[5:])
-    right = report["requests"] - report["non2xx"]
-    return {
-        "requests_per_s": right / (report["us"] / 1e6),
-        "p50_ms": report["p50_ms"],
-        "p99_ms": report["p99_ms"],
-        "errors": report["non2xx"] + report["socket_errors"] + report["timeouts"],
-    }
+    shot = wrk.Shot(f"http://{target.host}:{target.port}{target.path}", b"", target.headers)
+    row = wrk.load_in_turn(shot, [case.body for case in work.cases], connections, seconds)
+    return {name: row[name] for name in ("requests_per_s", "p50_ms", "p99_ms", "errors")}
 
 
 def check(name: str, target: Target, work: Work) -> int:
@@ -79,9 +62,15 @@ def start_plain(work: Work) -> tuple[subprocess.Popen[bytes], Target]:
     """The plain server on a free port, answering."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.plain_fastapi"],
-        cwd=ROOT,
-        env={**os.environ, "MODEL_FILE": str(work.model_file), "PORT": str(port), "OMP_NUM_THREADS": "1"},
+        [*_UVICORN, "--port", str(port)],
+        cwd=SERVERS,
+        env={
+            **os.environ,
+            "PEERS_HARNESS": str(SERVERS.parent),
+            "MODEL_FILE": str(work.model_file),
+            "OUTPUT": "scores",
+            "OMP_NUM_THREADS": "1",
+        },
     )
     target = Target(HOST, port, "/v2/models/digits/infer", {"Content-Type": "application/json"})
     for _ in range(300):

@@ -18,6 +18,8 @@ HOST = "127.0.0.1"
 # Float32 sums differ in their last digits with the batch that a row was computed in.
 TOLERANCE = 1e-4
 _ROUNDS = 2
+_CHECKED_ROWS = 16
+_CHECKED_VALUES = 600_000  # of all rows together
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,47 @@ def count_wrong(endpoint: Endpoint, workload: str, callers: int = 64) -> tuple[i
         for thread in threads:
             thread.join()
     return len(wrong), wrong[0] if wrong else ""
+
+
+class Checker:
+    """Asks beside a load, one request after the other with rows of its own, and holds each answer against the model.
+
+    `interval_s` is the pause between two; the rows differ, so an answer meant for another request is a wrong one. The
+    first row is the one that the load repeats, so that a cache is checked, too.
+    """
+
+    def __init__(self, endpoint: Endpoint, workload: str, interval_s: float) -> None:
+        self.asked = 0
+        self.wrong = 0
+        self.example = ""
+        base = models.sample(workload)
+        count = 1 + min(_CHECKED_ROWS, _CHECKED_VALUES // len(base))
+        self._rows = [base, *([round(value - index / 32, 5) for value in base] for index in range(1, count))]
+        self._wanted = models.expected(workload, self._rows)
+        self._endpoint = endpoint
+        self._interval_s = interval_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Checker:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval_s):
+            index = self.asked % len(self._rows)
+            self.asked += 1
+            try:
+                status, got = self._endpoint.ask(self._rows[index])
+            except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+                status, got = 0, repr(error)
+            if status != 200 or isinstance(got, str) or not is_close(got, self._wanted[index]):
+                self.wrong += 1
+                self.example = self.example or f"{status}: {str(got)[:300]}"
 
 
 def is_close(got: Row, wanted: Row) -> bool:

@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SCRIPT = Path(__file__).with_name("body.lua")
+SCRIPT = Path(__file__).with_name("post.lua")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +32,23 @@ def require_wrk() -> None:
 
 def load(shot: Shot, connections: int, seconds: float) -> dict[str, Any]:
     """Load for whole `seconds`; requests/s of good answers, latencies in ms, errors."""
-    with tempfile.NamedTemporaryFile(suffix=".body") as body:
-        body.write(shot.body)
-        body.flush()
+    return _load(shot, "BODY", shot.body, connections, seconds)
+
+
+def load_in_turn(shot: Shot, bodies: Sequence[bytes], connections: int, seconds: float) -> dict[str, Any]:
+    """As `load`, with `bodies` (each one line) in turn in place of the shot's own."""
+    return _load(shot, "BODIES", b"\n".join(bodies), connections, seconds)
+
+
+def _load(shot: Shot, variable: str, content: bytes, connections: int, seconds: float) -> dict[str, Any]:
+    with tempfile.NamedTemporaryFile(suffix=".body") as file:
+        file.write(content)
+        file.flush()
         headers = "\n".join(f"{name}: {value}" for name, value in shot.headers.items())
+        duration = f"-d{max(1, round(seconds))}s"
         done = subprocess.run(
-            [
-                "wrk",
-                "-t1",
-                f"-c{connections}",
-                f"-d{max(1, round(seconds))}s",
-                "--timeout",
-                "10s",
-                "-s",
-                SCRIPT,
-                shot.url,
-            ],
-            env={**os.environ, "BODY": body.name, "HEADERS": headers},
+            ["wrk", "-t1", f"-c{connections}", duration, "--timeout", "10s", "-s", SCRIPT, shot.url],
+            env={**os.environ, variable: file.name, "HEADERS": headers},
             capture_output=True,
             text=True,
             timeout=seconds + 60,

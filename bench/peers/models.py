@@ -49,8 +49,10 @@ def build(name: str) -> nn.Module:
 
 
 def load() -> tuple[str, nn.Module]:
-    """What a peer calls: the model named by $MODEL, with $TORCH_THREADS threads, warm."""
+    """What a peer calls: the model named by $MODEL, or in $MODEL_FILE, with $TORCH_THREADS threads, warm."""
     torch.set_num_threads(int(os.environ.get("TORCH_THREADS", "1")))
+    if "MODEL_FILE" in os.environ:
+        return Path(os.environ["MODEL_FILE"]).stem, torch.jit.load(os.environ["MODEL_FILE"]).eval()
     name = os.environ.get("MODEL", "tiny")
     model = build(name)
     with torch.inference_mode():

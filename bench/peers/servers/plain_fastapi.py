@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from models import load
 from pydantic import BaseModel
 
-NAME, MODEL = load()
+_, MODEL = load()
+OUTPUT = os.environ.get("OUTPUT", "y")
 app = FastAPI()
 
 
@@ -35,11 +36,11 @@ class Response(BaseModel):
     outputs: list[Tensor]
 
 
-@app.post("/v2/models/m/infer")
-def infer(body: Request) -> Response:
-    """Run the model on one request."""
+@app.post("/v2/models/{name}/infer")
+def infer(name: str, body: Request) -> Response:
+    """Run the one model, whatever it is called, on one request."""
     tensor = body.inputs[0]
     with torch.inference_mode():
         y = MODEL(torch.tensor(tensor.data).reshape(tensor.shape))
-    output = Tensor(name="y", shape=list(y.shape), datatype="FP32", data=y.flatten().tolist())
-    return Response(model_name=NAME, outputs=[output])
+    output = Tensor(name=OUTPUT, shape=list(y.shape), datatype="FP32", data=y.flatten().tolist())
+    return Response(model_name=name, outputs=[output])
