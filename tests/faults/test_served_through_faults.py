@@ -140,7 +140,7 @@ async def test_f03_a_version_that_crashes_at_every_start_is_quarantined_and_said
         load = Load(rig, "affine")
 
         def quarantined():
-            return [report for report in rig.plane.runtime.manager.statistics() if report.state == "failed"]
+            return [report for report in rig.plane.runtime.manager.statistics() if report.state == "quarantined"]
 
         await rig.plane.until(quarantined)
         await load.stop()

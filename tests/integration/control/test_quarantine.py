@@ -20,14 +20,15 @@ def seen(state: str, message: str = "", number: int = 1) -> VersionReport:
     return VersionReport("net", number, state, True, 0, 1, 4, message)
 
 
-def test_f03_the_reason_is_kept_from_the_second_that_reports_it(ready: ModelVersion) -> None:
-    write_report(replace(report(NOON), versions=(seen("failed", WORDS),)))
+@pytest.mark.parametrize("state", ["failed", "quarantined"])
+def test_f03_the_reason_is_kept_from_the_second_that_reports_it(ready: ModelVersion, state: str) -> None:
+    write_report(replace(report(NOON), versions=(seen(state, WORDS),)))
     ready.refresh_from_db()
     assert ready.quarantined_reason == WORDS
 
 
 def test_f03_it_stays_while_starts_are_tried_again_and_goes_when_one_answers(ready: ModelVersion) -> None:
-    note_quarantines([seen("failed", WORDS)])
+    note_quarantines([seen("quarantined", WORDS)])
     for state in ("verifying", "loading"):
         note_quarantines([seen(state)])
         ready.refresh_from_db()
@@ -41,12 +42,12 @@ def test_f03_it_stays_while_starts_are_tried_again_and_goes_when_one_answers(rea
 
 
 def test_f35_the_same_news_twice_writes_nothing(ready: ModelVersion, django_assert_num_queries) -> None:
-    note_quarantines([seen("failed", WORDS)])
+    note_quarantines([seen("quarantined", WORDS)])
     with django_assert_num_queries(1):
-        note_quarantines([seen("failed", WORDS)])
+        note_quarantines([seen("quarantined", WORDS)])
 
 
 def test_a_version_that_is_gone_is_no_error(ready: ModelVersion) -> None:
-    note_quarantines([seen("failed", WORDS, number=99)])
+    note_quarantines([seen("quarantined", WORDS, number=99)])
     ready.refresh_from_db()
     assert ready.quarantined_reason == ""
