@@ -154,20 +154,34 @@ def inherit(*, actor: Actor, version: ModelVersion, donor: ModelVersion) -> int:
     return len(samples)
 
 
-def donor_of(version: ModelVersion, signature: Any) -> ModelVersion | None:
+def donor_of(version: ModelVersion, signature: Any, *, any_signature: bool = False) -> ModelVersion | None:
     """The default version whose samples `version`, with this signature, has to reproduce, too; None if there is none.
 
     Its own samples come first; a signature that differs in any tensor inherits nothing.
     """
     donor = version.model.default_version
-    if donor is None or donor.pk == version.pk or not donor.golden_digest or version.golden_digest:
+    if donor is None or donor.pk == version.pk or not donor.golden_digest:
         return None
-    return donor if version.inherit_golden and donor.signature == signature else None
+    if version.golden_digest or not version.inherit_golden:
+        return None
+    return donor if any_signature or donor.signature == signature else None
 
 
-def document_of(version: ModelVersion) -> str:
-    """Path of the version's golden document; empty if it has none."""
-    return str(golden_path(version)) if version.golden_digest else ""
+def inherit_if_due(*, actor: Actor, version: ModelVersion) -> int:
+    """Let a (locked) version whose validation has ended have the default version's samples, too; how many."""
+    donor = donor_of(version, version.signature)
+    return 0 if donor is None else inherit(actor=actor, version=version, donor=donor)
+
+
+def document_to_reproduce(version: ModelVersion) -> dict[str, str]:
+    """Where the validator finds what `version` must reproduce: its own samples, else those that it would inherit.
+
+    Its signature may not be known yet; the document has the one that it is meant for.
+    """
+    source = version if version.golden_digest else donor_of(version, None, any_signature=True)
+    if source is None:
+        return {}
+    return {"golden_path": str(golden_path(source)), "golden_digest": source.golden_digest}
 
 
 def _rewrite(version: ModelVersion) -> None:
@@ -177,6 +191,7 @@ def _rewrite(version: ModelVersion) -> None:
     version.golden_digest = ""
     if samples:
         document = {
+            "signature": version.signature,
             "rtol": DEFAULT_RTOL,
             "atol": DEFAULT_ATOL,
             "samples": [

@@ -24,7 +24,7 @@ from models_admin.services.errors import Conflict, Forbidden, Invalid
 
 log = logging.getLogger(__name__)
 
-STEPS = ("sandbox", "load", "signature", "sample", "batch", "measure")
+STEPS = ("sandbox", "load", "signature", "sample", "batch", "golden", "measure")
 """Validation's steps in order; the names are those of the validator's reports."""
 MAX_FILENAME_CHARACTERS = 255
 MAX_NUMBER = 2**31 - 1

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from models_admin.models import ModelVersion, Policy
 from models_admin.selectors.artifacts import artifact_path
-from models_admin.services import validation
+from models_admin.services import golden, validation
 from models_admin.services.errors import Conflict, NotFound
 from models_admin.services.validation_report import Malformed, ResultReport, StepReport, parse_line
 from models_admin.services.versions import STEPS, VALIDATE_TASK
@@ -126,6 +126,7 @@ def _job(version: ModelVersion, policy: Policy, time_limit_s: int) -> dict[str, 
         "threads": policy.threads_per_instance,
         "memory_limit_bytes": policy.memory_limit_mib * BYTES_PER_MIB,
         "time_limit_s": time_limit_s,
+        **golden.document_to_reproduce(version),
     }
 
 

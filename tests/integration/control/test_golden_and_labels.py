@@ -124,8 +124,9 @@ def test_a_new_version_inherits_the_samples_of_the_default_if_it_takes_and_gives
     assert golden.donor_of(newer, ready.signature) == ready.model.default_version
     assert golden.donor_of(newer, {"inputs": [], "outputs": []}) is None
     assert golden.donor_of(upload(ready.model, inherit_golden=False), ready.signature) is None
+    assert golden.document_to_reproduce(newer)["golden_digest"] == ready.model.default_version.golden_digest
     newer = versions.lock_version(make_ready(newer))
-    assert golden.inherit(actor=ANN, version=newer, donor=ready.model.default_version) == 1
+    assert golden.inherit_if_due(actor=ANN, version=newer) == 1
     assert newer.golden_samples.get().outputs[0]["data"] == [3.0] and golden_path(newer).exists()
 
 

@@ -20,7 +20,7 @@ from models_admin.models.registry import VersionState
 from models_admin.publishing.reports import write_report
 from models_admin.publishing.snapshot import load_snapshot
 from models_admin.selectors.artifacts import artifact_path
-from models_admin.services import keys, models, policies, rollouts, versions
+from models_admin.services import golden, keys, models, policies, rollouts, versions
 from models_admin.services.actors import system_actor
 from models_admin.tasks.rollout import run_tick
 from proxy.runtime import Runtime, RuntimeConfig
@@ -46,6 +46,7 @@ CANDIDATES = {
     """,
     "is wrong": "        return x * 2.0 + 1.5",
     "does not load": GOOD,
+    "breaks a golden sample": "        return x * 2.0 + 1.5",
 }
 Value = TypeVar("Value")
 
@@ -160,6 +161,15 @@ async def start(site: Site, **fields: Any) -> int:
     return await in_thread(begin)
 
 
+def add_golden_sample() -> None:
+    """What version 1 answers, as version 2's golden sample."""
+    inputs, outputs = (
+        [{"name": name, "datatype": "FP32", "shape": [1, 4], "data": data}]
+        for name, data in (("x", [1.0, 2.0, 3.0, 4.0]), ("y", [3.0, 5.0, 7.0, 9.0]))
+    )
+    golden.add_sample(actor=ROOT, version=ModelVersion.objects.get(number=2), inputs=inputs, outputs=outputs)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("candidate", sorted(CANDIDATES))
 async def test_f22_a_bad_version_is_aborted_in_under_30_s_and_the_default_goes_on(
@@ -168,6 +178,8 @@ async def test_f22_a_bad_version_is_aborted_in_under_30_s_and_the_default_goes_o
     await site.upload(tmp_path, 2, CANDIDATES[candidate])
     if candidate == "does not load":
         await in_thread(lambda: artifact_path(ModelVersion.objects.get(number=2)).write_bytes(b"torn"))
+    if candidate == "breaks a golden sample":
+        await in_thread(add_golden_sample)
     mode = "shadow" if candidate == "is wrong" else "canary"
     steps = [{"weight_percent": 100 if mode == "shadow" else 30, "hold_s": 600}]
     rollout_id = await start(site, mode=mode, steps=steps)
@@ -184,13 +196,19 @@ async def test_f22_a_bad_version_is_aborted_in_under_30_s_and_the_default_goes_o
     async with asyncio.timeout(30):
         while site.seen["1 right"] < calls_before + 200:
             await asyncio.sleep(0.02)
-    reasons = {"raises for half": "failed", "is slow": "p99", "is wrong": "differ", "does not load": "does not run"}
+    reasons = {
+        "raises for half": "failed",
+        "is slow": "p99",
+        "is wrong": "differ",
+        "does not load": "does not run",
+        "breaks a golden sample": "'y' differs by up to 0.5",
+    }
     assert reasons[candidate] in row.reason
     if site.candidate_at:
         assert aborted_at - site.candidate_at[0] < 30
         assert site.candidate_at[-1] - gone_at < 5  # what was on its way when the weight fell to 0, and nothing since
     else:
-        assert candidate in ("is wrong", "does not load")
+        assert candidate in ("is wrong", "does not load", "breaks a golden sample")
     assert await in_thread(lambda: Model.objects.get(name="net").default_version.number) == 1
     allowed = {"1 right", "2 right"} | ({"none 500"} if candidate == "raises for half" else set())
     assert set(site.seen) <= allowed, site.seen

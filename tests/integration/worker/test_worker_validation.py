@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ ROW = {
     "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}],
     "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 4]}],
 }
-STEPS = ["sandbox", "load", "signature", "sample", "batch", "measure"]
+STEPS = ["sandbox", "load", "signature", "sample", "batch", "golden", "measure"]
 
 
 def begin(job):
@@ -64,13 +65,50 @@ def failure(lines):
 def test_a_good_model_passes_every_step_and_is_measured(tmp_path):
     lines = validate(models.script(tmp_path, "affine"))
     assert [line["step"] for line in lines if line.get("status") == "running"] == STEPS
-    assert [line["step"] for line in lines if line.get("status") == "passed"] == STEPS
+    assert [line["step"] for line in lines if line.get("status") == "passed"] == [s for s in STEPS if s != "golden"]
     result = lines[-1]["result"]
     assert result["signature"] == ROW
     assert result["batchable"] is True
     assert result["load_time_ms"] > 0
     assert result["sample_latency_ms"] > 0
     assert result["memory_bytes"] > 50 * 2**20
+
+
+def golden_document(path, expected, signature=ROW):
+    """Golden samples of one row, as the control plane writes them."""
+    tensors = [
+        {"name": name, "datatype": "FP32", "shape": [1, 4], "data": data}
+        for name, data in (("x", [1.0, 2.0, 3.0, 4.0]), ("y", expected))
+    ]
+    sample = {"inputs": tensors[:1], "outputs": tensors[1:]}
+    document = {"signature": signature, "rtol": 1e-3, "atol": 1e-5, "samples": [sample]}
+    path.write_text(json.dumps(document))
+    return {"golden_path": str(path), "golden_digest": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def test_golden_samples_are_a_step_of_their_own(tmp_path):
+    good = golden_document(tmp_path / "good.json", [3.0, 5.0, 7.0, 9.0])
+    lines = validate(models.script(tmp_path, "affine"), **good)
+    assert [line["step"] for line in lines if line.get("status") == "passed"] == STEPS and "result" in lines[-1]
+
+
+def test_f22_a_version_that_breaks_a_golden_sample_is_not_valid(tmp_path):
+    bad = golden_document(tmp_path / "bad.json", [3.0, 5.0, 7.0, 9.5])
+    step, words = failure(validate(models.script(tmp_path, "affine"), **bad))
+    assert step == "golden"
+    assert "'y'" in words and "0.5" in words
+
+
+def test_golden_samples_of_a_version_with_other_tensors_are_not_inherited(tmp_path):
+    other = {**ROW, "inputs": [{"name": "z", "datatype": "FP32", "shape": [-1, 4]}]}
+    lines = validate(models.script(tmp_path, "affine"), **golden_document(tmp_path / "other.json", [0.0] * 4, other))
+    assert next(line for line in lines if line.get("status") == "skipped")["step"] == "golden" and "result" in lines[-1]
+
+
+def test_damaged_golden_samples_fail_in_words(tmp_path):
+    good = golden_document(tmp_path / "good.json", [3.0, 5.0, 7.0, 9.0])
+    step, words = failure(validate(models.script(tmp_path, "affine"), **{**good, "golden_digest": "0" * 64}))
+    assert step == "sandbox" and "damaged" in words
 
 
 def test_a_signature_in_the_archive_needs_no_declaration(tmp_path):
