@@ -61,6 +61,8 @@ class Flow:
         if self.tag > level.virtual:
             level.virtual = self.tag
         self.tag += rows / self.weight
+        if self.tag > level.highest:
+            level.highest = self.tag
 
     def also(self, entry: Entry, line: Line) -> None:
         """`entry` joined a line other than the one whose deque this flow shares."""
@@ -102,6 +104,18 @@ class Listed:
         self._sequence += 1
         heapq.heappush(self._heap, (item.flow.tag, self._sequence, item))
 
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def sweep(self) -> None:
+        """Forget those that have nothing waiting."""
+        listed, self._heap = self._heap, []
+        for item in listed:
+            item[2].is_listed = first_living(item[2].entries)
+            if item[2].is_listed:
+                self._heap.append(item)
+        heapq.heapify(self._heap)
+
     def first(self) -> Any:
         """The Flow or Line whose head goes next (its `entries[0]` lives), or None."""
         heap = self._heap
@@ -121,13 +135,14 @@ class Listed:
 class Level:
     """One priority: its flows, and how far its virtual time has come."""
 
-    __slots__ = ("active", "flows", "listed", "live", "number", "rows", "virtual", "weight")
+    __slots__ = ("active", "flows", "highest", "listed", "live", "number", "rows", "virtual", "weight")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.flows: dict[str, Flow] = {}
         self.listed = Listed()
         self.virtual = 0.0
+        self.highest = 0.0
         self.active = 0
         self.weight = 0
         self.live = 0
@@ -138,7 +153,7 @@ class Level:
         flow = self.flows.get(key)
         if flow is None:
             if len(self.flows) > 2 * self.active + IDLE_SLACK:
-                self.flows = {k: f for k, f in self.flows.items() if f.live or f.tag > self.virtual}
+                self._sweep()
             flow = self.flows[key] = Flow(key, self)
         if not flow.live:
             flow.weight = weight
@@ -151,9 +166,19 @@ class Level:
         return flow
 
     def fell_idle(self, flow: Flow) -> None:
-        """The flow's last request has left."""
+        """The flow's last request has left. With the last flow's, all begin anew as equals."""
         self.active -= 1
         self.weight -= flow.weight
+        if not self.active:
+            self.virtual = max(self.virtual, self.highest + CREDIT)
+
+    def _sweep(self) -> None:
+        """Forget idle flows that have nothing ahead or behind; if that is not enough, those that have little."""
+        for least in (self.virtual - CREDIT, self.virtual):
+            self.flows = {key: flow for key, flow in self.flows.items() if flow.live or flow.tag > least}
+            if len(self.flows) <= 2 * self.active + IDLE_SLACK // 2:
+                break
+        self.listed.sweep()
 
 
 class ShapeGroup:
@@ -176,6 +201,8 @@ class ShapeGroup:
         if line is None:
             if len(self.lines) > 2 * self.live + IDLE_SLACK:
                 self.lines = {f: kept for f, kept in self.lines.items() if first_living(kept.entries)}
+                for each in self.levels.values():
+                    each.sweep()
             line = self.lines[flow] = Line(flow, self)
         if not line.is_listed:
             number = flow.level.number

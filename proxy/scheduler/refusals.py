@@ -132,4 +132,6 @@ def faulted(verdict: Verdict, fault: BatchFault) -> ProxyError:
     """The model raised, or ran longer than an execution may."""
     if verdict is Verdict.FAIL_TIMED_OUT:
         return DeadlineExceeded(Reason.EXECUTION_TIMEOUT, "The model ran longer than an execution may and was stopped.")
+    if fault.no_room:
+        return Rejected(Reason.NO_ROOM, f"{fault.message} Retry later, or send fewer rows.", START_RETRY_NS)
     return ExecutionFailed(Reason.MODEL_ERROR, f"The model raised an error: {fault.message}")

@@ -9,6 +9,7 @@ from proxy.core.errors import Reason, Rejected
 from proxy.core.requests import InferenceResult
 from proxy.core.units import NS_PER_MS, NS_PER_S
 from proxy.scheduler.flows import CREDIT
+from proxy.testing.instances import fake_version
 
 LONG = 60 * NS_PER_S
 
@@ -200,6 +201,35 @@ def test_what_was_learnt_of_crowds_is_forgotten_when_they_have_gone(keys):
     assert queue._crowds == {}
     assert len(queue._levels[2].flows) < 4 * keys + 70
     assert queue.places == 0
+
+
+@pytest.mark.parametrize("trailing", [None, (1,)])
+def test_keys_that_came_once_are_not_remembered_for_ever(trailing):
+    rig = Rig(service_ns=NS_PER_MS, version=fake_version(trailing=(-1,)) if trailing else None)
+    for index in range(3_000):
+        rig.submit(principal_id=f"key:{index}", timeout_ns=LONG, trailing=trailing or (2,))
+        rig.submit(principal_id=f"key:{index + 1}", timeout_ns=LONG, trailing=(1 + index % 3,) if trailing else (2,))
+        rig.clock.advance(3 * NS_PER_MS)
+    queue = rig.scheduler._lanes["echo/1"].queue
+    level = queue._levels[2]
+    assert rig.lane.queue_depth == 0
+    assert len(level.flows) < 200
+    assert len(level.listed) < 200
+    assert all(len(listed) < 200 for group in queue._groups.values() for listed in group.levels.values())
+    assert all(len(group.lines) < 200 for group in queue._groups.values())
+
+
+def test_keys_that_came_once_to_a_queue_that_never_empties_are_not_remembered_for_ever():
+    rig = Rig(service_ns=NS_PER_MS, the_policy=policy(max_rows=1))
+    for _ in range(50):
+        rig.submit(principal_id="a", timeout_ns=LONG)
+    for index in range(3_000):
+        rig.submit(principal_id=f"key:{index}", timeout_ns=LONG)
+        rig.clock.advance(NS_PER_MS)
+    level = rig.scheduler._lanes["echo/1"].queue._levels[2]
+    assert rig.lane.queue_depth > 40
+    assert len(level.flows) < 200
+    assert len(level.listed) < 200
 
 
 def test_a_key_under_its_share_is_not_predicted_late_for_the_backlog_of_another():
