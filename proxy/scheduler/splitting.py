@@ -115,6 +115,7 @@ class Split:
             return
         self._take_back(self, outcome)
         self._results.clear()
+        self.entries.clear()  # each of them knows this object
         on_done(self.request, outcome)
 
 
