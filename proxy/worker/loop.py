@@ -107,10 +107,10 @@ class Server:
         except ParentGone:
             raise
         except Exception as error:
+            _exit_if_device_is_lost(error)
             ran_out = is_out_of_memory(error)
             code = ErrorCode.OUT_OF_MEMORY if ran_out else ErrorCode.MODEL_RAISED
             self._link.send(Error(message.sequence, code, shortened(error)))
-            _exit_if_device_is_lost(error)
         else:
             compute_ns, input_ns = ended_ns - started_ns, started_ns - given_ns
             self._link.send(Result(message.sequence, compute_ns, entries, input_ns, output_ns))
@@ -125,6 +125,8 @@ class Server:
         if size_bytes > len(self._link.areas[Area.RESPONSE]):
             self._link.send(Need(sequence, size_bytes))
             answer = self._link.receive()
+            if isinstance(answer, Error):
+                raise MemoryError(answer.message)
             if not isinstance(answer, Region):
                 raise ParentGone
         write_outputs(self._link.areas[Area.RESPONSE], outputs, entries)
@@ -146,7 +148,10 @@ def _mapped(descriptor: int) -> mmap.mmap:
 
 
 def _exit_if_device_is_lost(error: Exception) -> None:
-    """A CUDA context that has faulted answers every later call with the same error: end, so that it is replaced."""
+    """A CUDA context that has faulted answers every later call with the same error: end, so that it is replaced.
+
+    Without an answer: one that was answered would be given its next batch, innocent requests, while it ends (F8).
+    """
     text = str(error)
     if "CUDA error" in text and not is_out_of_memory(error):
         raise SystemExit(f"the CUDA context is unusable: {shortened(error, 300)}")

@@ -198,6 +198,48 @@ async def test_f06_a_request_for_more_memory_than_the_limit_is_an_error_of_its_o
         assert "allocate" in replies[1].error
 
 
+FULL_ABOVE_FOUR_ROWS = """
+    if x.size(0) > 4:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+    return x
+"""
+FAULTS_ABOVE_100 = """
+    if bool((x > 100.0).any()):
+        raise RuntimeError("CUDA error: device-side assert triggered")
+    return x
+"""
+
+
+async def test_f07_a_batch_that_does_not_fit_the_device_is_executed_in_parts_and_costs_no_process(tmp_path):
+    version = models.save_script(tmp_path, "full", models.from_source(FULL_ABOVE_FOUR_ROWS))
+    async with invariant(tmp_path) as rig:
+        await rig.serve(version, policy=BATCHES_OF_32)
+        (instance,) = rig.ready(version)
+        await rig.clients.prepare(16)
+        for _ in range(3):
+            await asyncio.gather(*(rig.ask("full", [[float(number), 0.0, 0.5, 1.0]]) for number in range(16)))
+        assert rig.ledger.right == rig.ledger.sent == 48
+        assert list(rig.ready(version)) == [instance]
+
+
+async def test_f08_a_faulted_device_ends_its_instance_and_the_neighbours_are_answered_by_others(tmp_path):
+    version = models.save_script(tmp_path, "faulted", models.from_source(FAULTS_ABOVE_100))
+    async with invariant(tmp_path) as rig:
+        await rig.serve(version, instances=2, policy=BATCHES_OF_32)
+        before = rig.ready(version)
+        await rig.clients.prepare(8)
+        replies = await asyncio.gather(
+            *(rig.ask("faulted", BAD if number == 5 else good(number)) for number in range(8))
+        )
+        assert rig.ledger.right == 7
+        assert replies[5].status == 500
+        await rig.plane.until(lambda: len(rig.ready(version)) == 2)
+        assert not set(rig.ready(version)) & set(before), (
+            "a faulted device answers every later call with the same error"
+        )
+        assert (await rig.ask("faulted", GOOD)).status == 200
+
+
 @pytest.mark.parametrize(
     "garbage", ["random bytes", "a flood", "another sequence", "a place beyond the area", "other rows"]
 )
