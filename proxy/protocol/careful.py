@@ -132,9 +132,7 @@ def _check_datatype(at: int, item: InputText, spec: TensorSpec) -> None:
     if item.datatype == spec.datatype:
         return
     message = f"inputs[{at}].datatype: {quote(spec.name)} is {spec.datatype}, got {quote(item.datatype)}"
-    if item.datatype == "BYTES":
-        message += " (no input of this model takes BYTES)"
-    elif item.datatype.upper() == spec.datatype:
+    if item.datatype.upper() == spec.datatype:
         message += " (datatypes are written in capitals)"
     elif item.datatype not in DATATYPES:
         message += " (no such datatype)"

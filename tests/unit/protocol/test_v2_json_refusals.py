@@ -191,7 +191,7 @@ def test_r08_booleans_take_booleans_only(value: Any) -> None:
         ("fp32", "written in capitals"),
         ("FP31", "no such datatype"),
         ("FP64", '"x" is FP32, got "FP64"'),
-        ("BYTES", "no input of this model takes BYTES"),
+        ("BYTES", '"x" is FP32, got "BYTES"'),
         ("", "no such datatype"),
     ],
 )
