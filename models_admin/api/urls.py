@@ -17,6 +17,7 @@ from models_admin.api import (
     logs,
     models,
     policies,
+    rollout_actions,
     rollouts,
     versions,
 )
@@ -33,18 +34,18 @@ urlpatterns = [
     path("models/<model:name>/infer", infer.InferView.as_view(), name="infer"),
     path("models/<model:name>/labels", labels.LabelListView.as_view(), name="labels"),
     path("models/<model:name>/labels/<label:label>", labels.LabelView.as_view(), name="label"),
-    path("models/<model:name>/rollback", rollouts.RollbackView.as_view(), name="rollback"),
+    path("models/<model:name>/rollback", rollout_actions.RollbackView.as_view(), name="rollback"),
     path("models/<model:name>/rollouts", rollouts.RolloutListView.as_view(), name="rollouts"),
     path("models/<model:name>/rollouts/<number:rollout_id>", rollouts.RolloutView.as_view(), name="rollout"),
     *(
         path(f"models/<model:name>/rollouts/<number:rollout_id>/{action}", view.as_view(), name=f"rollout-{action}")
         for action, view in (
-            ("advance", rollouts.AdvanceView),
-            ("hold", rollouts.HoldView),
-            ("resume", rollouts.ResumeView),
-            ("promote", rollouts.PromoteRolloutView),
-            ("abort", rollouts.AbortView),
-            ("cancel", rollouts.CancelView),
+            ("advance", rollout_actions.AdvanceView),
+            ("hold", rollout_actions.HoldView),
+            ("resume", rollout_actions.ResumeView),
+            ("promote", rollout_actions.PromoteRolloutView),
+            ("abort", rollout_actions.AbortView),
+            ("cancel", rollout_actions.CancelView),
         )
     ),
     path("models/<model:name>/versions", versions.VersionListView.as_view(), name="versions"),

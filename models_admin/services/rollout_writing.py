@@ -13,7 +13,7 @@ from django.utils import timezone
 from models_admin.models import Decision, Rollout
 from models_admin.models.registry import VersionState
 from models_admin.models.rollouts import RolloutState
-from models_admin.services import versions, writing
+from models_admin.services import defaults, versions, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict
 
@@ -89,7 +89,7 @@ def promote(row: Rollout, actor: Actor, reason: str, words: str, evidence: dict[
     if candidate.state != VersionState.READY:
         raise Conflict(f"{candidate} is {candidate.get_state_display().lower()}; it cannot be promoted.", code="state")
     before = weight(row)
-    versions.make_default(row.model, candidate)
+    defaults.make_default(row.model, candidate)
     finish(row, RolloutState.PROMOTED, words, evidence, fence)
     decide(row, before, "promoted", reason, words, actor=actor.label, fence=fence)
     writing.audit(actor, "rollout.promote", "rollout", str(row), candidate=candidate.number, reason=reason)

@@ -19,7 +19,7 @@ from django.utils import timezone
 from models_admin.models import Decision, Model, ModelVersion, Rollout
 from models_admin.models.registry import VersionState
 from models_admin.models.rollouts import ACTIVE_STATES, RolloutModeChoice, RolloutState
-from models_admin.services import rollout_rules, versions, writing
+from models_admin.services import defaults, rollout_rules, versions, writing
 from models_admin.services import rollout_writing as changes
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict
@@ -157,7 +157,7 @@ def roll_back(*, actor: Actor, model: Model, expected_revision: int | None = Non
         )
     left = row.default_version
     version = versions.lock_version(warm)
-    versions.make_default(row, version, keep_warm=False)
+    defaults.make_default(row, version, keep_warm=False)
     active = row.rollouts.filter(state__in=ACTIVE_STATES).first()
     words = f"{actor.label} went back from version {left.number if left else 'none'} to {version.number}."
     if active is not None:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from models_admin.models import ControlLease, ModelVersion
 from models_admin.models.registry import StepStatus, VersionState
-from models_admin.services import golden, leases, transitions, versions, writing
+from models_admin.services import defaults, golden, leases, transitions, versions, writing
 from models_admin.services.actors import Actor, system_actor
 from models_admin.services.validation_report import ResultReport, StepReport
 
@@ -98,7 +98,7 @@ def finish(*, claim: Claim, result: ResultReport) -> ModelVersion:
     row.save()
     golden.inherit_if_due(actor=ACTOR, version=row)
     leases.release(name=_lease(row), fence=claim.fence, now=timezone.now())
-    became_default = versions.become_default_if_due(row.model, row)
+    became_default = defaults.become_default_if_due(row.model, row)
     writing.audit(ACTOR, "version.ready", "version", str(row), became_default=became_default)
     writing.publish()
     return row

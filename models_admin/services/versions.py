@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from typing import Any, BinaryIO
 
 from celery import current_app
 from django.db import IntegrityError, transaction
 from django.db.models import Max
-from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from models_admin.inspection import Inspection
 from models_admin.models import Model, ModelVersion, ValidationStep
-from models_admin.models.policy import VersionPolicy
 from models_admin.models.registry import StepStatus, VersionState
 from models_admin.models.rollouts import ACTIVE_STATES
 from models_admin.selectors.artifacts import artifact_path, golden_paths
-from models_admin.services import artifacts, declarations, transitions, writing
+from models_admin.services import artifacts, declarations, defaults, transitions, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict, Forbidden, Invalid
 
@@ -120,7 +117,7 @@ def promote(*, actor: Actor, version: ModelVersion, expected_revision: int | Non
     if model.default_version_id == row.pk:
         return row
     before = model.default_version.number if model.default_version else None
-    make_default(model, row)
+    defaults.make_default(model, row)
     writing.audit(actor, "version.promote", "version", str(row), before=before)
     writing.publish()
     return row
@@ -220,36 +217,6 @@ def make_steps(version: ModelVersion) -> None:
         ValidationStep(version=version, position=position, name=name, status=StepStatus.PENDING)
         for position, name in enumerate(STEPS)
     )
-
-
-def become_default_if_due(model: Model, version: ModelVersion) -> bool:
-    """Make `version`, which is ready now, the default of a (locked) model that has none or that follows the latest.
-
-    Following the latest, an older number never replaces a newer one, and a rollout that runs is left to its end.
-    """
-    default = model.default_version
-    if default is not None and (
-        model.policy.version_policy != VersionPolicy.LATEST
-        or version.number < default.number
-        or model.rollouts.filter(state__in=ACTIVE_STATES).exists()
-    ):
-        return False
-    make_default(model, version)
-    return True
-
-
-def make_default(model: Model, version: ModelVersion, *, keep_warm: bool = True) -> None:
-    """Let `version` be the default of a (locked) model; the one before stays warm for the policy's rollback window."""
-    replaced = model.default_version
-    window_s = model.policy.rollback_window_s
-    if replaced is not None and keep_warm and window_s:
-        until = timezone.now() + timedelta(seconds=window_s)
-        ModelVersion.objects.filter(pk=replaced.pk).update(warm_until=until)
-    ModelVersion.objects.filter(pk=version.pk).update(warm_until=None)
-    version.warm_until = None
-    model.default_version = version
-    model.revision += 1
-    model.save(update_fields=["default_version", "revision", "updated_at"])
 
 
 def ring_validation(version: ModelVersion) -> None:

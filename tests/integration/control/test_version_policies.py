@@ -7,7 +7,7 @@ import pytest
 from models_admin.models import ModelVersion
 from models_admin.models.registry import VersionState
 from models_admin.publishing.snapshot import load_snapshot
-from models_admin.services import policies, versions
+from models_admin.services import defaults, policies
 from tests.integration.control.conftest import ANN
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +34,7 @@ def loaded() -> set[int]:
 
 def test_by_default_a_version_that_becomes_ready_waits_to_be_promoted(ready: ModelVersion) -> None:
     newer = another(ready, 2)
-    assert not versions.become_default_if_due(ready.model, newer)
+    assert not defaults.become_default_if_due(ready.model, newer)
     assert loaded() == {1}
 
 
@@ -44,7 +44,7 @@ def test_following_the_latest_a_version_that_becomes_ready_is_the_default_and_th
     policies.update_policy(actor=ANN, model=ready.model, version_policy="latest")
     newer = another(ready, 2)
     model = type(ready.model).objects.get(pk=ready.model_id)
-    assert versions.become_default_if_due(model, newer)
+    assert defaults.become_default_if_due(model, newer)
     assert model.default_version == newer
     ready.refresh_from_db()
     assert ready.warm_until is not None
@@ -55,8 +55,8 @@ def test_following_the_latest_an_older_number_that_was_validated_anew_replaces_n
     policies.update_policy(actor=ANN, model=ready.model, version_policy="latest")
     newer = another(ready, 5)
     model = type(ready.model).objects.get(pk=ready.model_id)
-    versions.become_default_if_due(model, newer)
-    assert not versions.become_default_if_due(model, another(ready, 4))
+    defaults.become_default_if_due(model, newer)
+    assert not defaults.become_default_if_due(model, another(ready, 4))
     assert model.default_version == newer
 
 
