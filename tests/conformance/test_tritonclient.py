@@ -145,6 +145,21 @@ def test_strings(client: triton.InferenceServerClient, binary_in: bool, binary_o
     assert [e.decode() if isinstance(e, bytes) else e for e in found.ravel()] == TEXTS.ravel().tolist()
 
 
+def test_bytes_that_are_no_text_fail_alone(client: triton.InferenceServerClient) -> None:
+    def ask(element: bytes) -> triton.InferAsyncRequest:
+        item = triton.InferInput("words", [1, 1], "BYTES")
+        item.set_data_from_numpy(np.array([[element]], dtype=object))
+        return client.async_infer("words", [item], headers=dict(HEADERS))
+
+    elements = [b"\xff" if number % 4 == 3 else b"w%d" % number for number in range(12)]
+    for element, waiting in zip(elements, [ask(element) for element in elements], strict=True):
+        if element == b"\xff":
+            with pytest.raises(InferenceServerException, match="bytes that are not UTF-8"):
+                waiting.get_result()
+        else:
+            assert waiting.get_result().as_numpy("words_out").tolist() == [[element]]
+
+
 @pytest.mark.parametrize("binary", [True, False])
 def test_classification(client: triton.InferenceServerClient, binary: bool) -> None:
     wanted = [triton.InferRequestedOutput("scaled", binary_data=binary, class_count=2)]
