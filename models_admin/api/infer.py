@@ -41,10 +41,20 @@ class InferenceTensorSerializer(serializers.Serializer[Any]):
     data = TensorData(help_text="Row-major, flat or nested.")
 
 
+class OutputParametersSerializer(serializers.Serializer[Any]):
+    """How an output is answered."""
+
+    binary_data = serializers.BooleanField(required=False, help_text="Raw bytes behind the JSON.")
+    classification = serializers.IntegerField(
+        required=False, min_value=1, max_value=1_000, help_text="That many of the highest values, as `value:index`."
+    )
+
+
 class RequestedOutputSerializer(serializers.Serializer[Any]):
     """An output that is asked for."""
 
     name = serializers.CharField()
+    parameters = OutputParametersSerializer(required=False)
 
 
 class InferenceParametersSerializer(serializers.Serializer[Any]):
