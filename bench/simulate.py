@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
+from bench.scheduler_cost import cost_us
 from proxy.core.policies import BatchingPolicy, Placement
 from proxy.core.units import NS_PER_MS
 from proxy.testing import scenarios
@@ -125,9 +126,19 @@ def switching() -> Iterator[Row]:
     yield 50, sum(found.offered.values()), found.answered(), found.wrong, found.unanswered
 
 
+def cost() -> Iterator[Row]:
+    """What the scheduler itself takes, on this machine's clock."""
+    yield "requests at once", "keys", "priorities", "µs a request"
+    for together, keys, priorities in ((1, 1, 1), (32, 1, 1), (32, 2, 1), (256, 1, 1), (256, 8, 3), (900, 300, 3)):
+        yield together, keys, priorities, f"{cost_us(together, keys, priorities):.1f}"
+
+
 TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     table.__name__: table for table in (placement, batching, tenants, priorities, overload, limit, retries, switching)
 }
+
+
+ON_DEMAND = {"cost": cost}  # not simulated, so not the same each time
 
 
 def _ms(*values: float) -> tuple[str, ...]:
@@ -141,9 +152,11 @@ def _percent(ratio: float) -> str:
 def main() -> None:
     """Print the tables asked for, as Markdown."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("tables", nargs="*", choices=[[], *TABLES], default=[], help="all of them if none is named")
+    parser.add_argument(
+        "tables", nargs="*", choices=[[], *TABLES, *ON_DEMAND], default=[], help="all of them but cost if none is named"
+    )
     for name in parser.parse_args().tables or TABLES:
-        table = TABLES[name]
+        table = (TABLES | ON_DEMAND)[name]
         print(f"\n### {name}\n\n{table.__doc__}\n")
         for index, row in enumerate(table()):
             print("| " + " | ".join(str(cell) for cell in row) + " |", flush=True)
