@@ -97,11 +97,12 @@ async def test_f26_a_herd_on_a_sleeping_model_is_one_load_and_what_finds_no_plac
     version = models.script(tmp_path, "affine")
     started, spawn = [], processes._spawn
 
-    def spawn_and_count(*arguments):
-        started.append(arguments)
-        return spawn(*arguments)
+    def spawn_stopped(*arguments):
+        started.append(spawn(*arguments))
+        started[-1].send_signal(signal.SIGSTOP)  # it loads for as long as the herd takes to arrive
+        return started[-1]
 
-    monkeypatch.setattr(processes, "_spawn", spawn_and_count)
+    monkeypatch.setattr(processes, "_spawn", spawn_stopped)
     sleeps = ScalingPolicy(enabled=False, zero_after_ns=60 * NS_PER_S)
     policy = replace(PLAIN_POLICY, scaling=sleeps, queue=QueuePolicy(max_requests=HERD))
     async with invariant(tmp_path) as rig:
@@ -111,6 +112,9 @@ async def test_f26_a_herd_on_a_sleeping_model_is_one_load_and_what_finds_no_plac
         await rig.clients.prepare(HERD + 200)
         assert not started
         asked = [rig.ask("affine", [[float(number)] * 4]) for number in range(HERD + 200)]
+        await rig.plane.until(lambda: rig.ledger.refused[503] == 200 and started)
+        (process,) = started
+        process.send_signal(signal.SIGCONT)
         replies = await asyncio.gather(*asked)
         assert len(started) == 1
         assert rig.ledger.right == HERD
