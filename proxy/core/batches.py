@@ -107,13 +107,23 @@ class BatchFault:
 
     `lost` True: the instance process died, hung or broke the channel (safe to retry once elsewhere).
     `lost` False: the model raised; `message` is the model's own, shortened. `out_of_memory`: there was not enough
-    memory for an execution of that many rows, whether the process survived it or not.
+    memory for an execution of that many rows, whether the process survived it or not. `no_room`: it was not executed,
+    since the memory that instances share with this process is used up: the request may come again later.
     """
 
-    __slots__ = ("lost", "message", "out_of_memory", "timed_out")
+    __slots__ = ("lost", "message", "no_room", "out_of_memory", "timed_out")
 
-    def __init__(self, message: str, *, lost: bool, timed_out: bool = False, out_of_memory: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        lost: bool,
+        timed_out: bool = False,
+        out_of_memory: bool = False,
+        no_room: bool = False,
+    ) -> None:
         self.message = message
         self.lost = lost
         self.timed_out = timed_out
-        self.out_of_memory = out_of_memory
+        self.out_of_memory = out_of_memory or no_room
+        self.no_room = no_room

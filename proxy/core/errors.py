@@ -39,6 +39,7 @@ class Reason(StrEnum):
     FAIR_SHARE = "fair_share"
     REPEAT_OFFENDER = "repeat_offender"
     OVERSIZE = "oversize"
+    NO_ROOM = "no_room"
     NOT_READY = "not_ready"
     SHUTTING_DOWN = "shutting_down"
     DEADLINE_EXCEEDED = "deadline_exceeded"

@@ -109,6 +109,7 @@ class ExecutionPolicy:
     """Limits of the instance processes. `timeout_ns` is the watchdog's budget for one execution.
 
     `threads` 0: chosen from the cores and the number of instances. `device`: `auto`, `cpu`, `cuda` or `cuda:N`.
+    `batch_rows`: sizes of batches to expect, ascending; instances are warm for them (derived from the batching policy).
     """
 
     timeout_ns: int = 10 * NS_PER_S
@@ -116,6 +117,7 @@ class ExecutionPolicy:
     threads: int = 1
     memory_limit_bytes: int = 4_096 * BYTES_PER_MIB
     device: str = "auto"
+    batch_rows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

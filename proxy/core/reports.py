@@ -36,7 +36,11 @@ class ModelSecond:
 
 @dataclass(frozen=True, slots=True)
 class InstanceReport:
-    """One instance process. `state` is one of proxy.instances.state.InstanceState's values."""
+    """One instance process. `state` is one of proxy.instances.state.InstanceState's values.
+
+    `memory_bytes` counts pages that processes share (libraries, tensor areas) in parts, so that the sum over instances
+    is what they cost together; read every few seconds. `load_time_ns`: from start to ready (0: not ready yet).
+    """
 
     instance_id: str
     model: str
@@ -49,6 +53,8 @@ class InstanceReport:
     executions: int
     service_ewma_ms: float | None
     message: str = ""
+    load_time_ns: int = 0
+    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)

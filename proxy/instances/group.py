@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 from proxy.core.clock import Clock
@@ -16,9 +17,10 @@ from proxy.core.reports import InstanceReport
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import NS_PER_MS, NS_PER_S
 from proxy.instances import restart as restarts
-from proxy.instances.instance import WORKER_MODULE, Event, Instance
+from proxy.instances.instance import WORKER_MODULE, Instance
 from proxy.instances.restart import RestartRecord
-from proxy.instances.state import LIVE, InstanceState
+from proxy.instances.sizes import threads_of
+from proxy.instances.state import LIVE, Event, InstanceState
 from proxy.instances.supervisor import verdict
 
 logger = logging.getLogger(__name__)
@@ -122,6 +124,7 @@ class InstanceGroup:
             clock=self._clock,
             on_event=self._on_instance_event,
             worker_module=self._worker_module,
+            threads=threads_of(self.policy.threads, len(os.sched_getaffinity(0)), self.wanted),
         )
         if self._replacements_due:
             self._replacements_due -= 1
@@ -189,7 +192,7 @@ class InstanceGroup:
             if kill is not None:
                 instance.kill(kill)
             else:
-                instance.ping_if_silent(now_ns)
+                instance.tend(now_ns)
         self._reconcile()
 
 

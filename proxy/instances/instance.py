@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import logging
 from collections.abc import Callable
-from enum import Enum, auto
 
 from proxy.core.batches import Batch, BatchFault, BatchResult
 from proxy.core.clock import Clock
@@ -21,12 +19,14 @@ from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import NS_PER_S, ns_to_ms
 from proxy.frames import messages
 from proxy.frames.codec import MAX_FRAME_BYTES
-from proxy.frames.config import InstanceConfig
-from proxy.instances.layout import GarbageAnswer, fill, lay_out, take_outputs
+from proxy.instances.configuration import configuration, ready_details
+from proxy.instances.layout import GarbageAnswer, added_rows
 from proxy.instances.link import Link
-from proxy.instances.shared_memory import LARGEST_AREA_BYTES
-from proxy.instances.state import ENDED, LIVE, InstanceState, advance
+from proxy.instances.shared_memory import SHRINK_EVERY_NS, NoRoom
+from proxy.instances.sizes import first_area_bytes
+from proxy.instances.state import ENDED, LIVE, Event, InstanceState, advance
 from proxy.instances.supervisor import PING_EVERY_NS, InstanceView, Kill, KillReason
+from proxy.instances.transfer import make_room, put, take
 
 logger = logging.getLogger(__name__)
 
@@ -37,15 +37,6 @@ EWMA_WEIGHT = 0.2
 """Share of the newest execution in the moving average: about the last ten count."""
 _SEQUENCES = 0xFFFF_FFFF
 _numbers = itertools.count(1)
-
-
-class Event(Enum):
-    """What an instance tells its group. LOST: unplanned; ENDED: the process is gone and everything given back."""
-
-    READY = auto()
-    FIRST_EXECUTION = auto()
-    LOST = auto()
-    ENDED = auto()
 
 
 class Instance:
@@ -60,6 +51,7 @@ class Instance:
         clock: Clock,
         on_event: Callable[[Instance, Event], None],
         worker_module: str = WORKER_MODULE,
+        threads: int = 1,
     ) -> None:
         self.instance_id = f"{version.key}#{next(_numbers)}"
         self.version = version
@@ -71,6 +63,7 @@ class Instance:
         self.outstanding = 0
         self.service_ewma_ns = 0.0
         self.was_ready = False
+        self.threads, self.load_time_ns = threads, 0
         self._policy = policy
         self._worker_module = worker_module
         self._loop = loop
@@ -81,8 +74,9 @@ class Instance:
         self._batch: Batch | None = None
         self._on_done: OnDone | None = None
         self._sent_ns = self._input_ns = 0
-        self._started_ns = self._state_since_ns = self.last_heard_ns = clock.now_ns()
+        self._started_ns = self._state_since_ns = self.last_heard_ns = self._looked_ns = clock.now_ns()
         self._ping_since_ns = 0
+        self._shrink_is_due = self._found_no_room = False
         self._link = Link(loop, self._on_message, self._on_garbage, self._on_exit)
 
     @property
@@ -125,18 +119,21 @@ class Instance:
             state=str(self.state),
             device=self.device,
             uptime_s=(self._clock.now_ns() - self._started_ns) / NS_PER_S,
-            memory_bytes=self._link.resident_bytes(),
+            memory_bytes=self._link.memory_bytes,
             executions=self.executions,
             service_ewma_ms=ns_to_ms(self.service_ewma_ns) if self.executions else None,
             message=self.message,
+            load_time_ns=self.load_time_ns,
+            threads=self.threads,
         )
 
     def start(self) -> None:
         """Start the process and send it its configuration. Raises OSError, ValueError (nothing is left behind)."""
-        load = messages.Load(_config(self.version, self._policy).to_json())
+        load = messages.Load(configuration(self.version, self._policy, self.threads).to_json())
         if len(load.config_json) > MAX_FRAME_BYTES // 2:
             raise ValueError("Its signature and options are too long for one message.")
-        self._link.start(self._worker_module, self._policy.threads)
+        sizes = first_area_bytes(self.version.signature, max(self._policy.batch_rows, default=1))
+        self._link.start(self._worker_module, self.threads, *sizes)
         self._link.send(load)
 
     def drain(self) -> None:
@@ -152,13 +149,28 @@ class Instance:
 
     def kill(self, verdict: Kill) -> None:
         """End the process at once; a batch in flight is answered with a fault."""
-        self._lose(verdict.message, timed_out=verdict.reason is KillReason.EXECUTION_TIMEOUT)
+        self._lose(
+            verdict.message,
+            timed_out=verdict.reason is KillReason.EXECUTION_TIMEOUT,
+            out_of_memory=verdict.reason is KillReason.MEMORY,
+        )
 
-    def ping_if_silent(self, now_ns: int) -> None:
-        """Ask an idle instance for a sign of life if it has given none for a while."""
+    def tend(self, now_ns: int) -> None:
+        """Ask an idle instance for a sign of life if it has given none for a while; look at what memory it holds."""
+        if now_ns - self._looked_ns >= SHRINK_EVERY_NS:
+            self._looked_ns = now_ns
+            self._link.measure_memory()
+            self._shrink_is_due = True
+        if self._shrink_is_due and self.idle:
+            self._shrink()
         if self.idle and not self._ping_since_ns and now_ns - self.last_heard_ns >= PING_EVERY_NS:
             self._ping_since_ns = now_ns
             self._link.send(messages.Ping(self._sequence))
+
+    def _shrink(self) -> None:
+        """Between executions only: an instance that writes its answer must not have the area taken away."""
+        self._shrink_is_due = False
+        self._link.shrink_areas()
 
     def execute(self, batch: Batch, on_done: OnDone) -> None:
         """Run `batch`; `on_done(batch, result or fault)` is called exactly once, later, on the loop."""
@@ -167,18 +179,21 @@ class Instance:
         self.outstanding = 1
         self._batch, self._on_done = batch, on_done
         self._sent_ns = self._clock.now_ns()
-        link = self._link
+        self._found_no_room = False
+        if self._shrink_is_due:
+            self._shrink()
         try:
-            entries, size_bytes = lay_out(batch)
-            if size_bytes > link.area(messages.Area.REQUEST).size_bytes:
-                link.replace_area(messages.Area.REQUEST, size_bytes)
-            fill(link.area(messages.Area.REQUEST).memory, batch, entries)
-            self._input_ns = self._clock.now_ns() - self._sent_ns
-        except (ValueError, OSError, MemoryError) as error:
-            self._loop.call_soon(self._finish, BatchFault(str(error), lost=False))
+            entries = put(self._link, batch)
+        except (NoRoom, OSError, MemoryError, ValueError) as error:
+            fault = BatchFault(str(error), lost=False, no_room=not isinstance(error, ValueError))
+            self._loop.call_soon(self._finish, fault)
             return
+        if entries is None:
+            return  # the process is gone; its exit answers the batch
+        self._input_ns = self._clock.now_ns() - self._sent_ns
         self._sequence = self._sequence % _SEQUENCES + 1
-        link.send(messages.Execute(self._sequence, batch.rows, entries))
+        rows = batch.rows + added_rows(batch) if batch.padded_rows else batch.rows
+        self._link.send(messages.Execute(self._sequence, rows, entries))
 
     def _finish(self, outcome: BatchResult | BatchFault) -> None:
         """Answer the batch in flight; the instance is free for the next before the answer is given."""
@@ -194,8 +209,7 @@ class Instance:
         on_done(batch, outcome)
 
     def _on_result(self, message: messages.Result) -> None:
-        area = self._link.area(messages.Area.RESPONSE)
-        outputs = take_outputs(self._expected(message.sequence), area.memory, area.size_bytes, message.entries)
+        outputs = take(self._link, self._expected(message.sequence), message.entries)
         now_ns = self._clock.now_ns()
         service_ns = now_ns - self._sent_ns
         if self.executions:
@@ -222,8 +236,7 @@ class Instance:
             case messages.Error() if message.code is messages.ErrorCode.LOAD_FAILED and not self.was_ready:
                 self._lose(message.message)
             case messages.Error() if message.code is not messages.ErrorCode.LOAD_FAILED:
-                self._expected(message.sequence)
-                self._finish(BatchFault(message.message, lost=False))
+                self._on_error(message)
             case messages.Need():
                 self._on_need(message)
             case messages.Pong():
@@ -237,23 +250,24 @@ class Instance:
             case _:
                 raise GarbageAnswer(f"a {type(message).__name__} message in state {self.state}")
 
+    def _on_error(self, message: messages.Error) -> None:
+        self._expected(message.sequence)
+        ran_out = message.code is messages.ErrorCode.OUT_OF_MEMORY
+        self._finish(BatchFault(message.message, lost=False, out_of_memory=ran_out, no_room=self._found_no_room))
+
     def _on_need(self, message: messages.Need) -> None:
         self._expected(message.sequence)
-        if not self._link.area(messages.Area.RESPONSE).size_bytes < message.size_bytes <= LARGEST_AREA_BYTES:
-            raise GarbageAnswer(f"it asks for a response area of {message.size_bytes} bytes")
         try:
-            self._link.replace_area(messages.Area.RESPONSE, message.size_bytes)
-        except (OSError, MemoryError) as error:
-            self._lose(f"There is no memory for its outputs: {error}.")
+            make_room(self._link, message.size_bytes)
+        except (NoRoom, OSError, MemoryError) as error:
+            self._found_no_room = True
+            self._link.send(messages.Error(message.sequence, messages.ErrorCode.OUT_OF_MEMORY, str(error)))
 
     def _on_ready(self, message: messages.Ready) -> None:
-        try:
-            details = json.loads(message.details_json)
-            self.device = str(details["device"])[:64]
-            self.sandbox = {str(name)[:64]: str(text)[:200] for name, text in details["sandbox"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise GarbageAnswer("an unreadable ready message") from error
+        self.device, self.sandbox = ready_details(message.details_json)
         self.was_ready = True
+        self.load_time_ns = self._clock.now_ns() - self._started_ns
+        self._link.measure_memory()
         self._advance(InstanceState.READY)
         self._on_event(self, Event.READY)
 
@@ -268,7 +282,7 @@ class Instance:
             self._lose(f"The process ended: {words}.")
         self._on_event(self, Event.ENDED)
 
-    def _lose(self, words: str, *, timed_out: bool = False) -> None:
+    def _lose(self, words: str, *, timed_out: bool = False, out_of_memory: bool = False) -> None:
         """Give the process up: kill it, answer the batch in flight with a fault, tell the group."""
         if self.state in ENDED:
             return
@@ -276,25 +290,10 @@ class Instance:
         self.message = words
         self._link.kill(words)
         self._advance(InstanceState.FAILED)
-        self._finish(BatchFault(words, lost=True, timed_out=timed_out))
+        self._finish(BatchFault(words, lost=True, timed_out=timed_out, out_of_memory=out_of_memory))
         if was_live:
             self._on_event(self, Event.LOST)
 
     def _advance(self, to: InstanceState) -> None:
         self.state = advance(self.state, to)
         self._state_since_ns = self._clock.now_ns()
-
-
-def _config(version: VersionSnapshot, policy: ExecutionPolicy) -> InstanceConfig:
-    return InstanceConfig(
-        version.artifact_path,
-        version.format,
-        version.signature,
-        version.digest,
-        version.options,
-        batchable=version.batchable,
-        stateful=version.stateful,
-        threads=policy.threads,
-        memory_limit_bytes=policy.memory_limit_bytes,
-        max_response_bytes=LARGEST_AREA_BYTES,
-    )

@@ -17,7 +17,14 @@ from proxy.instances import process as processes
 from proxy.instances.channel import Channel, ChannelClosed
 from proxy.instances.layout import GarbageAnswer
 from proxy.instances.log import LogTail
-from proxy.instances.shared_memory import SMALLEST_AREA_BYTES, SharedArea
+from proxy.instances.shared_memory import (
+    SMALLEST_AREA_BYTES,
+    NoRoom,
+    SharedArea,
+    SharedMemoryBound,
+    area_size,
+    process_bound,
+)
 
 LOG_PAUSE_S = 0.1
 """Pause between two reads of an instance's output; at 64 KiB each, a chatty model costs the loop at most 640 KiB/s.
@@ -35,12 +42,16 @@ class Link:
         on_message: Callable[[Message], None],
         on_garbage: Callable[[str], None],
         on_exit: Callable[[str], None],
+        bound: SharedMemoryBound | None = None,
     ) -> None:
         self.log = LogTail()
         self._loop = loop
         self._on_message = on_message
         self._on_garbage = on_garbage
         self._on_exit = on_exit
+        self._bound = bound or process_bound()
+        self._memory_bytes = 0
+        self._is_measuring = False
         self._kill_reason = ""
         self._process: processes.WorkerProcess | None = None
         self._channel: Channel | None = None
@@ -63,16 +74,41 @@ class Link:
         except (OSError, IndexError):
             return 0  # it has just ended; its exit is on the way
 
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the process with its part of what processes share, as last measured; else `resident_bytes`."""
+        return self._memory_bytes or self.resident_bytes()
+
+    def measure_memory(self) -> None:
+        """Measure `memory_bytes` beside the loop: the kernel walks every page of the process, which takes ms."""
+        process = self._process
+        if process is None or self._is_measuring:
+            return
+        self._is_measuring = True
+        measured = self._loop.run_in_executor(None, proportional_bytes, process.pid)
+        measured.add_done_callback(self._on_measured)
+
+    def _on_measured(self, measured: asyncio.Future[int]) -> None:
+        self._is_measuring = False
+        if not measured.cancelled() and self._process is not None:
+            self._memory_bytes = measured.result()
+
     def area(self, which: Area) -> SharedArea:
         """One of the two areas, while the process lives."""
         return self._areas[which]
 
-    def start(self, module: str, threads: int) -> None:
-        """Start the process. Raises OSError (nothing is left behind)."""
-        request, request_fd = SharedArea.create(SMALLEST_AREA_BYTES)
+    def start(
+        self,
+        module: str,
+        threads: int,
+        request_bytes: int = SMALLEST_AREA_BYTES,
+        response_bytes: int = SMALLEST_AREA_BYTES,
+    ) -> None:
+        """Start the process with areas of these sizes. Raises OSError (nothing is left behind)."""
+        request, request_fd = self._create_area(request_bytes)
         self._areas[Area.REQUEST] = request
         try:
-            response, response_fd = SharedArea.create(SMALLEST_AREA_BYTES)
+            response, response_fd = self._create_area(response_bytes)
             self._areas[Area.RESPONSE] = response
             try:
                 self._process, self._channel = processes.start(module, request_fd, response_fd, threads)
@@ -97,20 +133,39 @@ class Link:
         except ChannelClosed as error:
             self.kill(f"its channel was lost ({error})")
 
-    def replace_area(self, which: Area, least_bytes: int) -> None:
-        """Give the process a larger area. Raises OSError (no memory, process gone) and ValueError (too large)."""
-        if self._channel is None:
-            raise OSError("the instance is gone")
-        fresh, descriptor = SharedArea.create(least_bytes)
+    def replace_area(self, which: Area, least_bytes: int) -> bool:
+        """Give the process another area; False if it is gone (and `on_exit` follows).
+
+        Raises NoRoom, OSError (no memory, no descriptor) and ValueError (too large); then it has its old one.
+        """
+        old = self._areas.get(which)
+        if self._channel is None or old is None:
+            return False
+        fresh, descriptor = SharedArea.create(least_bytes, self._bound, old.smallest_bytes)
         try:
             self._channel.send_descriptor(Region(which, fresh.size_bytes), descriptor)
         except ChannelClosed as error:
             fresh.close()
-            raise OSError(str(error)) from error
+            self.kill(f"its channel was lost ({error})")
+            return False
         finally:
             os.close(descriptor)
-        self._areas[which].close()
+        old.close()
         self._areas[which] = fresh
+        return True
+
+    def shrink_areas(self) -> None:
+        """Replace areas that are larger than the batches since the last look needed. Only between executions."""
+        for which, area in tuple(self._areas.items()):
+            wanted_bytes = area.look()
+            if wanted_bytes < area.size_bytes:
+                try:
+                    self.replace_area(which, wanted_bytes)
+                except (NoRoom, OSError):
+                    return  # no descriptor left, or no memory for the smaller one beside the larger: at the next look
+
+    def _create_area(self, least_bytes: int) -> tuple[SharedArea, int]:
+        return SharedArea.create(least_bytes, self._bound, area_size(least_bytes))
 
     def kill(self, reason: str) -> None:
         """End the process at once; `on_exit` follows with `reason`."""
@@ -208,3 +263,12 @@ class Link:
         for area in self._areas.values():
             area.close()
         self._areas = {}
+
+
+def proportional_bytes(pid: int) -> int:
+    """Memory of a process: its own pages and its part of those that it shares; 0 where the kernel does not say."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:  # noqa: PTH123  read every few seconds
+            return next((int(line.split()[1]) * 1_024 for line in rollup if line.startswith("Pss:")), 0)
+    except (OSError, ValueError):
+        return 0  # it has just ended, or belongs to another user

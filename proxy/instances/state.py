@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 
 
 class InstanceState(StrEnum):
@@ -14,6 +14,15 @@ class InstanceState(StrEnum):
     DRAINING = "draining"
     STOPPED = "stopped"
     FAILED = "failed"
+
+
+class Event(Enum):
+    """What an instance tells its group. LOST: unplanned; ENDED: the process is gone and everything given back."""
+
+    READY = auto()
+    FIRST_EXECUTION = auto()
+    LOST = auto()
+    ENDED = auto()
 
 
 TRANSITIONS: dict[InstanceState, frozenset[InstanceState]] = {

@@ -19,6 +19,7 @@ REJECTIONS = frozenset(
         Reason.QUEUE_FULL,
         Reason.PREDICTED_LATE,
         Reason.CONCURRENCY_LIMIT,
+        Reason.NO_ROOM,
         Reason.FAIR_SHARE,
         Reason.NOT_READY,
         Reason.SHUTTING_DOWN,

@@ -8,10 +8,11 @@ availability preserving policy, tensorflow_serving/core/availability_preserving_
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.core.policies import ExecutionPolicy
 from proxy.core.snapshot import ModelSnapshot, Snapshot, VersionSnapshot
+from proxy.instances.sizes import executed_rows
 from proxy.model_manager.lifecycle import LoadState
 
 
@@ -84,6 +85,7 @@ def wanted_versions(
     """
     wanted: dict[str, Wanted] = {}
     for model in snapshot.models.values():
+        execution = replace(model.policy.execution, batch_rows=executed_rows(model.policy.batching))
         decided = max(model.wanted_instances, 1) if model.name in awake else model.wanted_instances
         for number, version in model.versions.items():
             if number == model.default_version:
@@ -94,7 +96,7 @@ def wanted_versions(
                 count = model.rollout.instances
             else:
                 count = 1
-            wanted[version.key] = Wanted(version, 0 if version.key in evicted else count, model.policy.execution)
+            wanted[version.key] = Wanted(version, 0 if version.key in evicted else count, execution)
     return wanted
 
 
@@ -127,7 +129,7 @@ def next_actions(
 
 def needs_new_processes(old: ExecutionPolicy, new: ExecutionPolicy) -> bool:
     """True if instances started under `old` cannot go on under `new`: limits of time are watched from outside."""
-    return (old.threads, old.memory_limit_bytes) != (new.threads, new.memory_limit_bytes)
+    return (old.threads, old.memory_limit_bytes, old.device) != (new.threads, new.memory_limit_bytes, new.device)
 
 
 def _stands_in(have: Actual, serving: Mapping[str, int], wanted: Mapping[str, Wanted], snapshot: Snapshot) -> bool:

@@ -23,7 +23,7 @@ from proxy.model_manager.version_policy import (
     wanted_versions,
 )
 
-EXECUTION = ExecutionPolicy()
+EXECUTION = ExecutionPolicy(batch_rows=(1, 2, 4, 8, 16, 32))
 
 
 def version(number: int, digest: str = "d") -> VersionSnapshot:
