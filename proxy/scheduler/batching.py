@@ -19,7 +19,12 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from proxy.core.policies import BatchingPolicy
+from proxy.core.units import NS_PER_MS
 from proxy.scheduler.latency_model import LatencyModel
+
+# Event loops round timers up to a millisecond: by that much earlier a batch leaves before a deadline. Larger: batches
+# of requests with short deadlines leave sooner.
+TIMER_NS = NS_PER_MS
 
 
 class BatchReason(StrEnum):

@@ -11,7 +11,7 @@ from proxy.core.policies import ModelPolicy, Oversize
 from proxy.core.requests import InferenceRequest
 from proxy.core.snapshot import VersionSnapshot
 from proxy.scheduler.admission import MARGIN_DIVISOR, predict_wait_ns
-from proxy.scheduler.batching import Dispatch, Waiting, WaitUntil, await_callers, form_batch
+from proxy.scheduler.batching import TIMER_NS, Dispatch, Waiting, WaitUntil, await_callers, form_batch
 from proxy.scheduler.callers import Callers
 from proxy.scheduler.deadlines import Deadlines
 from proxy.scheduler.entries import RETRYING, RUNNING, WAITING, Entry, EntryState
@@ -32,7 +32,6 @@ class Lane:
     """Everything that the scheduler keeps for one version."""
 
     __slots__ = (
-        "_alone",
         "_variable",
         "blocked",
         "budget",
@@ -94,7 +93,6 @@ class Lane:
         self.timer_at_ns = 0
         self.on_timer: Callable[[], None] = _nothing
         self.on_turn: Callable[[], None] = _nothing
-        self._alone = 0
         self._variable = variable_inputs(self.version)
         self.apply(policy)
 
@@ -138,8 +136,7 @@ class Lane:
         A key of its own for one that is known to make executions fail.
         """
         if self.offenders.are_known and self.offenders.is_known(request, now_ns):
-            self._alone += 1
-            return self._alone
+            return object()
         if not self._variable:
             return None
         inputs = request.inputs
@@ -283,7 +280,8 @@ class Lane:
         measured, head = self.measured, group.head(self.queue.ageing_ns)
         oldest_ns = head.request.queued_ns if head is not None else now_ns
         gap_ns, arrived_ns = int(measured.gap_ns), measured.arrived_ns
-        waiting = Waiting(group.rows, group.live, oldest_ns, group.earliest_ns, gap_ns, arrived_ns, idle)
+        earliest_ns = group.earliest_ns - TIMER_NS
+        waiting = Waiting(group.rows, group.live, oldest_ns, earliest_ns, gap_ns, arrived_ns, idle)
         return form_batch(waiting, measured.latency, self.max_rows, self.policy.batching, now_ns)
 
     def _await_callers(self, rows: int, deadline_ns: int, now_ns: int) -> Dispatch | WaitUntil | None:

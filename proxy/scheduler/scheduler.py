@@ -22,7 +22,7 @@ from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.units import NS_PER_S
 from proxy.scheduler import refusals
 from proxy.scheduler.admission import retry_after_ns
-from proxy.scheduler.batching import WaitUntil
+from proxy.scheduler.batching import TIMER_NS, WaitUntil
 from proxy.scheduler.entries import RETRYING, RUNNING, WAITING, Entry, OnDone
 from proxy.scheduler.gate import ask
 from proxy.scheduler.lane import Lane
@@ -35,8 +35,8 @@ from proxy.scheduler.statistics import LaneStatistics
 
 logger = logging.getLogger(__name__)
 
-# Shortest timer asked for. Event loops round timers to milliseconds; a shorter one may fire early and spin.
-SHORTEST_TIMER_S = 0.001
+# Shortest timer asked for. A shorter one may fire early and spin.
+SHORTEST_TIMER_S = TIMER_NS / NS_PER_S
 
 
 class Scheduler:

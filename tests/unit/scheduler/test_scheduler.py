@@ -126,16 +126,16 @@ def test_with_a_delay_a_full_batch_of_one_shape_does_not_wait_behind_another_sha
 
 
 def test_with_a_delay_a_batch_leaves_in_time_for_its_first_deadline():
+    """And a millisecond before that, since timers may be late by so much."""
     rig = Rig(the_policy=policy(max_delay_ns=NS_PER_S))
     request = rig.submit(timeout_ns=20 * NS_PER_MS)
-    rig.clock.advance(20 * NS_PER_MS)
-    assert rig.reason(request) is Reason.DEADLINE_EXCEEDED
-    rig.scheduler.update_policy("echo/1", policy())
-    rig.submit()
+    rig.clock.advance(19 * NS_PER_MS - 1)
+    assert rig.instances[0].current is None
+    rig.clock.advance(1)
     rig.instances[0].finish()  # now the model is known to take 2 µs
-    rig.scheduler.update_policy("echo/1", policy(max_delay_ns=NS_PER_S))
+    assert rig.is_right(request)
     request = rig.submit(timeout_ns=20 * NS_PER_MS)
-    rig.clock.advance(20 * NS_PER_MS - 2_000)
+    rig.clock.advance(19 * NS_PER_MS - 2_000)
     assert rig.instances[0].current.requests == [request]
 
 
