@@ -126,15 +126,20 @@ class InstanceGroup:
             worker_module=self._worker_module,
             threads=threads_of(self.policy.threads, len(os.sched_getaffinity(0)), self.wanted),
         )
+        try:
+            instance.start()
+        except OSError as error:
+            self._record = restarts.after_refused_start(self._record, self._clock.now_ns())
+            self.message = f"A process could not be started: {error}. It is tried again."
+            self._loop.call_soon(self._on_change, self)
+            return False
+        except ValueError as error:
+            self._on_failed_start(str(error))
+            self._loop.call_soon(self._on_change, self)
+            return False
         if self._replacements_due:
             self._replacements_due -= 1
             self.restarts += 1
-        try:
-            instance.start()
-        except (OSError, ValueError) as error:
-            self._on_failed_start(f"A process could not be started: {error}")
-            self._loop.call_soon(self._on_change, self)
-            return False
         self._instances.append(instance)
         self._empty.clear()
         return True
@@ -164,11 +169,11 @@ class InstanceGroup:
             self._replacements_due += 1
             self._record = restarts.after_loss(self._record, instance.executions, self._clock.now_ns())
         else:
+            self._replacements_due += 1
             self._on_failed_start(instance.message)
 
     def _on_failed_start(self, words: str) -> None:
         self._record = restarts.after_failed_start(self._record, self._clock.now_ns())
-        self._replacements_due += 1
         self.message = words
         if self.failed:
             count = self._record.failed_starts

@@ -6,6 +6,8 @@ proved that it loads (and loading it again limits the rate); but one that is los
 execution waits longer each time, so that requests which kill the model cost starts at a bounded rate. That never
 leads to quarantine: else one client with a deadly input could take the model away from all others. It even ends one,
 which others' failed starts beside it had led to: what was ready once may well start again.
+Where the machine has no process to give (no descriptors, no memory for a fork: F37, F40), that says nothing of the
+version: its start is tried again, later each time, for as long as it is wanted.
 Pure. Why not a fixed delay: it is too long for one crash or too short for a thousand.
 """
 
@@ -28,6 +30,7 @@ class RestartRecord:
 
     failed_starts: int = 0
     early_losses: int = 0
+    refused_starts: int = 0
     not_before_ns: int = 0
 
     @property
@@ -43,6 +46,13 @@ def after_failed_start(record: RestartRecord, now_ns: int) -> RestartRecord:
     return replace(record, failed_starts=failures, not_before_ns=now_ns + delay_ns)
 
 
+def after_refused_start(record: RestartRecord, now_ns: int) -> RestartRecord:
+    """The machine gave no process: 1 s doubling to 15 s, and never quarantine."""
+    refused = record.refused_starts + 1
+    delay_ns = min(FIRST_DELAY_NS << min(refused - 1, 16), MAX_LOSS_DELAY_NS)
+    return replace(record, refused_starts=refused, not_before_ns=now_ns + delay_ns)
+
+
 def after_loss(record: RestartRecord, completed_executions: int, now_ns: int) -> RestartRecord:
     """A ready instance was lost: at once if it ever completed an execution, else 1 s doubling to 15 s."""
     if completed_executions:
@@ -54,7 +64,7 @@ def after_loss(record: RestartRecord, completed_executions: int, now_ns: int) ->
 
 def after_ready(record: RestartRecord) -> RestartRecord:
     """A start succeeded: failed starts are no longer in a row."""
-    return replace(record, failed_starts=0)
+    return replace(record, failed_starts=0, refused_starts=0)
 
 
 def after_first_execution(record: RestartRecord) -> RestartRecord:

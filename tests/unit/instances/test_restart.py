@@ -57,3 +57,14 @@ def test_the_loss_of_an_instance_that_was_ready_ends_a_quarantine(completed, del
     record = restart.after_loss(record, completed, now_ns=0)
     assert not record.is_quarantined
     assert record.not_before_ns == delay_s * NS_PER_S
+
+
+def test_f40_a_machine_that_gives_no_process_says_nothing_of_the_version():
+    record = RestartRecord()
+    delays = []
+    for _ in range(6):
+        record = restart.after_refused_start(record, now_ns=100)
+        delays.append((record.not_before_ns - 100) // NS_PER_S)
+    assert delays == [1, 2, 4, 8, 15, 15]
+    assert not record.is_quarantined
+    assert restart.after_refused_start(restart.after_ready(record), 0).not_before_ns == NS_PER_S
