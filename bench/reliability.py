@@ -27,10 +27,12 @@ def newest(name: str) -> tuple[str, dict[str, Any]]:
 
 def _row_1(of: Results) -> str:
     million, network = of["exactness"]["million"], of["exactness"]["network"]
-    faults, overload = of["faults"]["rows"], of["overload"]
-    parts = [*overload["overload"], *overload["steps"], overload["deadlines"]]
-    wrong = million["wrong"] + faults["wrong"] + sum(part["wrong"] for part in parts)
-    checked = million["right"] + sum(part["right"] for part in parts) + right_answers(faults)
+    runs = [million, of["faults"].get("rows", {})]
+    for overload in (of["overload"], of["overload-waiting"]):
+        if overload:
+            runs += [*overload["overload"], *overload["steps"], overload["deadlines"]]
+    wrong = sum(count(run, "wrong") for run in runs)
+    checked = sum(count(run, "right") for run in runs)
     return (
         f"{wrong} wrong of {checked:,} answers ({million['kills']} kills and {million.get('left', 0):,} cut "
         f"connections in the million); at equal batch shape {network['same_shape_bit_equal']:,} of "
@@ -39,11 +41,11 @@ def _row_1(of: Results) -> str:
     )
 
 
-def right_answers(found: Any) -> int:
-    """Sum of every `right` in a result."""
-    if isinstance(found, dict):
-        return sum(value if name == "right" else right_answers(value) for name, value in found.items())
-    return 0
+def count(found: Any, what: str) -> int:
+    """Sum of every `what` that a fault's or phase's result holds, once each."""
+    if not isinstance(found, dict):
+        return 0
+    return found[what] if "sent" in found else sum(count(value, what) for value in found.values())
 
 
 def _row_2(of: Results) -> str:
