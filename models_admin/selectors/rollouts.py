@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from models_admin.models import MetricSample, NodeStatus, Rollout
-from models_admin.models.measurements import SECOND_S
+from models_admin.models.measurements import SECOND_S, WHOLE_MODEL
 from models_admin.models.rollouts import RolloutModeChoice
 from proxy.metrics import histogram
 from proxy.tuner.evidence import Compared, Counts
@@ -72,7 +72,10 @@ def _canary(rollout: Rollout, now: datetime) -> tuple[Window, ...]:
     step_from = max(rollout.step_started_at, now - timedelta(seconds=MAX_STEP_S))
     default = rollout.model.default_version
     number = default.number if default is not None else 0
-    baseline = _counts(rollout, number, rollout.created_at - timedelta(seconds=BASELINE_S))
+    before = rollout.created_at - timedelta(seconds=BASELINE_S)
+    baseline = _counts(rollout, number, before)
+    if baseline.answered < ENOUGH_BESIDE:  # it was alone, so that its seconds are the whole model's
+        baseline = _counts(rollout, WHOLE_MODEL, before, until=rollout.created_at)
     windows = []
     for since in (step_from, max(step_from, now - timedelta(seconds=RECENT_S))):
         beside = _counts(rollout, number, since)
@@ -81,12 +84,14 @@ def _canary(rollout: Rollout, now: datetime) -> tuple[Window, ...]:
     return tuple(windows)
 
 
-def _counts(rollout: Rollout, version: int, since: datetime) -> Counts:
+def _counts(rollout: Rollout, version: int, since: datetime, until: datetime | None = None) -> Counts:
     answered = failed = 0
     buckets: dict[int, int] = {}
     rows = MetricSample.objects.filter(
         resolution_s=SECOND_S, model_name=rollout.model.name, version=version, at__gte=since
     )
+    if until is not None:
+        rows = rows.filter(at__lt=until)
     for requests, errors, counts in rows.values_list("requests", "errors", "histogram"):
         answered += requests
         failed += errors

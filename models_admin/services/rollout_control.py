@@ -64,9 +64,11 @@ def note(
 @transaction.atomic
 def let_go_of_the_warm(now: datetime) -> int:
     """Stop keeping replaced versions whose time is over; how many."""
-    gone = ModelVersion.objects.filter(warm_until__lte=now).update(warm_until=None)
-    if gone:
-        writing.publish()
+    over = ModelVersion.objects.filter(warm_until__lte=now)
+    if not over.exists():  # most looks write nothing
+        return 0
+    gone = over.update(warm_until=None)
+    writing.publish()
     return gone
 
 

@@ -153,6 +153,26 @@ def test_f22_slow_answers_abort(running: Rollout, measured: Callable[..., dateti
     assert running.state == "aborted" and "times the default's p99" in running.reason
 
 
+def test_f22_a_candidate_that_takes_all_at_once_is_held_to_what_was_before(
+    net: Model, second: ModelVersion, measured: Callable[..., datetime]
+) -> None:
+    """Alone, the default had no rows of its own; with the candidate at 100 %, it has no traffic."""
+    rollout = rollouts.start(actor=ANN, model=net, candidate=second, steps=[{"weight_percent": 100, "hold_s": 60}])
+    for back in range(1, 20):
+        MetricSample.objects.create(
+            model_name="net",
+            resolution_s=SECOND_S,
+            at=timezone.now() - timedelta(seconds=back),
+            requests=100,
+            histogram={str(histogram.index(5_000_000)): 100},
+        )
+    now = measured(3, ms=50.0)
+    MetricSample.objects.filter(version=1).delete()
+    tick(now)
+    rollout.refresh_from_db()
+    assert rollout.state == "aborted" and "p99 of 5.0 ms" in rollout.reason
+
+
 def test_f22_a_candidate_that_does_not_load_aborts(running: Rollout, measured: Callable[..., datetime]) -> None:
     troubles = {"net/2": {"message": "golden sample 1: y is off by 0.5", "restarts": 1}}
     tick(measured(1, candidate=0, state="quarantined", troubles=troubles))
