@@ -42,7 +42,7 @@ def test_an_upload_is_stored_under_a_server_made_id_with_its_digest(model: Model
     assert (version.number, version.state, version.format) == (1, "uploaded", "safetensors")
     assert files(store) == [path.name]
     assert AuditEvent.objects.filter(action="version.create", object_id="net/1").count() == 1
-    assert [step.status for step in version.steps.all()] == ["pending"] * 6
+    assert [step.status for step in version.steps.all()] == ["pending"] * 7
 
 
 @pytest.mark.parametrize("name", ["a\x00b", "a\nb", "x" * 10_000, "\u202egpj.exe", "..", "\U0001f600", "<b>", ""])
