@@ -70,7 +70,7 @@ def read_job(text: bytes) -> tuple[InstanceConfig, float]:
             options={str(name): str(value) for name, value in (job.get("options") or {}).items()},
             batchable=bool(job.get("batchable", True)),
             stateful=bool(job.get("stateful", False)),
-            threads=int(job.get("threads", 1)),
+            threads=int(job.get("threads") or 1),
             memory_limit_bytes=int(job.get("memory_limit_bytes") or 0),
             golden_path=str(job.get("golden_path") or ""),
             golden_digest=str(job.get("golden_digest") or ""),
