@@ -11,7 +11,7 @@ theory's offered load a = λ·S (PROTOCOLS sections 8 and 10).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import isfinite
@@ -85,14 +85,17 @@ class Hold:
     proposals: Proposals | None = None
 
 
-def _largest(proposals: Proposals) -> tuple[int, CountReason]:
+SIGNALS = (CountReason.UTILISATION, CountReason.DEMAND, CountReason.BACKLOG)
+
+
+def _largest(proposals: Proposals, heed: Collection[CountReason]) -> tuple[int, CountReason]:
     """The number that decides, and whose it is (the first of equals)."""
     named = (
         (proposals.utilisation.count, CountReason.UTILISATION),
         (proposals.demand.count, CountReason.DEMAND),
         (proposals.backlog.count, CountReason.BACKLOG),
     )
-    return max(named, key=lambda pair: pair[0])
+    return max((pair for pair in named if pair[1] in heed), key=lambda pair: pair[0])
 
 
 def instance_count(
@@ -105,11 +108,13 @@ def instance_count(
     bounds: Sequence[Bound | None] = (),
     load_s: float | None = None,
     unused_ns: int | None = None,
+    heed: Collection[CountReason] = SIGNALS,
 ) -> CountDecision | Hold:
     """Decide, being at `current`, where load has been low since `low_since_ns` (None: it is not).
 
     `bounds` are what the host carries, `load_s` what a new instance takes to be ready (None: not measured), `unused_ns`
-    the time since the last request (None: not known).
+    the time since the last request (None: not known). `heed` are the signals that count: all, but where a simulation
+    compares them.
     """
     if not policy.enabled:
         return Hold(CountReason.DISABLED, "Automatic scaling is switched off; the operator's number stays.")
@@ -129,7 +134,7 @@ def instance_count(
         expected = "No memory is held; the next request waits for one load."
         return CountDecision(0, CountReason.UNUSED, words, expected, evidence=_evidence(signals))
     bound = tightest(bounds, policy.min_instances, policy.max_instances)
-    return _by_load(signals, policy, current, low_since_ns, now_ns, bound, load_s)
+    return _by_load(signals, policy, current, low_since_ns, now_ns, bound, load_s, heed)
 
 
 def _by_load(
@@ -140,11 +145,12 @@ def _by_load(
     now_ns: int,
     bound: Bound,
     load_s: float | None,
+    heed: Collection[CountReason],
 ) -> CountDecision | Hold:
     asked = propose(signals, policy, load_s)
     evidence = _evidence(signals, asked, load_s)
     words = asked.words
-    wanted, signal = _largest(asked)
+    wanted, signal = _largest(asked, heed)
     reachable = min(wanted, bound.count, 2 * current + 1)
     if reachable > current:
         words = f"{words} {signal.value.capitalize()} decides: {current} → {reachable}{_cut(wanted, reachable)}."
@@ -153,7 +159,7 @@ def _by_load(
     if wanted > current:
         words = f"{words} {wanted} would be needed, {current} run and {bound.count} is what {bound.words}."
         return Hold(CountReason.AT_LIMIT, words, evidence=evidence, proposals=asked)
-    enough, _ = _largest(propose(signals, policy, load_s, DOWN_MARGIN))
+    enough, _ = _largest(propose(signals, policy, load_s, DOWN_MARGIN), heed)
     if max(enough, policy.min_instances) >= current:
         return Hold(CountReason.STEADY, f"{words} {current} is right.", evidence=evidence, proposals=asked)
     if (signals.ready_instances or 0) < current:
