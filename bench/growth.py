@@ -32,7 +32,7 @@ SIZES = (256, 4_096, 65_536, 1_048_576, 16_777_216)
 CONNECTIONS = (1, 10, 100, 500, 1_000, 2_000)
 # One small torch model takes about this much; the rest of the machine keeps twice as much as one.
 _MODEL_MIB = 250
-_LOAD_LIMIT_S = 240
+_LOAD_LIMIT_S = 120
 
 
 def registered(home: Home, seconds: float) -> Iterator[Row]:
@@ -147,7 +147,7 @@ def main() -> int:
     """Parse arguments, measure part by part, print, keep; status 1 where a request failed or an answer was wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
-    parser.add_argument("--seconds", type=float, default=4, help="of each cell")
+    parser.add_argument("--seconds", type=float, default=3, help="of each cell")
     parser.add_argument("--most-loaded", type=int, default=LOADED[-1], help="most models with instances (default 50)")
     parser.add_argument("--name", default="growth", help="of the result: bench/results/<date>-<name>.json")
     arguments = parser.parse_args()

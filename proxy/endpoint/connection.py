@@ -19,8 +19,9 @@ from proxy.endpoint import heads
 from proxy.endpoint.bodies import ChunkedBody, LengthBody, body_of
 from proxy.endpoint.exchange import Exchange, Phase
 from proxy.endpoint.heads import WireHead
+from proxy.endpoint.large_body import LARGE_BYTES, LargeBody
 from proxy.endpoint.outlet import Outlet
-from proxy.endpoint.patience import FOREVER, Patience, Verdict
+from proxy.endpoint.patience import FOREVER, SLOW, Patience, Verdict
 from proxy.endpoint.refusals import RequestTimeout, too_large
 from proxy.endpoint.routes import PendingBody
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 NO_BODY = LengthBody(0)
-SLOW = {Verdict.SLOW_HEAD: "The head came too slowly.", Verdict.SLOW_BODY: "The body came too slowly."}
 # Plain names: an attribute look-up on the enum class costs as much as the comparison itself on the data path.
 HEAD, BODY, RUNNING, DISCARD, LINGER, CLOSED = Phase
 
@@ -43,13 +43,11 @@ class Connection(asyncio.Protocol):
         self._outlet: Outlet | None = None
         self._buffer = bytearray()
         self._phase = HEAD
-        self._body: LengthBody | ChunkedBody = NO_BODY
+        self._body: LengthBody | ChunkedBody | LargeBody = NO_BODY
         self._scanned = 0  # bytes of an incomplete head that were looked at
         self._patience = Patience(FOREVER)
         self._pumping = False
         self._last: WireHead | None = None  # of the last request that came whole
-
-    # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client came; there may be no place for it."""
@@ -77,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._server.forget(self)
         self._phase = CLOSED
         self._outlet = None
-        self._buffer = bytearray()
+        self._buffer, self._body = bytearray(), NO_BODY
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.take_back()
@@ -92,8 +90,6 @@ class Connection(asyncio.Protocol):
         if self._outlet is not None:
             self._outlet.unblock()
             self._pump()
-
-    # What the server calls.
 
     def sweep(self, now_s: float) -> None:
         """Close what has waited too long."""
@@ -123,8 +119,6 @@ class Connection(asyncio.Protocol):
         if self._outlet is not None:
             self._outlet.transport.abort()
 
-    # Requests in.
-
     def _take_whole(self, data: bytes) -> bool:
         """Begin the one request that `data` is, to its last byte, its head accepted before with the very same bytes.
 
@@ -149,7 +143,7 @@ class Connection(asyncio.Protocol):
         self._phase = RUNNING
         self.exchange = Exchange(self, wire, opened)
         try:
-            self._begin(self.exchange, data[len(wire.raw) :])
+            self.exchange.begin(data[len(wire.raw) :])
         except Exception as error:
             self._refuse(error)
         return True
@@ -176,10 +170,9 @@ class Connection(asyncio.Protocol):
         if phase is HEAD:
             return bool(self._buffer) and self._take_head()
         if phase is BODY and self._body.feed(self._buffer):
-            body, self._body = self._body.data, NO_BODY
-            self._phase = RUNNING
+            body, self._body, self._phase = self._body.data, NO_BODY, RUNNING
             if self.exchange is not None:
-                self._begin(self.exchange, body)
+                self.exchange.begin(body)
             return True
         if phase is DISCARD and self._body.feed(self._buffer):
             self._next_request()
@@ -220,15 +213,18 @@ class Connection(asyncio.Protocol):
         self.exchange = Exchange(self, wire, opened)
         self._phase = BODY
         self._body = body_of(wire.content_length, opened.max_body_bytes, self._server.limits, chunked=wire.chunked)
-        if wire.expects_continue and not self._buffer and self._outlet is not None:
+        if self._outlet is None:
+            return
+        if wire.expects_continue and not self._buffer:
             self._outlet.invite_body()
+        if wire.content_length - len(self._buffer) >= LARGE_BYTES:
+            self._body = LargeBody(self, self._outlet.transport, wire.content_length, self._buffer)
 
-    def _begin(self, exchange: Exchange, body: bytes | bytearray) -> None:
-        cancel = exchange.pending.complete(body, exchange.respond)
-        if self.exchange is exchange:
-            exchange.cancel = cancel
-
-    # Answers out.
+    def body_grew(self, size_bytes: int, *, is_whole: bool) -> None:
+        """That much of a large body came."""
+        self._patience.received_bytes += size_bytes
+        if is_whole:
+            self._pump()
 
     def answered(self, answer: Answer) -> None:
         """The running request's answer is here."""
@@ -294,6 +290,8 @@ class Connection(asyncio.Protocol):
         """Send no more, drop what comes for a while: closing at once could destroy the answer on its way."""
         self._phase = LINGER
         self._buffer = bytearray()
+        if isinstance(self._body, LargeBody):
+            self._body.give_back()
         self._patience.deadline_s = self._server.now_s + self._server.limits.linger_timeout_s
         if self._outlet is not None:
             self._outlet.hold(is_too_much=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.requests import Answer
 from proxy.endpoint.heads import WireHead
-from proxy.endpoint.routes import Cancel, PendingBody
+from proxy.endpoint.routes import Body, Cancel, PendingBody
 
 if TYPE_CHECKING:
     from proxy.endpoint.connection import Connection
@@ -38,6 +38,12 @@ class Exchange:
         self.wire = wire
         self.pending = pending
         self.cancel: Cancel | None = None
+
+    def begin(self, body: Body) -> None:
+        """The body is here: run the call."""
+        cancel = self.pending.complete(body, self.respond)
+        if self._connection.exchange is self:
+            self.cancel = cancel
 
     def respond(self, answer: Answer) -> None:
         """Called exactly once by the pipeline, maybe before `complete` returns."""

@@ -25,6 +25,9 @@ class Verdict(Enum):
     STUCK = auto()  # abort
 
 
+SLOW = {Verdict.SLOW_HEAD: "The head came too slowly.", Verdict.SLOW_BODY: "The body came too slowly."}
+
+
 class Patience:
     """The times of one connection, in seconds of the server's clock.
 

@@ -138,7 +138,7 @@ def test_answers_do_not_depend_on_how_the_bytes_are_cut(requests: list[bytes], p
     stream = b"".join(requests)
     whole, pieces = talk([stream], late=False), talk(cut(stream, places), late=late)
     assert whole == pieces
-    assert whole[0].count(b"HTTP/1.1 ") == len(requests)
+    assert whole[0].count(b"\r\ncontent-length: ") == len(requests)  # no body that comes back holds a line end
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

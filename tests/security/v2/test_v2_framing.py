@@ -467,6 +467,8 @@ def test_r25_a_client_that_does_not_read_is_cut_off(rig: Rig, patient: Any) -> N
         with pytest.raises((TimeoutError, ConnectionResetError, BrokenPipeError)):
             for _ in range(20):
                 client.send(data)
+        (connection,) = patient._connections
+        until(lambda: connection._outlet.is_blocked)
         advance(rig, patient, 19.0)
         assert rig.call(patient.statistics)["connections"] == 1
         advance(rig, patient, 60.0)
