@@ -29,7 +29,7 @@ def lay_out(batch: Batch) -> tuple[tuple[Entry, ...], int]:
     """
     entries = []
     at = 0
-    added = added_rows(batch)
+    added = added_rows(batch) if batch.padded_rows else 0
     requests = batch.requests
     first = requests[0]
     for index, spec in enumerate(batch.version.signature.inputs):
