@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models import QuerySet
 
 from models_admin.models import (
     AuditEvent,
@@ -55,6 +56,11 @@ def measure(now: datetime, seconds: int = 15, *, idle: bool = False, **fields: A
     MetricSample.objects.bulk_create(rows)
 
 
+def of_instances() -> QuerySet[Decision]:
+    """Decisions on the number of instances; changes of policies are decisions, too."""
+    return Decision.objects.filter(knob=scaling.KNOB)
+
+
 def wanted(state: ScalingState) -> int:
     state.refresh_from_db()
     return state.wanted_instances
@@ -65,7 +71,7 @@ def test_load_above_the_target_adds_instances_with_reason_and_numbers(state: Sca
     before = current_generation()
     run_tick(holder="a", now=NOW)
     assert wanted(state) == 2
-    decision = Decision.objects.get()
+    decision = of_instances().get()
     assert (decision.knob, decision.from_value, decision.to_value) == ("instances", "1", "2")
     assert "100" in decision.explanation
     assert decision.evidence["ready_instances"] == 1
@@ -84,7 +90,7 @@ def test_f36_missing_old_or_absurd_measurements_hold(state: ScalingState) -> Non
     measure(NOW, requests=10, busy_ratio=1e9)
     run_tick(holder="a", now=NOW)
     assert wanted(state) == 1
-    assert not Decision.objects.exists()
+    assert not of_instances().exists()
 
 
 def test_an_idle_model_loses_instances_one_at_a_time_after_the_delay(state: ScalingState) -> None:
@@ -96,7 +102,7 @@ def test_an_idle_model_loses_instances_one_at_a_time_after_the_delay(state: Scal
         run_tick(holder="a", now=now)
         seen.append(wanted(state))
     assert seen == [3, 3, 2, 2, 1, 1, 1, 1]
-    assert Decision.objects.filter(reason="low_load").count() == 2
+    assert of_instances().filter(reason="low_load").count() == 2
 
 
 def test_f35_the_same_tick_twice_has_the_effect_of_one(state: ScalingState) -> None:
@@ -104,7 +110,7 @@ def test_f35_the_same_tick_twice_has_the_effect_of_one(state: ScalingState) -> N
     run_tick(holder="a", now=NOW)
     run_tick(holder="a", now=NOW)
     assert wanted(state) == 2
-    assert Decision.objects.count() == 1
+    assert of_instances().count() == 1
 
 
 def test_f34_of_two_controllers_one_acts(state: ScalingState) -> None:
@@ -172,7 +178,7 @@ def test_a_narrower_policy_clamps_the_wanted_number_and_says_so(state: ScalingSt
     scaling.set_instances(actor=ANN, model=state.model, count=5)
     policies.update_policy(actor=ANN, model=state.model, max_instances=3)
     assert wanted(state) == 3
-    decision = Decision.objects.order_by("id").last()
+    decision = of_instances().order_by("id").last()
     assert decision is not None
     assert (decision.from_value, decision.to_value, decision.reason) == ("5", "3", "operator")
     assert "1 to 3" in decision.explanation
@@ -304,7 +310,7 @@ def test_the_look_is_kept_for_the_page_with_what_each_signal_asked_for(state: Sc
     }
     assert state.signals["demand"]["count"] == 1
     assert state.signals["backlog"]["count"] == 0
-    assert not Decision.objects.exists()
+    assert not of_instances().exists()
 
 
 def test_memory_that_instances_were_measured_to_take_bounds_growth(state: ScalingState) -> None:
@@ -336,7 +342,7 @@ def test_a_model_nobody_asked_for_sleeps_and_a_request_s_wake_is_followed_at_onc
     measure(NOW, idle=True)
     run_tick(holder="a", now=NOW)
     assert wanted(sleepy) == 0
-    assert Decision.objects.get().reason == "unused"
+    assert of_instances().get().reason == "unused"
     run_tick(holder="a", now=NOW + timedelta(seconds=5))
     assert wanted(sleepy) == 0
     generation = current_generation()
@@ -415,7 +421,7 @@ def test_f32_a_controller_killed_in_the_middle_of_its_tick_leaves_the_last_numbe
     measure(later, requests=100, busy_ratio=1.0)
     run_tick(holder="b", now=later)
     assert wanted(state) == 2
-    assert Decision.objects.count() == 1
+    assert of_instances().count() == 1
 
 
 def test_f34_two_beats_take_turns_without_oscillation(state: ScalingState) -> None:
@@ -427,4 +433,4 @@ def test_f34_two_beats_take_turns_without_oscillation(state: ScalingState) -> No
             run_tick(holder=holder, now=now)
         seen.append(wanted(state))
     assert seen == sorted(seen)
-    assert Decision.objects.count() <= 2
+    assert of_instances().count() <= 2

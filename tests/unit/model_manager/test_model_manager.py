@@ -179,7 +179,7 @@ async def test_changed_limits_of_time_reach_the_instances_that_run(rig: Rig) -> 
     group = await rig.ready(rig.version(1), default=1)
     limits = ExecutionPolicy(timeout_ns=7)
     rig.want(rig.version(1), default=1, policy=ModelPolicy(execution=limits))
-    assert group.policy == limits
+    assert group.policy.timeout_ns == limits.timeout_ns
     assert rig.groups == [group]
 
 
