@@ -18,9 +18,20 @@ from models_admin.api.openapi import ETAG, IF_MATCH, problems
 from models_admin.api.permissions import ReadOrStaff
 from models_admin.api.preconditions import expected_revision
 from models_admin.models import Policy
+from models_admin.models.policy import MAX_ROWS, MAX_SIZES
 from models_admin.services import policies as services
 
 TAGS = ["policies"]
+
+
+def _help(name: str) -> str:
+    return str(Policy._meta.get_field(name).help_text)
+
+
+class Sizes(serializers.ListField):
+    """Batch sizes, ascending; an empty list for none."""
+
+    child = WholeNumber(min_value=1, max_value=MAX_ROWS)
 
 
 class PolicySerializer(StrictSerializer, serializers.ModelSerializer[Policy]):  # type: ignore[misc]
@@ -32,6 +43,9 @@ class PolicySerializer(StrictSerializer, serializers.ModelSerializer[Policy]):  
         models.FloatField: FiniteNumber,
         models.BooleanField: TrueOrFalse,
     }
+
+    preferred_batch_rows = Sizes(max_length=MAX_SIZES, help_text=_help("preferred_batch_rows"))
+    padded_batch_rows = Sizes(max_length=MAX_SIZES, help_text=_help("padded_batch_rows"))
 
     class Meta:
         model = Policy

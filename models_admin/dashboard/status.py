@@ -22,6 +22,7 @@ EMPTY = Status("empty", "No version", "Upload a version to begin.")
 UNLOADED = Status("unloaded", "Unloaded", "No instance is wanted; calls are answered not ready.")
 UNKNOWN = Status("unknown", "Not serving", "No data plane runs in this process.")
 _ON_THE_WAY = frozenset({"verifying", "loading", "draining"})
+ASLEEP = Status("asleep", "Asleep", "Nobody asked for it lately. It wakes on the first request.")
 WANTED = Status("loading", "Waiting", "The data plane has not taken it up yet.")
 
 
@@ -42,18 +43,24 @@ def model_status(model: Model, report: SecondReport | None) -> Status:
     if report is None:
         return UNKNOWN
     known = report_of(report, model.name, model.default_version.number)
-    return WANTED if known is None else Status(known.state, known.state.capitalize(), known.message)
+    return WANTED if known is None else _reported(known)
 
 
 def load_status(version: ModelVersion, report: SecondReport | None) -> Status | None:
     """How a version stands in the data plane; None where it is not wanted there."""
     known = report_of(report, version.model.name, version.number)
     if known is not None:
-        return Status(known.state, known.state.capitalize(), known.message)
+        return _reported(known)
     is_wanted = version.keep_loaded or version.model.default_version_id == version.pk
     if not (is_wanted and version.model.loaded and version.state == VersionState.READY):
         return None
     return UNKNOWN if report is None else WANTED
+
+
+def _reported(known: VersionReport) -> Status:
+    if known.state == ASLEEP.state:
+        return Status(ASLEEP.state, ASLEEP.label, known.message or ASLEEP.words)
+    return Status(known.state, known.state.capitalize(), known.message)
 
 
 def is_moving(status: Status | None) -> bool:

@@ -13,6 +13,7 @@ from models_admin.dashboard.versions import MOVING
 from models_admin.models import ModelVersion
 from models_admin.services import versions as services
 from models_admin.services.errors import ServiceError
+from models_admin.services.retries import try_again
 from proxy import gateway
 
 STEP_LABELS = {
@@ -29,6 +30,7 @@ ACTIONS = {
     "archive": (services.archive, "{} is archived. Its file is kept; restore it at any time."),
     "restore": (services.restore, "{} is ready again."),
     "validate": (services.revalidate, "Validation of {} begins anew."),
+    "retry": (try_again, "Instances of {} are started anew."),
 }
 
 

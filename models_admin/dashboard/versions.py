@@ -8,6 +8,7 @@ from django.shortcuts import render
 
 from models_admin.dashboard.access import model_or_404, page
 from models_admin.dashboard.model import head
+from models_admin.dashboard.rollout import rollout_context
 from models_admin.dashboard.status import load_status
 from models_admin.models import Model
 from models_admin.models.registry import VersionState
@@ -20,7 +21,12 @@ MOVING = frozenset({VersionState.UPLOADED, VersionState.VALIDATING})
 def versions(request: HttpRequest, name: str) -> HttpResponse:
     """The page. The upload itself goes to the admin API, which streams the file to disk."""
     model = model_or_404(name)
-    context = {**head(model), **_rows(model), "max_upload_bytes": settings.DLPROXY_MAX_UPLOAD_BYTES}
+    context = {
+        **head(model),
+        **_rows(model),
+        **rollout_context(model),
+        "max_upload_bytes": settings.DLPROXY_MAX_UPLOAD_BYTES,
+    }
     return render(request, "dashboard/versions.html", context)
 
 

@@ -218,8 +218,8 @@ class Policy(models.Model):
         if self.default_priority > self.priority_levels:
             errors["default_priority"] = "The default priority may not lie beyond the number of levels."
         for name in ("preferred_batch_rows", "padded_batch_rows"):
-            sizes = getattr(self, name)
-            if isinstance(sizes, list) and sizes and sizes[-1] > self.max_batch_rows:
+            sizes = getattr(self, name)  # may hold anything: the field's own rule speaks first, and this one besides
+            if isinstance(sizes, list) and any(type(size) is int and size > self.max_batch_rows for size in sizes):
                 errors[name] = "No size may exceed the largest batch."
         if errors:
             raise ValidationError(errors)

@@ -89,6 +89,7 @@ class ModelVersion(models.Model):
         default=True, help_text="Must reproduce the default version's golden samples if the signatures are the same."
     )
     quarantined_reason = models.TextField(blank=True)
+    load_attempt = models.PositiveIntegerField(default=0, help_text="How often an operator had it started anew.")
     state = models.CharField(max_length=16, choices=VersionState.choices, default=VersionState.UPLOADED)
     state_reason = models.TextField(blank=True)
     state_changed_at = models.DateTimeField(auto_now_add=True)

@@ -199,6 +199,7 @@ def _version(model: Model, row: ModelVersion) -> VersionSnapshot | None:
         stateful=row.stateful,
         cacheable=row.cacheable,
         options=MappingProxyType(dict(row.options)),
+        attempt=row.load_attempt,
         golden_path=str(golden_path(row)) if row.golden_digest else "",
         golden_digest=row.golden_digest,
     )

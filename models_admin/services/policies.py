@@ -2,45 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import models, transaction
 
-from models_admin.models import Model, Policy
+from models_admin.models import Decision, Model, Policy
 from models_admin.services import scaling, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Invalid
 
 FIXED_FIELDS = frozenset({"id", "model", "revision", "updated_at"})
 EDITABLE_FIELDS = tuple(field.name for field in Policy._meta.fields if field.name not in FIXED_FIELDS)
-"""What an operator may set, in the order of the form."""
+"""What an operator may set, in the order of the table."""
+MOST_SHOWN = 60
+"""Characters of a value in a Decision row: its column's width."""
 
 
 @transaction.atomic
 def update_policy(*, actor: Actor, model: Model, expected_revision: int | None = None, **fields: Any) -> Policy:
     """Set some of the policy's fields (EDITABLE_FIELDS); all rules are checked on the result.
 
-    New bounds of the number of instances take effect at once: the wanted number moves into them, as a Decision.
+    Each change is a Decision with the reason `operator`. New bounds of the number of instances take effect at once: the
+    wanted number moves into them, as a Decision.
     """
     writing.hold(model)
     row = writing.lock(Policy.objects.get(model=model), expected_revision)
+    changes = changes_of(row, fields)
+    if not changes:
+        return row
+    row.revision += 1
+    row.save()
+    scaling.keep_within(actor=actor, policy=row)
+    Decision.objects.bulk_create(_decision(actor, model, name, *pair) for name, pair in changes.items())
+    writing.audit(actor, "policy.update", "model", model.name, changes=changes)
+    writing.publish()
+    return row
+
+
+def changes_of(policy: Policy, fields: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What `fields` change, as {name: [from, to]}; they are set on `policy`, which is not saved. Raises Invalid."""
     changes = {}
     for name, value in fields.items():
         if name not in EDITABLE_FIELDS:
             raise Invalid(f"{name} is not a field of the policy.", field=name, code="unknown_field")
         cleaned = _typed(Policy._meta.get_field(name), name, value)
-        if cleaned != getattr(row, name):
-            changes[name] = [getattr(row, name), cleaned]
-            setattr(row, name, cleaned)
-    if not changes:
-        return row
-    row.revision += 1
-    writing.check(row)
-    row.save()
-    scaling.keep_within(actor=actor, policy=row)
-    writing.audit(actor, "policy.update", "model", model.name, changes=changes)
-    writing.publish()
-    return row
+        if cleaned != getattr(policy, name):
+            changes[name] = [getattr(policy, name), cleaned]
+            setattr(policy, name, cleaned)
+    if changes:
+        writing.check(policy)
+    return changes
+
+
+def _decision(actor: Actor, model: Model, name: str, before: Any, after: Any) -> Decision:
+    return Decision(
+        model=model,
+        knob=name,
+        from_value=_shown(before),
+        to_value=_shown(after),
+        reason=scaling.OPERATOR,
+        explanation=f"{actor.label} changed the policy.",
+        actor=actor.label[:200],
+    )
+
+
+def _shown(value: Any) -> str:
+    """A value as a Decision's column keeps it."""
+    words = (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
+    return words if len(words) <= MOST_SHOWN else f"{words[: MOST_SHOWN - 1]}…"
 
 
 def _typed(field: Any, name: str, value: Any) -> Any:

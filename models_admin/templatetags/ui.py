@@ -27,6 +27,10 @@ TONES = {
     "starting": "busy",
     "draining": "warn",
     "quarantined": "bad",
+    "running": "busy",
+    "holding": "warn",
+    "promoted": "ok",
+    "aborted": "bad",
 }
 
 
@@ -81,6 +85,29 @@ def ms(value: float | None) -> str:
     if not isinstance(value, int | float):
         return "–"
     return f"{value:.2f} ms" if value < 10 else f"{value:.0f} ms"
+
+
+@register.filter
+def duration(value: float | None) -> str:
+    """Seconds for people: 45 s, 5 min, 1 h 30 min."""
+    if not isinstance(value, int | float):
+        return "–"
+    minutes, seconds = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{number} {unit}" for number, unit in ((hours, "h"), (minutes, "min"), (seconds, "s")) if number]
+    return " ".join(parts[:2]) or "0 s"
+
+
+@register.filter
+def scientific(value: float | None) -> str:
+    """A small number in few digits: 1.2e-06."""
+    return f"{value:.3g}" if isinstance(value, int | float) else "–"
+
+
+@register.filter
+def unlocalised(value: float) -> str:
+    """A number as HTML's attributes take it."""
+    return f"{value:.12g}"
 
 
 @register.filter

@@ -18,7 +18,8 @@ class VersionSnapshot:
     `options` goes to the backend as it is (`method`, `reset_method`, `architecture` …). `key` is `model/number`: what
     groups, lanes and metrics are keyed by, made once since every request asks for it. `golden_path` is a JSON document
     of inputs, expected outputs and tolerances that each instance must reproduce before it serves ("": none). Golden
-    samples are no part of what a version is: a change of them restarts nothing and applies at the next load.
+    samples are no part of what a version is: a change of them restarts nothing and applies at the next load. `attempt`
+    rises when an operator has its instances started anew.
     """
 
     model: str
@@ -31,6 +32,7 @@ class VersionSnapshot:
     stateful: bool = False
     cacheable: bool = True
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    attempt: int = 0
     golden_path: str = field(default="", compare=False)
     golden_digest: str = field(default="", compare=False)
     key: str = field(init=False, compare=False, repr=False)

@@ -19,6 +19,8 @@ PAGES = [
     "/models/empty/",
     "/models/digits/versions/",
     "/models/digits/versions/list/",
+    "/models/empty/versions/",
+    "/models/digits/rollout/",
     *[f"/models/digits/versions/{number}/" for number in range(1, 6)],
     "/models/digits/versions/3/steps/",
     "/models/digits/try/",
