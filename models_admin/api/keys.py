@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from models_admin import selectors
 from models_admin.api.base import ApiView, ListView, deleted, validated
-from models_admin.api.fields import StrictSerializer, Text, TrueOrFalse
+from models_admin.api.fields import StrictSerializer, Text, TrueOrFalse, WholeNumber
 from models_admin.api.filters import StrictFilterSet, ordering
 from models_admin.api.identity import actor_of
 from models_admin.api.lookups import find_key
@@ -47,6 +47,7 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
             "all_models",
             "models",
             "may_upload_code",
+            "weight",
             "state",
             "created_by",
             "created_at",
@@ -73,6 +74,7 @@ class NewKeySerializer(StrictSerializer):
         child=Text(max_length=128), required=False, max_length=MAX_MODELS, help_text="Names."
     )
     may_upload_code = TrueOrFalse(default=False)
+    weight = WholeNumber(default=1, min_value=1, max_value=100, help_text="Share of a busy model beside other keys.")
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

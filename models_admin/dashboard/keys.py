@@ -36,6 +36,7 @@ def create(request: HttpRequest) -> HttpResponse:
             models=_models(request),
             may_upload_code=request.POST.get("may_upload_code") == "on",
             expires_at=_expiry(request.POST.get("expires_at", "")),
+            weight=_weight(request.POST.get("weight", "1")),
         )
     except ServiceError as error:
         return render(request, "dashboard/keys.html", {**_context(request), "error": error}, status=error.status)
@@ -70,6 +71,13 @@ def _models(request: HttpRequest) -> list[Model]:
         return []
     chosen = set(request.POST.getlist("models"))
     return [model for model in Model.objects.all() if model.name in chosen]
+
+
+def _weight(text: str) -> int:
+    """The key's share; its bounds are the table's."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 5):
+        raise Invalid("Give the weight as a whole number from 1 to 100.", field="weight")
+    return int(text)
 
 
 def _expiry(text: str) -> datetime | None:

@@ -33,7 +33,23 @@ def live(request: HttpRequest, name: str) -> HttpResponse:
     """The live page."""
     report = gateway.latest_report()
     second = report.models.get(name) if report else None
-    return render(request, "dashboard/model_live.html", {**head(model_or_404(name)), "second": second})
+    model = model_or_404(name)
+    return render(request, "dashboard/model_live.html", {**head(model), "second": second, **_signals(model)})
+
+
+def _signals(model: Model) -> dict[str, Any]:
+    """The last look of scaling: its words, and what each signal asked for."""
+    signals = model.scaling.signals
+    rows = [
+        (name.capitalize(), signals[name]["count"], _sentence(signals[name]["words"]))
+        for name in ("utilisation", "demand", "backlog")
+        if name in signals
+    ]
+    return {"signals": signals, "signal_rows": rows}
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 @change

@@ -36,8 +36,9 @@ def create_key(
     models: Iterable[Model] = (),
     may_upload_code: bool = False,
     expires_at: datetime | None = None,
+    weight: int = 1,
 ) -> tuple[ApiKey, str]:
-    """A new key and its secret, which cannot be shown again."""
+    """A new key and its secret, which cannot be shown again. `weight` (1 to 100): its share of a busy model."""
     chosen = list(models)
     if not all_models and not chosen:
         raise Invalid("Choose at least one model, or allow all models.", field="models")
@@ -59,6 +60,7 @@ def create_key(
         may_upload_code=may_upload_code,
         created_by_id=actor.user_id,
         expires_at=expires_at,
+        weight=weight,
     )
     writing.check(key)
     key.save(force_insert=True)

@@ -55,7 +55,7 @@ BAD: list[tuple[str, Any]] = [
     ("cache_ttl_s", -1),
     ("cache_enabled", "yes"),
     ("cache_enabled", 1),
-    ("placement", "random"),
+    ("placement", "sticky"),
     ("placement", 7),
     ("target_utilisation_percent", 96),
     ("revision", 9),

@@ -1,4 +1,4 @@
-"""From the pages: policies previewed and changed, rollouts begun, steered and ended, the way back, labels, quarantine."""
+"""From the pages: policies previewed and changed, rollouts begun and ended, the way back, labels, quarantine."""
 
 from __future__ import annotations
 
@@ -157,3 +157,22 @@ def test_the_newest_ready_versions_stay_loaded_by_policy(staff: Client, digits: 
     assert snapshot is not None
     assert set(snapshot.models["digits"].versions) == {1, 5}
     versions.promote(actor=actor, version=digits.versions.get(number=5))
+
+
+def test_scaling_says_what_each_signal_asks_for(staff: Client, digits: Model) -> None:
+    signals = {"words": "2 are enough.", "demand": {"count": 2, "words": "demand of 9.0 requests/s asks for 2"}}
+    digits.scaling.signals = signals
+    digits.scaling.save()
+    assert "2 are enough. Signal Asks for Why Demand 2 Demand of 9.0 requests/s asks for 2." in words(
+        staff.get("/models/digits/")
+    )
+
+
+def test_a_key_is_made_with_its_weight(staff: Client, digits: Model) -> None:
+    sent = {"name": "batch jobs", "scope": "inference", "all_models": "true", "weight": "7"}
+    assert staff.post("/keys/create/", sent).status_code == 201
+    snapshot = load_snapshot(None)
+    assert snapshot is not None
+    assert 7 in {key.weight for key in snapshot.keys.values()}
+    assert staff.post("/keys/create/", {**sent, "weight": "101"}).status_code == 400
+    assert staff.post("/keys/create/", {**sent, "weight": "x"}).status_code == 400
