@@ -21,6 +21,7 @@ class Sent:
     """One request. Times are seconds of the loop's clock; `status` 0: no answer. `version` of a right answer."""
 
     planned_s: float
+    sent_s: float = 0.0
     done_s: float = 0.0
     status: int = 0
     right: bool = False
@@ -49,7 +50,7 @@ async def drive(clients: Clients, times_s: Sequence[float], make: Make) -> list[
     open_requests = Countdown()
 
     def send(index: int, planned_s: float) -> None:
-        one = Sent(planned_s)
+        one = Sent(planned_s, open_requests.now_s())
         sent.append(one)
         packet, check = make(index)
         open_requests.count += 1
@@ -100,6 +101,11 @@ def quantile_ms(values_s: Sequence[float], q: float) -> float | None:
     """Quantile in ms, None of nothing."""
     ordered = sorted(values_s)
     return round(ordered[min(len(ordered) - 1, int(q * len(ordered)))] * 1_000, 2) if ordered else None
+
+
+def generator_late_ms(sent: Sequence[Sent]) -> float | None:
+    """How late the generator was (p99). Much more than a millisecond: it lacked a core, and the run says little."""
+    return quantile_ms([one.sent_s - one.planned_s for one in sent], 0.99)
 
 
 def outcomes(sent: Sequence[Sent]) -> dict[str, Any]:

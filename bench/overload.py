@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import os
 import sys
 import time
@@ -23,7 +22,7 @@ from typing import Any
 import torch
 
 from bench.harness import machine, write_result
-from bench.open_loop import Make, Sent, arrivals, drive, outcomes, quantile_ms
+from bench.open_loop import Make, Sent, arrivals, drive, generator_late_ms, outcomes, quantile_ms
 from bench.served import Served, served
 from bench.waiting_plane import WaitingPlane, waiting_plane
 from proxy.testing import models
@@ -123,7 +122,6 @@ async def overload(bench: Bench, ratio: float, peak_per_s: float, seconds: float
     web_s, own_s = sum(web.cpu_times()[:2]) - before_s, time.process_time() - own_before_s
     refused = [one for one in sent if one.status in (429, 503)]
     accepted = [one.latency_s for one in sent if one.right]
-    behind = [max(b.planned_s - a.planned_s, 0) for a, b in itertools.pairwise(sent)]
     goodput = bench.goodput(sent, start_s + SETTLE_S, end_s)
     return {
         "ratio": ratio,
@@ -139,7 +137,7 @@ async def overload(bench: Bench, ratio: float, peak_per_s: float, seconds: float
         "web_us_per_refusal": round(web_s / max(len(refused), 1) * 1e6, 1),
         "generator_cores": round(own_s / seconds, 3),
         "instance_cores": round(instance_s / seconds, 3),
-        "mean_gap_ms": round(sum(behind) / max(len(behind), 1) * 1e3, 3),
+        "generator_late_p99_ms": generator_late_ms(sent),
         "connections": bench.clients.opened,
         **outcomes(sent),
     }
@@ -189,6 +187,7 @@ async def deadlines(bench: Bench, peak_per_s: float, seconds: float) -> Result:
         "inside": inside,
         "inside_ratio": round(inside / max(len(accepted), 1), 6),
         "p99_ms": quantile_ms([one.latency_s for one in accepted], 0.99),
+        "generator_late_p99_ms": generator_late_ms(sent),
         "p9999_ms": quantile_ms([one.latency_s for one in accepted], 0.9999),
         **outcomes(sent),
     }

@@ -50,7 +50,8 @@ def count(found: Any, what: str) -> int:
 
 def _row_2(of: Results) -> str:
     return ", ".join(
-        f"{row['ratio']:g}x: {row['goodput_of_peak']:.1%} ({row['goodput_per_s']:g} of {peak:g}/s)"
+        f"{row['ratio']:g}x: {row['goodput_of_peak']:.1%} ({row['goodput_per_s']:g} of {peak:g}/s; the generator was "
+        f"{row['generator_late_p99_ms']:g} ms late at p99)"
         for peak in (of["overload"]["peak"]["goodput_per_s"],)
         for row in of["overload"]["overload"]
     )
