@@ -46,6 +46,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "is_default": row.model.default_version_id == row.pk,
         "load": load,
         "load_moves": is_moving(load),
+        "golden": row.golden_samples.all(),
         "live": report_of(report, name, number),
         **_steps(row),
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from django.http import HttpResponse
 from django.test import Client
 
-from models_admin.models import Decision, Model, ModelVersion, Policy, Rollout
+from models_admin.models import Decision, GoldenSample, Model, ModelVersion, Policy, Rollout
 from models_admin.publishing.snapshot import load_snapshot
 from models_admin.services import policies, rollouts, versions
 from models_admin.services.actors import Actor
@@ -176,3 +177,22 @@ def test_a_key_is_made_with_its_weight(staff: Client, digits: Model) -> None:
     assert 7 in {key.weight for key in snapshot.keys.values()}
     assert staff.post("/keys/create/", {**sent, "weight": "101"}).status_code == 400
     assert staff.post("/keys/create/", {**sent, "weight": "x"}).status_code == 400
+
+
+def test_golden_samples_are_added_shown_and_removed(staff: Client, digits: Model) -> None:
+    tensors = {
+        "inputs": [{"name": "image", "shape": [1, 1, 8, 8], "datatype": "FP32", "data": [0.5] * 64}],
+        "outputs": [{"name": "scores", "shape": [1, 10], "datatype": "FP32", "data": [0.1] * 10}],
+    }
+    url = "/models/digits/versions/5/golden"
+    response = staff.post(f"{url}/add/", {"json": json.dumps(tensors), "rtol": "0.01"}, follow=True)
+    assert "The sample is kept" in words(response)
+    assert "Uploaded" in words(response)
+    sample = GoldenSample.objects.get(version__number=5)
+    assert sample.rtol == 0.01
+    for broken in ("{", "[]", '{"inputs": []}'):
+        refused = staff.post(f"{url}/add/", {"json": broken}, follow=True)
+        assert "notice" in refused.content.decode()
+    assert GoldenSample.objects.count() == 1
+    staff.post(f"{url}/remove/", {"sample": str(sample.pk)})
+    assert not GoldenSample.objects.exists()
