@@ -37,7 +37,9 @@ class Reject:
 class Bounds(NamedTuple):
     """What waits, and how much may: `requests` in the whole queue, `level_requests` of one priority (bound 0: none).
 
-    `in_lane` wait or run; `limit` is the concurrency limit (0: none). `joining` is how many come at once (parts).
+    `in_lane` wait or run; `limit` is the concurrency limit (0: none).
+    A request in parts needs one free place like any other, so that whether it is taken depends on who waits, not on
+    its size; `gate.MAX_PARTS` bounds that.
     """
 
     requests: int
@@ -46,7 +48,6 @@ class Bounds(NamedTuple):
     max_level_requests: int = 0
     in_lane: int = 0
     limit: int = 0
-    joining: int = 1
 
 
 def predict_wait_ns(rows_ahead: int, max_rows: int, full_ns: int, residual_ns: int, ready: int) -> int:
@@ -59,9 +60,9 @@ def predict_wait_ns(rows_ahead: int, max_rows: int, full_ns: int, residual_ns: i
 
 def admit(bounds: Bounds, wait_ns: int, service_ns: int, deadline_ns: int, now_ns: int) -> Reject | None:
     """None: admitted. The first rule that fires: QUEUE_FULL, CONCURRENCY_LIMIT, PREDICTED_LATE (`is_late`)."""
-    if bounds.requests + bounds.joining > bounds.max_requests:
+    if bounds.requests >= bounds.max_requests:
         return Reject(Reason.QUEUE_FULL, wait_ns)
-    if bounds.max_level_requests and bounds.level_requests + bounds.joining > bounds.max_level_requests:
+    if bounds.max_level_requests and bounds.level_requests >= bounds.max_level_requests:
         return Reject(Reason.QUEUE_FULL, wait_ns, level=True)
     if bounds.limit and bounds.in_lane >= bounds.limit:
         return Reject(Reason.CONCURRENCY_LIMIT, wait_ns)

@@ -76,7 +76,7 @@ def displaced(version: VersionSnapshot, policy: QueuePolicy, retry_after_ns: int
 
 
 def oversize(version: VersionSnapshot, rows: int, max_rows: int) -> ProxyError:
-    """More rows than one execution holds, and the policy does not split."""
+    """More rows than one execution holds and the policy does not split, or more than may be split."""
     message = f"Model '{version.model}' takes at most {max_rows} rows a request, got {rows}. Send them in parts."
     return TooLarge(Reason.OVERSIZE, message)
 

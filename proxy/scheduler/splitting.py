@@ -1,8 +1,8 @@
 """A request of more rows than one execution holds: cut into parts that are executed as requests, and joined again.
 
 Rules: parts are as large as an execution may be, in the order of the rows, and so is what is joined; the first part
-that fails fails the whole request, once, and the other parts are taken back; parts count as requests in the queue, the
-request itself once. Pure but for the two callbacks that it is given.
+that fails fails the whole request, once, and the other parts are taken back; parts fill the queue, the request needs
+one free place. Pure but for the two callbacks that it is given.
 Why not let it run alone: what one execution may hold is what memory was measured for (docs/decisions/0022).
 """
 

@@ -347,7 +347,7 @@ def test_r37_a_timeout_beyond_the_ceiling_is_served_within_it(port: int) -> None
     assert ask(port, request(body=infer_body(parameters={"timeout": 2**63 - 1}))).status == 200
 
 
-def test_r34_more_rows_than_a_batch_run_as_they_are(port: int) -> None:
-    rows = [[float(i), 0.0, 1.0, 2.0] for i in range(50)]
+def test_r34_more_rows_than_a_batch_are_answered_in_order(port: int) -> None:
+    rows = [[float(i), 0.0, 1.0, 2.0] for i in range(500)]
     reply = ask(port, request(body=infer_body(*rows)))
     assert reply.json["outputs"][0]["data"] == [v for row in rows for v in row]

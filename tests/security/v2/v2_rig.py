@@ -51,7 +51,7 @@ def version(model: str, number: int, artifact: Path, **more: Any) -> VersionSnap
 
 def snapshot(artifact: Path) -> Snapshot:
     policy = ModelPolicy(
-        batching=BatchingPolicy(max_rows=8),
+        batching=BatchingPolicy(max_rows=128),
         queue=QueuePolicy(max_requests=64),
         cache=CachePolicy(enabled=False),
         scaling=ScalingPolicy(enabled=False),

@@ -41,8 +41,8 @@ def test_admission_refuses_a_full_queue_and_what_would_be_late(depth, wait_ns, s
         (Bounds(5, 10, 2, 3), None),
         (Bounds(5, 10, in_lane=8, limit=8), Reject(Reason.CONCURRENCY_LIMIT, 7)),
         (Bounds(5, 10, in_lane=7, limit=8), None),
-        (Bounds(8, 10, joining=3), Reject(Reason.QUEUE_FULL, 7)),
-        (Bounds(8, 10, joining=2), None),
+        (Bounds(10, 10), Reject(Reason.QUEUE_FULL, 7)),
+        (Bounds(9, 10), None),
     ],
 )
 def test_admission_names_the_bound_that_was_met(bounds, expected):

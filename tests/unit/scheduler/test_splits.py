@@ -13,6 +13,7 @@ from proxy.core.policies import Oversize
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.tensors import Tensor, join_elements
 from proxy.core.units import NS_PER_MS
+from proxy.scheduler.gate import MAX_PARTS
 from proxy.scheduler.splitting import cut, join
 from proxy.testing.instances import fake_version
 
@@ -89,15 +90,23 @@ def test_by_policy_a_request_larger_than_a_batch_is_refused():
     assert "at most 4 rows" in rig.answers[refused].message
 
 
-def test_a_part_counts_as_a_request_of_the_queue():
+def test_a_large_request_needs_one_free_place_and_its_parts_fill_the_queue_for_those_after_it():
     rig = Rig(the_policy=policy(max_requests=3))
     rig.submit()
     rig.submit()
-    assert rig.reason(rig.submit(rows=12)) is Reason.QUEUE_FULL
-    big = rig.submit(rows=8)
-    assert rig.lane.queue_depth == 3
+    rig.submit()
+    big = rig.submit(rows=16)
+    assert rig.lane.queue_depth == 6
+    assert rig.reason(rig.submit()) is Reason.QUEUE_FULL
     finish_all(rig)
     assert rig.is_right(big)
+
+
+def test_a_request_of_more_parts_than_anyone_may_send_is_refused_even_by_an_idle_model():
+    rig = Rig()
+    refused = rig.submit(rows=4 * MAX_PARTS + 1)
+    assert rig.reason(refused) is Reason.OVERSIZE
+    assert f"at most {4 * MAX_PARTS} rows" in rig.answers[refused].message
 
 
 def test_a_split_request_loses_its_place_as_a_whole():
@@ -119,6 +128,21 @@ def test_an_instance_lost_with_a_part_costs_one_more_run_of_that_part():
     rig.instances[0].finish()
     assert rig.is_right(big)
     assert big.attempts == 2
+
+
+def test_f7_parts_that_were_cut_again_for_memory_leave_with_their_request():
+    rig = Rig()
+    big = rig.submit(rows=8)
+    rig.instances[0].finish(BatchFault("out of memory", lost=False, out_of_memory=True))
+    rig.scheduler.cancel(big)
+    kept = rig.submit()
+    finish_all(rig)
+    assert rig.reason(big) is Reason.CANCELLED
+    assert rig.is_right(kept)
+    assert [batch.rows for batch in rig.instances[0].batches] == [4, 4, 1]  # the second 4 was running already
+    assert rig.lane.cancelled == 1
+    assert not rig.scheduler._register.entries
+    assert not rig.scheduler._register.splits
 
 
 def test_strings_are_cut_between_elements_and_joined_again():
