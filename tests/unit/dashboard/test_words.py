@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models_admin.dashboard.policy import GROUPS, LABELS, field_view
+from models_admin.dashboard.policy_fields import GROUPS, LABELS, field_view
 from models_admin.models import Policy
 from models_admin.services.policies import EDITABLE_FIELDS
 from models_admin.templatetags import ui
@@ -39,5 +39,5 @@ def test_every_policy_field_is_on_the_page_with_a_label() -> None:
 
 def test_a_policy_field_shows_unit_bounds_default_and_help() -> None:
     field = field_view(Policy(), "max_queue_delay_ms", {}, None)
-    assert (field.unit, field.low, field.high, field.default, field.value) == ("ms", 0, 1_000, 0, 0)
+    assert (field.unit, field.low, field.high, field.default, field.value) == ("ms", 0, 1_000, "0", 0)
     assert "Larger" in field.help_text
