@@ -11,6 +11,7 @@ from proxy.core.requests import InferenceRequest, InferenceResult
 
 if TYPE_CHECKING:
     from proxy.scheduler.flows import Line
+    from proxy.scheduler.splitting import Split
 
 OnDone = Callable[[InferenceRequest, InferenceResult | ProxyError], None]
 
@@ -33,10 +34,11 @@ class Entry:
 
     `rows` is what it counts in a batch (1 where the version is not batchable). `line` is where it waits: None just
     when it is not in the queue. `isolated`: it was found among others that it made fail. `part`: it was cut out of a
-    larger request, which is counted by itself.
+    larger request, which is counted by itself. `split`: what it was cut into when it ran out of memory, until that has
+    ended.
     """
 
-    __slots__ = ("deadline_ns", "isolated", "line", "losses", "on_done", "part", "request", "rows", "state")
+    __slots__ = ("deadline_ns", "isolated", "line", "losses", "on_done", "part", "request", "rows", "split", "state")
 
     def __init__(self, request: InferenceRequest, rows: int, on_done: OnDone) -> None:
         self.request: InferenceRequest = request
@@ -48,3 +50,4 @@ class Entry:
         self.isolated = False
         self.part = False
         self.line: Line | None = None
+        self.split: Split | None = None

@@ -5,6 +5,7 @@ Rules: each request is answered exactly once; whatever comes for it later is dro
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -26,6 +27,8 @@ class Register:
         self._on_fault = on_fault
         self.entries: dict[InferenceRequest, tuple[Lane, Entry]] = {}
         self.splits: dict[InferenceRequest, Split] = {}
+        self._displaced: deque[tuple[Lane, Entry, ProxyError]] = deque()
+        self._is_telling = False
 
     def queue(self, lane: Lane, entry: Entry, request: InferenceRequest, level: int, key: str, now_ns: int) -> None:
         """Let `entry` wait in `level` under `key`."""
@@ -46,19 +49,45 @@ class Register:
         now_ns: int,
         *,
         is_part: bool = False,
-    ) -> None:
+    ) -> Split:
         """More rows than one execution holds: its parts wait as requests, in order. `is_part`: of a larger one."""
         split = self.splits[request] = Split(request, on_done, partial(self._take_back, lane, is_part=is_part))
         lane.measured.splits += 1
         for part in cut(request, lane.max_rows):
             self.queue(lane, split.part(part), part, level, key, now_ns)
+        return split
 
     def cut_again(self, lane: Lane, entry: Entry, now_ns: int) -> None:
         """Let a request whose execution ran out of memory wait again, in parts of what an execution may hold now."""
         request = entry.request
         lane.move(entry, DONE)
-        del self.entries[request]
-        self.queue_parts(lane, request, entry.on_done, *lane.place_of(request), now_ns, is_part=entry.part)
+        del self.entries[request], entry.request
+
+        def joined(whole: InferenceRequest, outcome: InferenceResult | ProxyError) -> None:
+            entry.split = None
+            entry.on_done(whole, outcome)
+
+        entry.split = self.queue_parts(lane, request, joined, *lane.place_of(request), now_ns, is_part=entry.part)
+
+    def displace(self, lane: Lane, entry: Entry, error: ProxyError) -> None:
+        """Take a waiting request's place away now; `tell_displaced` answers it."""
+        lane.queue.discard(entry)
+        lane.measured.displaced += 1
+        self._displaced.append((lane, entry, error))
+
+    def tell_displaced(self) -> None:
+        """Answer those who gave their places up, when the newcomers stand there.
+
+        One behind the other: an answer may bring a request (who waited for the same execution) that displaces another.
+        """
+        if self._is_telling:
+            return
+        self._is_telling = True
+        try:
+            while self._displaced:
+                self.end(*self._displaced.popleft())
+        finally:
+            self._is_telling = False
 
     def cancel(self, request: InferenceRequest) -> None:
         """The client left. Ignored if it was answered already."""
@@ -78,8 +107,10 @@ class Register:
             self.end(lane, entry, error)
 
     def end(self, lane: Lane, entry: Entry, outcome: InferenceResult | ProxyError) -> None:
-        """Answer once."""
+        """Answer once; of a request that was cut again for memory, what still waits or runs of it ends."""
         if entry.state is DONE:
+            if entry.split is not None:
+                entry.split.end(outcome)
             return
         lane.move(entry, DONE)
         request = entry.request

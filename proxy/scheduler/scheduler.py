@@ -111,7 +111,8 @@ class Scheduler:
                 measured.count(verdict.reason)
                 on_done(request, verdict)
                 return
-            self._displace(lane, verdict)
+            hint_ns = retry_after_ns(lane.wait_ns(lane.queue.rows), self._chance)
+            self._register.displace(lane, verdict, refusals.displaced(lane.version, lane.policy.queue, hint_ns))
         measured.requests += 1
         lane.callers.came(now_ns)
         if lane.waits_for_company:
@@ -122,12 +123,10 @@ class Scheduler:
         else:
             entry = Entry(request, request.rows if lane.version.batchable else 1, on_done)
             self._register.queue(lane, entry, request, level, key, now_ns)
+        if verdict is not None:
+            self._register.tell_displaced()
         if not lane.blocked:
-            if self._call_soon is None:
-                self._pump(lane)
-            elif not lane.pump_due:
-                lane.pump_due = True
-                self._call_soon(lane.on_turn)
+            self._pump_soon(lane)
         if lane.timer is None or request.deadline_ns < lane.timer_at_ns:
             self._arm(lane, request.deadline_ns, now_ns)
 
@@ -157,11 +156,13 @@ class Scheduler:
         now_ns = self._now_ns()
         return {key: read(lane, now_ns) for key, lane in self._lanes.items()}
 
-    def _displace(self, lane: Lane, entry: Entry) -> None:
-        """A waiting request gives its place to one whose key has less of the queue."""
-        lane.measured.displaced += 1
-        hint_ns = retry_after_ns(lane.wait_ns(lane.queue.rows), self._chance)
-        self._register.end(lane, entry, refusals.displaced(lane.version, lane.policy.queue, hint_ns))
+    def _pump_soon(self, lane: Lane) -> None:
+        """Pump at once, or where the loop's turn ends."""
+        if self._call_soon is None:
+            self._pump(lane)
+        elif not lane.pump_due:
+            lane.pump_due = True
+            self._call_soon(lane.on_turn)
 
     def _pump(self, lane: Lane) -> None:
         """Send batches while an instance is idle and something waits."""

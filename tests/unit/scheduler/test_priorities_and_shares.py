@@ -190,6 +190,24 @@ def test_a_displaced_request_was_never_run_and_its_place_is_counted_once():
     assert rig.lane.queue_depth == 2
 
 
+def test_whoever_is_sent_again_by_a_displaced_answer_finds_the_queue_as_full_as_it_is():
+    rig = Rig(the_policy=policy(max_rows=1, max_requests=4))
+    followers = []
+
+    def hand_over(request, outcome):  # as an identical request does that waited for this one's execution
+        rig.on_done(request, outcome)
+        followers.append(rig.submit(principal_id="b"))
+
+    rig.submit(principal_id="a")
+    for _ in range(4):
+        rig.scheduler.submit(rig.request(principal_id="a", timeout_ns=LONG), hand_over)
+    newcomer = rig.submit(principal_id="b")
+    assert newcomer not in rig.answers
+    assert rig.lane.queue_depth == 4
+    finish_all(rig)
+    assert all(request in rig.answers for request in followers)
+
+
 @pytest.mark.parametrize("keys", [2, 50])
 def test_what_was_learnt_of_crowds_is_forgotten_when_they_have_gone(keys):
     rig = Rig(the_policy=policy(max_rows=1, max_requests=20))
