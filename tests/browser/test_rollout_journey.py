@@ -1,0 +1,74 @@
+"""The second version of `digits` in the browser: a canary that advances by itself, a promotion, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from bench.harness import Site
+from tests.browser.conftest import PATIENCE_MS
+from tests.browser.test_journey import load, log_in
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+VERSIONS = "/models/digits/versions/"
+LOAD_S = 40
+WIDTHS = {"wide": (1440, 900), "narrow": (390, 844)}
+# The pages that this journey pictures, and the schemes of colour.
+PICTURED = {"rollout": VERSIONS, "policy": "/models/digits/policy/", "scaling": "/models/digits/", "keys": "/keys/"}
+SCHEMES = ("light", "dark")
+
+
+def look_at_each(page: Page, picture: Callable[[str], None], names: tuple[str, ...]) -> None:
+    """Nothing is wider than the window, in any width and scheme."""
+    for name in names:
+        for width, (across, down) in WIDTHS.items():
+            page.set_viewport_size({"width": across, "height": down})
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                page.goto(PICTURED[name])
+                wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                assert wide <= 0, (name, width)
+                picture(f"{name}-{width}-{scheme}")
+    page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def default_of(site: Site) -> int:
+    """The number of the default version."""
+    status, model = site.api("GET", "/api/v1/models/digits", site.admin_key())
+    assert status == 200
+    return int(model["default_version"])
+
+
+def test_a_canary_advances_is_promoted_and_rolled_back(page: Page, site: Site, picture: Callable[[str], None]) -> None:
+    log_in(page, site)
+    before = default_of(site)
+    page.goto(VERSIONS)
+    page.get_by_text("Steps and limits").click()
+    for row, (share, hold_s) in enumerate([("20", "4"), ("50", "600")], 1):
+        page.get_by_label(f"Share in step {row}").fill(share)
+        page.get_by_label(f"Hold time of step {row}").fill(hold_s)
+    for row in (3, 4):
+        page.get_by_label(f"Share in step {row}").fill("")
+        page.get_by_label(f"Hold time of step {row}").fill("")
+    status, _ = site.api("PATCH", "/api/v1/models/digits/policy", site.admin_key(), {"cache_enabled": False})
+    assert status == 200
+    with load(site, "digits", LOAD_S) as tallies:
+        page.get_by_role("button", name="Start rollout").click()
+        now = page.locator(".stages [aria-current=step] strong")
+        expect(now).to_have_text("20 %")
+        expect(now).to_have_text("50 %", timeout=PATIENCE_MS)  # by itself, on what was measured
+        look_at_each(page, picture, ("rollout",))
+        page.goto(VERSIONS)
+        page.get_by_role("button", name="Promote now").click()
+        page.get_by_role("button", name="Promote", exact=True).click()
+        expect(page.get_by_text(f"Version {before} is still warm")).to_be_visible()
+        picture("rollback")
+        page.get_by_role("button", name="Roll back").click()
+        page.locator("#confirm-go").click()
+        expect(page.get_by_text("is back at the version before")).to_be_visible()
+    assert tallies[0].right > 0
+    assert tallies[0].wrong == 0
+    assert default_of(site) == before
+    look_at_each(page, picture, ("policy", "scaling", "keys"))
