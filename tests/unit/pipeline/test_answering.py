@@ -46,12 +46,12 @@ class Rig:
     def instance(self):
         return self.group.all_instances()[0]
 
-    def send(self, number: float, timeout_ns: int = NS_PER_S):
+    def send(self, number: float, timeout_ns: int = NS_PER_S, body: bytes | None = None):
         now_ns = self.clock.now_ns()
         data = struct.pack("<f", number) * self.width
         tensor = Tensor("x", "FP32", (1, self.width), data)
         request = InferenceRequest(self.version, (tensor,), 1, now_ns, now_ns + timeout_ns)
-        return self.answering.begin(request, self.answers.append)
+        return self.answering.begin(request, self.answers.append, body=body)
 
     def values(self) -> list[list[float]]:
         return [json.loads(a.body)["outputs"][0]["data"] for a in self.answers]
@@ -72,6 +72,16 @@ def test_a_repeated_input_is_answered_from_the_cache_without_an_execution(rig: R
     assert rig.values() == [[3.0, 3.0], [3.0, 3.0]]
     assert rig.instance.executions == 1
     assert (b"x-dlproxy-cache", b"hit") in rig.answers[1].headers
+
+
+def test_a_repeated_body_is_not_read_again_while_some_model_has_a_shadow(rig: Rig) -> None:
+    rig.send(3.0, body=b"raw")
+    rig.instance.finish()
+    rig.send(3.0, body=b"raw")
+    rig.shadows.is_active = True
+    repeated = rig.answering.repeat(rig.version, b"raw", rig.clock.now_ns())
+    assert repeated is not None
+    assert repeated.body == rig.answers[1].body
 
 
 def test_f25_a_thousand_identical_requests_in_flight_share_one_execution(rig: Rig) -> None:
