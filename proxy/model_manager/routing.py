@@ -39,8 +39,12 @@ class RoutingTable:
     defaults: Mapping[str, int]
 
     def answers(self, version: VersionSnapshot) -> bool:
-        """True while requests may be sent to `version`."""
-        return version.number in self.ready.get(version.model, {})
+        """True while requests may be sent to `version`: to this artifact, not to another one under its number.
+
+        A model that was deleted and made anew begins at 1 again, perhaps with other inputs.
+        """
+        found = self.ready.get(version.model, {}).get(version.number)
+        return found is not None and found.digest == version.digest
 
 
 EMPTY_ROUTES = RoutingTable(MappingProxyType({}), MappingProxyType({}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proxy.core.errors import NotFound, NotReady
@@ -57,3 +59,9 @@ def test_messages_carry_no_control_characters() -> None:
     with pytest.raises(NotFound) as caught:
         choose_version(ROUTES, MODELS, "a\x00\nb", None)
     assert caught.value.message.isprintable()
+
+
+def test_another_artifact_under_the_same_number_is_another_version():
+    assert ROUTES.answers(version(1))
+    assert not ROUTES.answers(replace(version(1), digest="of a model that was deleted"))
+    assert not ROUTES.answers(version(2))
