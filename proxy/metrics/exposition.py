@@ -23,7 +23,7 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 Labels = tuple[str, ...]
 # Triton's reasons: REJECTED, CANCELED, BACKEND, OTHER.
 _TRITON_REASONS = {
-    **dict.fromkeys(REJECTIONS, "REJECTED"),
+    **dict.fromkeys((*REJECTIONS, Reason.REPEAT_OFFENDER), "REJECTED"),
     Reason.CANCELLED: "CANCELED",
     **dict.fromkeys((Reason.MODEL_ERROR, Reason.INSTANCE_LOST, Reason.EXECUTION_TIMEOUT), "BACKEND"),
 }

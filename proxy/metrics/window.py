@@ -13,7 +13,7 @@ from proxy.core.reports import ModelSecond
 from proxy.core.units import NS_PER_MS
 from proxy.metrics.histogram import merge, quantiles
 
-# Refused at admission, or expired: the load's doing.
+# Refused at admission, or expired: the load's doing. They count as demand when instances are scaled.
 REJECTIONS = frozenset(
     {
         Reason.QUEUE_FULL,
@@ -26,7 +26,8 @@ REJECTIONS = frozenset(
         Reason.DEADLINE_EXCEEDED,
     }
 )
-# Before a model was authorised, or nobody's fault: counted by reason, but no error of a model.
+# Before a model was authorised, a key's own doing, or nobody's fault: counted by reason, but no error of a model, and
+# no demand for more instances. Requests that can never be right (OVERSIZE, like INVALID_SHAPE) are errors.
 NOT_ERRORS = frozenset(
     {
         Reason.UNAUTHENTICATED,
@@ -34,6 +35,7 @@ NOT_ERRORS = frozenset(
         Reason.UNKNOWN_MODEL,
         Reason.UNKNOWN_ROUTE,
         Reason.METHOD_NOT_ALLOWED,
+        Reason.REPEAT_OFFENDER,
         Reason.CANCELLED,
     }
 )

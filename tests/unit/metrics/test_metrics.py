@@ -90,6 +90,23 @@ def test_each_reason_is_a_rejection_an_error_or_neither(reason):
     assert report.errors == (reason not in REJECTIONS | NOT_ERRORS)
 
 
+@pytest.mark.parametrize(
+    ("reason", "rejections", "errors"),
+    [
+        (Reason.REPEAT_OFFENDER, 0, 0),  # neither asks for instances nor condemns a candidate
+        (Reason.OVERSIZE, 0, 1),
+        (Reason.INVALID_SHAPE, 0, 1),
+        (Reason.NO_ROOM, 1, 0),
+        (Reason.FAIR_SHARE, 1, 0),
+    ],
+)
+def test_what_load_refused_is_told_from_what_a_client_did(reason, rejections, errors):
+    metrics = Metrics()
+    refused(metrics, reason)
+    report = second(metrics).models["m"]
+    assert (report.rejections, report.errors) == (rejections, errors)
+
+
 def test_the_total_takes_in_every_model_and_those_who_named_none():
     metrics = Metrics()
     ok(metrics, "a")
