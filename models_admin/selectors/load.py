@@ -69,7 +69,7 @@ def machine_now(now: datetime, *, within_s: float) -> MachineSample | None:
     return row if row is not None and now - row.at <= timedelta(seconds=within_s) else None
 
 
-def measured_of(key: str) -> dict[str, Any]:
-    """What an instance of the version `model/number` takes: load_s, instance_bytes, device, gpu_instance_bytes."""
+def measured_now() -> dict[str, dict[str, Any]]:
+    """What an instance of each version takes, by `model/number`: load_s, instance_bytes, device, gpu_instance_bytes."""
     node = NodeStatus.objects.filter(name=WEB_NODE).first()
-    return dict(node.info.get("measured", {}).get(key, {})) if node is not None else {}
+    return dict(node.info.get("measured", {})) if node is not None else {}

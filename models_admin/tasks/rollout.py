@@ -2,7 +2,8 @@
 
 Rules: as for scaling (models_admin/tasks/scaling.py): one controller at a time, each look starts from the database,
 nothing depends on how often it comes. Without looks a rollout stays at its step: it neither goes on nor ends, and the
-data plane goes on sending the candidate no more than that step's weight, and nothing while it does not answer.
+data plane goes on sending the candidate no more than that step's weight, and nothing while it does not answer. A fault
+in one rollout's look is logged and costs no other rollout its own.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ def run_tick(*, holder: str, now: datetime) -> None:
             log.warning("the rollout of %s was not acted on: %s", rollout.model.name, lost)
         except (NotFound, ObjectDoesNotExist):
             log.info("%s was deleted during the tick", rollout.model.name)
+        except Exception:
+            log.exception("the rollout of %s could not be looked at; it stays at its step", rollout.model.name)
 
 
 def _look(rollout: Rollout, fence: int, now: datetime) -> None:

@@ -2,7 +2,8 @@
 
 Rules: one controller acts at a time, and a stale one's writes are refused (fencing number); nothing depends on how
 often or how late the tick comes, since each decision starts from the database; without ticks the last number holds.
-Time in which nobody looked is no time of low load: a new holder of the lease begins to count it anew.
+Time in which nobody looked is no time of low load: a new holder of the lease begins to count it anew. A fault in one
+model's look is logged and costs no other model its own. What is the same for all models is read once a tick.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +21,7 @@ from django.utils import timezone
 
 from models_admin.models import MachineSample, MetricSample, Model
 from models_admin.publishing.snapshot import policy_snapshot
-from models_admin.selectors.load import last_request_at, machine_now, measured_of, recent_load
+from models_admin.selectors.load import last_request_at, machine_now, measured_now, recent_load
 from models_admin.services import leases, scaling
 from models_admin.services.errors import Conflict, NotFound
 from proxy.core.units import NS_PER_S
@@ -49,27 +51,32 @@ def run_tick(*, holder: str, now: datetime) -> None:
     loaded = Model.objects.filter(loaded=True, default_version__isnull=False).select_related(
         "policy", "scaling", "default_version"
     )
+    host, measured = machine_now(now, within_s=WINDOW_S), measured_now()
     for model in loaded:
         try:
-            _decide(model, fence, now)
+            _decide(model, host, measured, fence, now)
         except Conflict as lost:
             log.warning("the scaling lease was lost during the tick: %s", lost)
             return
         except (NotFound, ObjectDoesNotExist):
             log.info("%s was deleted during the tick", model.name)
+        except Exception:
+            log.exception("%s could not be looked at; its number holds", model.name)
 
 
-def _decide(model: Model, fence: int, now: datetime) -> None:
+def _decide(
+    model: Model, host: MachineSample | None, versions: Mapping[str, dict[str, Any]], fence: int, now: datetime
+) -> None:
     state, policy = model.scaling, policy_snapshot(model.policy).scaling
-    measured = measured_of(f"{model.name}/{model.default_version.number}")
+    measured = versions.get(f"{model.name}/{model.default_version.number}", {})
     asked_at = _last_request_at(model) if policy.zero_after_ns else state.last_request_at
     outcome = instance_count(
-        _signals(model, measured, now),
+        _signals(model, host, measured, now),
         policy,
         state.wanted_instances,
         _to_ns(state.low_since) if state.fence == fence else None,
         _to_ns(now) or 0,
-        bounds=_bounds(model, measured, state.wanted_instances, now),
+        bounds=_bounds(model, host, measured, state.wanted_instances),
         load_s=measured.get("load_s") or (model.default_version.load_time_ms or 0) / 1_000 or None,
         unused_ns=None if asked_at is None else max(round((now - asked_at).total_seconds() * NS_PER_S), 0),
     )
@@ -94,10 +101,9 @@ def _decide(model: Model, fence: int, now: datetime) -> None:
             log.info("%s: %s → %s (%s)", model.name, decision.from_value, decision.to_value, outcome.words)
 
 
-def _signals(model: Model, measured: dict[str, Any], now: datetime) -> ScalingSignals:
+def _signals(model: Model, host: MachineSample | None, measured: dict[str, Any], now: datetime) -> ScalingSignals:
     """Of the default version's own seconds, and of the host."""
     rows = recent_load(model.name, now=now, window_s=WINDOW_S, version=model.default_version.number)
-    host = machine_now(now, within_s=WINDOW_S)
     if host is None:
         return signals_from([_measured(row) for row in rows], now.timestamp())
     gpu = _gpu_of(host, measured)
@@ -111,9 +117,8 @@ def _signals(model: Model, measured: dict[str, Any], now: datetime) -> ScalingSi
     )
 
 
-def _bounds(model: Model, measured: dict[str, Any], current: int, now: datetime) -> list[Bound | None]:
+def _bounds(model: Model, host: MachineSample | None, measured: dict[str, Any], current: int) -> list[Bound | None]:
     """What cores, memory and GPU memory carry, as measured now."""
-    host = machine_now(now, within_s=WINDOW_S)
     bounds: list[Bound | None] = [core_bound(len(os.sched_getaffinity(0)), model.policy.threads_per_instance)]
     if host is not None:
         gpu = _gpu_of(host, measured)

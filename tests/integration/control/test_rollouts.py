@@ -147,6 +147,23 @@ def test_f22_errors_abort_within_a_tick_and_the_default_never_changed(
     assert AuditEvent.objects.filter(action="rollout.aborted", actor="system:rollout").count() == 1
 
 
+def test_a_fault_in_one_rollout_s_look_does_not_keep_another_from_its_abort(
+    running: Rollout,
+    measured: Callable[..., datetime],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    other = models.create_model(actor=ANN, name="other")
+    versions.promote(actor=ANN, version=version(other, 1))
+    other.refresh_from_db()
+    broken = rollouts.start(actor=ANN, model=other, candidate=version(other, 2), steps=STEPS)
+    Rollout.objects.filter(pk=broken.pk).update(step_index=7)  # a step that it has not
+    tick(measured(2, bad=5, versions={"net/1": "ready", "net/2": "ready", "other/2": "ready"}))
+    running.refresh_from_db()
+    assert running.state == "aborted"
+    assert "other could not be looked at" in caplog.text
+
+
 def test_f22_slow_answers_abort(running: Rollout, measured: Callable[..., datetime]) -> None:
     tick(measured(2, ms=50.0))
     running.refresh_from_db()

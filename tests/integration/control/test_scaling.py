@@ -271,6 +271,36 @@ def test_a_model_deleted_during_the_tick_does_not_keep_others_from_being_scaled(
     assert wanted(state) == 2
 
 
+def test_a_fault_in_one_model_s_look_does_not_keep_others_from_being_scaled(
+    state: ScalingState, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = models.create_model(actor=ANN, name="a")
+    Model.objects.filter(pk=other.pk).update(default_version=state.model.default_version)
+    recent_load = tasks.recent_load
+
+    def broken_for_a(name: str, **window: Any) -> Any:
+        if name == "a":
+            raise KeyError("index")
+        return recent_load(name, **window)
+
+    monkeypatch.setattr(tasks, "recent_load", broken_for_a)
+    measure(NOW, requests=100, busy_ratio=1.0)
+    run_tick(holder="a", now=NOW)
+    assert wanted(state) == 2
+    assert "a could not be looked at" in caplog.text
+
+
+def test_one_more_model_costs_a_tick_no_more_than_its_own_seconds_and_its_own_look(
+    state: ScalingState, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(10):
+        other = models.create_model(actor=ANN, name=f"idle-{number}")
+        Model.objects.filter(pk=other.pk).update(default_version=state.model.default_version)
+    measure(NOW, requests=1)
+    with django_assert_max_num_queries(15 + 11 * 5):
+        run_tick(holder="a", now=NOW)
+
+
 def measure_versions(now: datetime, **by_version: dict[str, Any]) -> None:
     """The model's seconds, and those of each of its versions (`v1`, `v2`) that were loaded beside each other."""
     measure(now, **by_version["whole"])
