@@ -57,6 +57,6 @@ def test_f18_a_process_killed_at_any_step_of_an_upload_leaves_it_whole_or_absent
     for kill_at, rows in enumerate(expected_rows, start=1):
         assert python(tmp_path, "-c", UPLOAD, str(kill_at)).returncode == -9
         seen = json.loads(python(tmp_path, "-c", CHECK).stdout)
-        assert seen == {"rows": rows, "whole": True, "files": rows, "steps": [6] * rows}, f"killed at step {kill_at}"
+        assert seen == {"rows": rows, "whole": True, "files": rows, "steps": [7] * rows}, f"killed at step {kill_at}"
     assert python(tmp_path, "-c", UPLOAD, "99").returncode == 0
     assert json.loads(python(tmp_path, "-c", CHECK).stdout)["rows"] == 2
