@@ -10,14 +10,16 @@ from typing import Any
 
 from django.utils import timezone
 
-from models_admin.models import Decision, Rollout
+from models_admin.models import Decision, Model, ModelVersion, Rollout
 from models_admin.models.registry import VersionState
-from models_admin.models.rollouts import RolloutState
-from models_admin.services import defaults, versions, writing
+from models_admin.models.rollouts import ACTIVE_STATES, RolloutState
+from models_admin.services import defaults, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict
 
 KNOB = "rollout"
+OPERATOR = "operator"
+"""The reason of what a person changed; the others are those of proxy.tuner."""
 
 
 def lock(rollout: Rollout, expected_revision: int | None = None) -> Rollout:
@@ -85,7 +87,7 @@ def changed(
 
 def promote(row: Rollout, actor: Actor, reason: str, words: str, evidence: dict[str, Any], fence: int) -> Rollout:
     """Make the candidate the default and end the rollout."""
-    candidate = versions.lock_version(row.candidate)
+    candidate = writing.lock(row.candidate)
     if candidate.state != VersionState.READY:
         raise Conflict(f"{candidate} is {candidate.get_state_display().lower()}; it cannot be promoted.", code="state")
     before = weight(row)
@@ -100,13 +102,27 @@ def promote(row: Rollout, actor: Actor, reason: str, words: str, evidence: dict[
 def end(
     row: Rollout, state: RolloutState, actor: Actor, reason: str, words: str, evidence: dict[str, Any], fence: int
 ) -> Rollout:
-    """End it without a change of the default."""
+    """End it; the default is not changed here."""
     before = weight(row)
     finish(row, state, words, evidence, fence)
     decide(row, before, state.value, reason, words, actor=actor.label, fence=fence)
     writing.audit(actor, f"rollout.{state.value}", "rollout", str(row), candidate=row.candidate.number, reason=reason)
     writing.publish()
     return row
+
+
+def end_for(default: ModelVersion, model: Model, actor: Actor, words: str) -> None:
+    """End the rollout that runs, if one does, since a person made `default` the default of the (locked) model.
+
+    Well if it is the candidate, which would be compared with itself from now on, else without a verdict.
+    """
+    active = model.rollouts.filter(state__in=ACTIVE_STATES).first()
+    if active is None:
+        return
+    row = writing.lock(active)
+    row.model = model
+    state = RolloutState.PROMOTED if row.candidate_id == default.pk else RolloutState.CANCELLED
+    end(row, state, actor, OPERATOR, words, {}, 0)
 
 
 def finish(row: Rollout, state: RolloutState, words: str, evidence: dict[str, Any], fence: int) -> None:

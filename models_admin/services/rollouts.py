@@ -23,8 +23,8 @@ from models_admin.services import defaults, rollout_rules, versions, writing
 from models_admin.services import rollout_writing as changes
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict
+from models_admin.services.rollout_writing import OPERATOR
 
-OPERATOR = "operator"
 DEFAULT_STEPS = (
     {"weight_percent": 5, "hold_s": 60},
     {"weight_percent": 25, "hold_s": 60},
@@ -158,10 +158,8 @@ def roll_back(*, actor: Actor, model: Model, expected_revision: int | None = Non
     left = row.default_version
     version = versions.lock_version(warm)
     defaults.make_default(row, version, keep_warm=False)
-    active = row.rollouts.filter(state__in=ACTIVE_STATES).first()
     words = f"{actor.label} went back from version {left.number if left else 'none'} to {version.number}."
-    if active is not None:
-        changes.finish(active, RolloutState.CANCELLED, words, {}, 0)
+    changes.end_for(version, row, actor, words)
     Decision.objects.create(
         model=row,
         knob="default_version",

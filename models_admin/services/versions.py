@@ -15,7 +15,7 @@ from models_admin.models import Model, ModelVersion, ValidationStep
 from models_admin.models.registry import StepStatus, VersionState
 from models_admin.models.rollouts import ACTIVE_STATES
 from models_admin.selectors.artifacts import artifact_path, golden_paths
-from models_admin.services import artifacts, declarations, defaults, transitions, writing
+from models_admin.services import artifacts, declarations, defaults, rollout_writing, transitions, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict, Forbidden, Invalid
 
@@ -107,7 +107,10 @@ def _insert(actor: Actor, version: ModelVersion, number: int | None) -> ModelVer
 
 @transaction.atomic
 def promote(*, actor: Actor, version: ModelVersion, expected_revision: int | None = None) -> ModelVersion:
-    """Make a ready version the model's default. The data plane loads it before it lets the old one go."""
+    """Make a ready version the model's default. The data plane loads it before it lets the old one go.
+
+    A rollout that runs ends with it: well if this is its candidate, else without a verdict.
+    """
     row = lock_version(version, expected_revision)
     if row.state != VersionState.READY:
         raise Conflict(
@@ -118,6 +121,7 @@ def promote(*, actor: Actor, version: ModelVersion, expected_revision: int | Non
         return row
     before = model.default_version.number if model.default_version else None
     defaults.make_default(model, row)
+    rollout_writing.end_for(row, model, actor, f"{actor.label} made version {row.number} the default.")
     writing.audit(actor, "version.promote", "version", str(row), before=before)
     writing.publish()
     return row

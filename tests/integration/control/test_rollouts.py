@@ -265,6 +265,23 @@ def test_going_back_makes_the_warm_version_the_default_again(net: Model, second:
         rollouts.roll_back(actor=ANN, model=net)
 
 
+@pytest.mark.parametrize("mode", ["canary", "shadow"])
+@pytest.mark.parametrize(("promoted", "state"), [(2, "promoted"), (3, "cancelled")])
+def test_a_promotion_by_hand_ends_the_rollout_that_runs(
+    net: Model, second: ModelVersion, mode: str, promoted: int, state: str
+) -> None:
+    """Else the candidate would be compared with itself, and a shadow's rollout would stand in the way for ever."""
+    version(net, 3)
+    rollout = rollouts.start(actor=ANN, model=net, candidate=second, mode=mode)
+    versions.promote(actor=ANN, version=net.versions.get(number=promoted))
+    rollout.refresh_from_db()
+    assert (rollout.state, rollout.ended_at is None) == (state, False)
+    assert "user:ann" in rollout.reason and f"{promoted}" in rollout.reason
+    assert published().rollout is None and published().default_version == promoted
+    assert Decision.objects.filter(knob="rollout", to_value=state, actor="user:ann").count() == 1
+    assert AuditEvent.objects.filter(action=f"rollout.{state}").count() == 1
+
+
 def test_a_warm_version_is_let_go_when_its_time_is_over(net: Model, second: ModelVersion) -> None:
     versions.promote(actor=ANN, version=second)
     before = load_snapshot(None).generation
