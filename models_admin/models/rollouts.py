@@ -7,12 +7,16 @@ from django.db import models
 
 from models_admin.models.registry import Model, ModelVersion
 
+MAX_LABEL_CHARACTERS = 40
+# Begins with a letter, so that no label is a number; no dot or slash, so that it stands in a path as it is.
+LABEL_PATTERN = rf"[a-z][a-z0-9_-]{{0,{MAX_LABEL_CHARACTERS - 1}}}"
+
 
 class VersionLabel(models.Model):
     """A name that stands in URLs where a version's number may. It points at one version."""
 
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="labels")
-    name = models.CharField(max_length=40)
+    name = models.CharField(max_length=MAX_LABEL_CHARACTERS)
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="labels")
 
     class Meta:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from django.urls import register_converter
 
+from models_admin.models.registry import MODEL_NAME_PATTERN
+from models_admin.models.rollouts import LABEL_PATTERN
+
 
 class ModelName:
-    """A model's name in a path (the pattern of models_admin.models.registry, without its anchors)."""
+    """A model's name in a path."""
 
-    regex = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
+    regex = MODEL_NAME_PATTERN.removeprefix("^").removesuffix("$")
 
     def to_python(self, value: str) -> str:
         """The name."""
@@ -34,9 +37,9 @@ class Number:
 
 
 class Label:
-    """A label of versions in a path (the pattern of models_admin.services.labels)."""
+    """A label of versions in a path."""
 
-    regex = r"[a-z][a-z0-9_-]{0,39}"
+    regex = LABEL_PATTERN
 
     def to_python(self, value: str) -> str:
         """The label."""

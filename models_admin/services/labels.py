@@ -13,15 +13,14 @@ from django.db import transaction
 
 from models_admin.models import Model, ModelVersion, VersionLabel
 from models_admin.models.registry import VersionState
+from models_admin.models.rollouts import LABEL_PATTERN, MAX_LABEL_CHARACTERS
 from models_admin.services import versions, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict, Invalid, NotFound
 
 MAX_LABELS = 32
 """Labels of one model. Each keeps a version loaded, hence memory."""
-# Begins with a letter, so that no label is a number; no dot or slash, so that it stands in a path as it is.
-NAME_PATTERN = r"[a-z][a-z0-9_-]{0,39}"
-_NAME = re.compile(NAME_PATTERN, re.ASCII)
+_NAME = re.compile(LABEL_PATTERN, re.ASCII)
 
 
 @transaction.atomic
@@ -35,7 +34,9 @@ def set_label(
     """
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         raise Invalid(
-            "label: use 1 to 40 lower-case letters, digits, hyphens or underscores; begin with a letter.", field="label"
+            f"label: use 1 to {MAX_LABEL_CHARACTERS} lower-case letters, digits, hyphens or underscores; begin with a "
+            "letter.",
+            field="label",
         )
     row = writing.lock(model, expected_revision)
     target = versions.lock_version(version)
