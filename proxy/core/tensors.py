@@ -43,6 +43,8 @@ class Datatype:
 
 
 PREFIX_BYTES = 4
+# Elements of one length in a row before the next are compared all at once. Smaller: tried more often in vain.
+BLOCK_ELEMENTS = 64
 _PREFIX = Struct("<I")
 _BEHIND = "a BYTES element reaches behind the tensor's {} bytes"
 DATATYPES: dict[str, Datatype] = {
@@ -167,11 +169,36 @@ def join_elements(elements: Iterable[bytes]) -> bytes:
 
 
 def _walk(data: Data, at: int, elements: int) -> int:
-    """Where the element that stands `elements` behind the one at `at` begins; may lie behind the end by one element."""
+    """Where the element that stands `elements` behind the one at `at` begins; may lie behind the end by one element.
+
+    One step an element (70 ns), but for many of one length: those are compared all at once (19 → 1 ms a MiB of empty
+    strings, each of which would be a step).
+    """
     length_at = _PREFIX.unpack_from
     try:
-        for _ in range(elements):
-            at += PREFIX_BYTES + length_at(data, at)[0]
+        while elements:
+            first, block = at, min(elements, BLOCK_ELEMENTS)
+            for _ in range(block):
+                at += PREFIX_BYTES + length_at(data, at)[0]
+            elements -= block
+            step, rest = divmod(at - first, block)
+            if elements and not rest:
+                alike = _alike(data, at, step, elements)
+                at += alike * step
+                elements -= alike
     except error:
         raise ValueError(_BEHIND.format(len(data))) from None
     return at
+
+
+def _alike(data: Data, at: int, step: int, most: int) -> int:
+    """How many of the next elements, at least, have this step to the next: found in ever larger blocks."""
+    prefix = _PREFIX.pack(step - PREFIX_BYTES)
+    found, count = 0, BLOCK_ELEMENTS
+    while True:
+        count = min(count, most - found, (len(data) - at) // step)
+        end = at + count * step
+        columns = (bytes(data[at + i : end : step]) == prefix[i : i + 1] * count for i in range(PREFIX_BYTES))
+        if count <= 0 or not all(columns):
+            return found
+        found, at, count = found + count, end, 2 * count

@@ -33,6 +33,30 @@ def test_any_bytes_are_accepted_only_if_they_join_again_to_themselves(data: byte
     assert join_elements(found) == data
 
 
+RUNS = st.lists(st.tuples(st.integers(0, 300), st.binary(max_size=3)), min_size=1, max_size=6)
+
+
+@given(RUNS, st.integers(0, 2_000), st.integers(0, 255))
+def test_runs_of_one_length_are_walked_as_one_by_one(runs: list[tuple[int, bytes]], place: int, value: int) -> None:
+    """Sound data, and data of which one byte was changed, maybe in the middle of what is compared all at once."""
+    elements = [element for count, element in runs for _ in range(count)]
+    sound = join_elements(elements)
+    check_elements(memoryview(sound), len(elements))
+    changed = bytearray(sound)
+    if changed:
+        changed[place % len(changed)] = value
+    try:
+        found = split_elements(changed)
+    except ValueError:
+        found = []
+    if len(found) == len(elements):
+        assert row_offsets(changed, len(elements), 1)[-1] == len(changed)
+        check_elements(changed, len(elements))
+    else:
+        with pytest.raises(ValueError, match="BYTES"):
+            check_elements(changed, len(elements))
+
+
 @pytest.mark.parametrize(
     ("data", "elements", "words"),
     [
