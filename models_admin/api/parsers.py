@@ -6,15 +6,18 @@ Rules: nothing is read before the caller's rights are known; a body above its bo
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.conf import settings
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
+from django.http.multipartparser import MultiPartParserError
 from django.utils.datastructures import MultiValueDict
 from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
 
+from models_admin.api.part_headers import FormParser, ReadableHeaders
 from models_admin.services.errors import TooLarge
 from proxy.core.units import BYTES_PER_MIB
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 MAX_JSON_BYTES = BYTES_PER_MIB
 # Digits of the longest whole number that is read, to be refused with its field; Python itself stops at 4,300.
 MAX_DIGITS = 1_000
+# Half of a surrogate pair may be written so; it is no text: nothing stores it and no answer can repeat it.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # As the inference port's own bound (proxy.protocol.limits), which the data plane applies again to what it parses.
 MAX_INFERENCE_BYTES = 64 * BYTES_PER_MIB
 # Room for the longest boundary that Django takes (201 characters) and a short epilogue.
@@ -33,7 +38,7 @@ TAIL_BYTES = 512
 
 
 class BoundedJSONParser(BaseParser):
-    """UTF-8 JSON: no NaN or Infinity, no field given twice, at most 1 MiB."""
+    """UTF-8 JSON: no NaN or Infinity, no half of a surrogate pair, no field given twice, at most 1 MiB."""
 
     media_type = "application/json"
 
@@ -44,15 +49,20 @@ class BoundedJSONParser(BaseParser):
         del media_type, parser_context
         body = read_bounded(stream, MAX_JSON_BYTES)
         try:
-            return json.loads(
+            value = json.loads(
                 body.decode("utf-8"), parse_constant=refuse_constant, parse_int=whole_number, object_pairs_hook=_unique
             )
+            if _SURROGATE.search(body):
+                json.dumps(value, ensure_ascii=False).encode()
         except UnicodeDecodeError:
             raise ParseError("The body is not UTF-8.") from None
+        except UnicodeEncodeError:
+            raise ParseError("A text in the JSON holds half of a surrogate pair.") from None
         except RecursionError:
             raise ParseError("The JSON is nested too deeply.") from None
         except ValueError as error:
             raise ParseError(f"The body is not valid JSON: {error}") from None
+        return value
 
 
 class InferenceBodyParser(BaseParser):
@@ -112,18 +122,23 @@ class UploadParser(MultiPartParser):
         handler = BoundedFileHandler(request._request)
         request.upload_handlers = [handler]
         tail = _Tail(stream)
+        boundary = parse_header_parameters(media_type or "")[1].get("boundary", "").encode("latin-1", "replace")
+        meta = {**request.META, "CONTENT_TYPE": media_type or ""}
         try:
-            form = super().parse(tail, media_type, parser_context)
-            _check_end(form, tail.last, media_type or "")
+            readable = ReadableHeaders(tail, boundary)
+            data, files = FormParser(meta, readable, [handler], parser_context["encoding"]).parse()
+            form = DataAndFiles(data, files)
+            _check_end(form, tail.last, boundary)
+        except MultiPartParserError as error:
+            raise ParseError(f"The multipart body is malformed: {error}") from None
         except BaseException:
             handler.upload_interrupted()
             raise
         return form
 
 
-def _check_end(form: DataAndFiles, last: bytes, media_type: str) -> None:
-    boundary = parse_header_parameters(media_type)[1].get("boundary", "")
-    if f"--{boundary}--".encode("latin-1") in last:
+def _check_end(form: DataAndFiles, last: bytes, boundary: bytes) -> None:
+    if b"--" + boundary + b"--" in last:
         return
     for _, files in form.files.lists():
         for file in files:

@@ -16,7 +16,13 @@ from proxy.core.tensors import TensorSpec
 MAX_ELEMENTS = 65_536
 """Elements of one tensor. Larger: longer loads, since each instance executes every sample before it serves."""
 MAX_DIMENSIONS = 16
-_FLOATS = frozenset({"FP16", "FP32", "FP64", "BF16"})
+# The least magnitude that rounds to infinity (for FP64 that of a whole number; a fraction there is infinite already).
+_ROUNDS_TO_INFINITY = {
+    "FP16": 65_520,
+    "BF16": (1 << 128) - (1 << 119),
+    "FP32": (1 << 128) - (1 << 103),
+    "FP64": (1 << 1_024) - (1 << 970),
+}
 _INTEGER_BITS = {"UINT8": 8, "UINT16": 16, "UINT32": 32, "UINT64": 64, "INT8": 8, "INT16": 16, "INT32": 32, "INT64": 64}
 
 
@@ -102,9 +108,10 @@ def _element(value: Any, spec: TensorSpec, field: str) -> Any:
     if spec.datatype == "BOOL":
         good = isinstance(value, bool)
     elif spec.datatype == "BYTES":
-        good = isinstance(value, str)
-    elif spec.datatype in _FLOATS:
-        good = isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
+        good = isinstance(value, str) and _is_storable(value)
+    elif spec.datatype in _ROUNDS_TO_INFINITY:
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        good = good and abs(value) < _ROUNDS_TO_INFINITY[spec.datatype]  # exact, and False for NaN
     else:
         good = isinstance(value, int) and not isinstance(value, bool) and _in_range(value, spec.datatype)
     if not good:
@@ -112,11 +119,9 @@ def _element(value: Any, spec: TensorSpec, field: str) -> Any:
     return value
 
 
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond every float
-        return False
+def _is_storable(text: str) -> bool:
+    """False for what PostgreSQL's jsonb takes not: NUL, or half of a surrogate pair (which no instance can be sent)."""
+    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
 
 
 def _in_range(value: int, datatype: str) -> bool:

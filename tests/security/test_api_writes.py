@@ -54,6 +54,8 @@ def test_a03_a_body_that_is_no_object_is_refused(body: bytes, staff: Caller) -> 
         b"\xef\xbb\xbf{}",
         b'{"name": "\xff"}',
         b'{"name": "\\ud800"}',
+        b'{"\\udfff": 1}',
+        b'{"name": "m", "tags": ["\\ud83d\\ud83d"]}',
         b'{"name": "a", "name": "b"}',
         b'{"name": NaN}',
         b"[" * 100_000,

@@ -14,8 +14,10 @@ from models_admin.publishing.snapshot import current_generation, load_snapshot
 from models_admin.selectors.artifacts import golden_path
 from models_admin.services import artifacts, golden, labels, versions
 from models_admin.services.errors import Conflict, Invalid, NotFound, TooLarge
+from models_admin.services.golden_tensors import check_sample
 from proxy import gateway
 from proxy.core.requests import Answer
+from proxy.core.tensors import TensorSpec
 from tests.integration.control.conftest import ANN, files, make_ready, upload
 
 pytestmark = pytest.mark.django_db
@@ -71,6 +73,8 @@ def test_without_samples_there_is_no_document(ready: ModelVersion) -> None:
         ({"inputs": [{**X, "data": [1.0, "2"]}]}, "inputs"),
         ({"inputs": [{**X, "data": [1.0, True]}]}, "inputs"),
         ({"inputs": [{**X, "data": [1.0, 10**400]}]}, "inputs"),
+        ({"inputs": [{**X, "data": [1.0, 1e300]}]}, "inputs"),
+        ({"outputs": [{**Y, "data": [-1e39]}]}, "outputs"),
         ({"inputs": [{**X, "path": "/etc/passwd"}]}, "inputs"),
         ({"outputs": []}, "outputs"),
         ({"outputs": [{**Y, "shape": [2, 1], "data": [1.0, 2.0]}]}, "outputs"),
@@ -85,6 +89,30 @@ def test_a_sample_that_no_instance_can_be_held_to_is_refused(
     with pytest.raises(Invalid) as refused:
         golden.add_sample(actor=ANN, version=ready, **{"inputs": [X], "outputs": [Y], **change})
     assert refused.value.field == field and not GoldenSample.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("datatype", "largest", "beyond"),
+    [
+        ("FP16", 65_519.9, 65_520.0),
+        ("BF16", 3.3961775e38, 3.3961776e38),
+        ("FP32", 3.4028235e38, 3.4028236e38),  # what the largest binary32 is written as lies above it
+        ("FP64", 1.7976931348623157e308, 2**1_024 - 2**970),
+        ("BYTES", "\U0001f600", "\ud83d"),
+        ("BYTES", "", "a\0"),
+    ],
+)
+def test_an_element_is_one_that_its_datatype_holds(datatype: str, largest: Any, beyond: Any) -> None:
+    """Else every later load of the version would fail."""
+    spec = TensorSpec("x", datatype, (-1,))
+
+    def check(element: Any) -> None:
+        tensor = {"name": "x", "datatype": datatype, "shape": [1], "data": [element]}
+        check_sample([tensor], [tensor], input_specs=[spec], output_specs=[spec], batchable=True)
+
+    check(largest)
+    with pytest.raises(Invalid, match="no element"):
+        check(beyond)
 
 
 def test_samples_are_bounded_in_number_and_size(ready: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
