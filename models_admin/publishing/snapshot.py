@@ -12,7 +12,8 @@ from math import ceil
 from types import MappingProxyType
 from typing import Any
 
-from django.db.models import Prefetch, Q
+from django.db.models import F, Prefetch, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 
 from models_admin.models import ApiKey, ConfigurationGeneration, Model, ModelVersion, Policy, Rollout, VersionLabel
 from models_admin.models.access import KeyScope
@@ -130,11 +131,11 @@ def _models() -> Mapping[str, ModelSnapshot]:
     return MappingProxyType({row.name: _model(row) for row in rows})
 
 
-def _newest() -> list[int]:
+def _newest() -> QuerySet[Any, Any]:
     """The newest ready versions of the models whose policies keep some loaded."""
-    keeping = Policy.objects.filter(keep_latest__gt=0).values_list("model_id", "keep_latest")
-    ready = ModelVersion.objects.filter(state=VersionState.READY).order_by("-number")
-    return [pk for model, kept in keeping for pk in ready.filter(model=model).values_list("pk", flat=True)[:kept]]
+    place = Window(RowNumber(), partition_by=F("model_id"), order_by=F("number").desc())
+    ready = ModelVersion.objects.filter(state=VersionState.READY, model__policy__keep_latest__gt=0)
+    return ready.annotate(place=place).filter(place__lte=F("model__policy__keep_latest")).values("pk")
 
 
 def _model(row: Model) -> ModelSnapshot:

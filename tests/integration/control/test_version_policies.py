@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from models_admin.models import ModelVersion
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from models_admin.models import ModelVersion, Policy
 from models_admin.models.registry import VersionState
 from models_admin.publishing.snapshot import load_snapshot
-from models_admin.services import defaults, policies
+from models_admin.services import defaults, models, policies
 from tests.integration.control.conftest import ANN
 
 pytestmark = pytest.mark.django_db
@@ -66,3 +70,24 @@ def test_the_newest_versions_stay_loaded_as_many_as_the_policy_says(ready: Model
     assert loaded() == {1}
     policies.update_policy(actor=ANN, model=ready.model, keep_latest=2)
     assert loaded() == {1, 3, 4}
+
+
+def test_the_newest_versions_of_many_models_are_found_with_as_many_queries_as_of_one(
+    ready: ModelVersion, django_assert_num_queries: Any
+) -> None:
+    policies.update_policy(actor=ANN, model=ready.model, keep_latest=2)
+    with CaptureQueriesContext(connection) as alone:
+        load_snapshot(None)
+    for number in range(20):
+        model = models.create_model(actor=ANN, name=f"net-{number}")
+        Policy.objects.filter(model=model).update(keep_latest=1)
+        ready.model = model
+        another(ready, 1)
+        another(ready, 2)
+    with django_assert_num_queries(len(alone)):
+        snapshot = load_snapshot(None)
+    assert snapshot is not None
+    assert {name: set(found.versions) for name, found in snapshot.models.items()} == {
+        "net": {1},
+        **{f"net-{number}": {2} for number in range(20)},
+    }
