@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.conf import settings
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
-from django.http.multipartparser import MultiPartParserError
 from django.utils.datastructures import MultiValueDict
 from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import ParseError, ValidationError
@@ -129,8 +128,6 @@ class UploadParser(MultiPartParser):
             data, files = FormParser(meta, readable, [handler], parser_context["encoding"]).parse()
             form = DataAndFiles(data, files)
             _check_end(form, tail.last, boundary)
-        except MultiPartParserError as error:
-            raise ParseError(f"The multipart body is malformed: {error}") from None
         except BaseException:
             handler.upload_interrupted()
             raise

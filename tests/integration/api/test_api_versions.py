@@ -177,6 +177,41 @@ def test_u19_a_hostile_file_name_is_only_a_label(name: str, staff: Caller, model
         assert [path.name for path in kept_files()] == [artifact_path(ModelVersion.objects.get()).name]
 
 
+@pytest.mark.parametrize(
+    ("disposition", "shown"),
+    [
+        (b'filename="gr\xf6\xdfe.pt"', "größe.pt"),  # Latin-1, as some programs write it
+        ('filename="größe.pt"'.encode(), "größe.pt"),
+        (b"filename*=UTF-8''gr%C3%B6%C3%9Fe.pt", "größe.pt"),
+        (b"filename*=klingon''a.pt", "unnamed"),
+        (b'filename="\xff\xfe;\xe9.pt"', "ÿþ;é.pt"),
+        (b'filename="a\\"b\xe9.pt"', 'a"bé.pt'),
+        (b'filename=".."', "unnamed"),
+        (b'filename="\xe2\x80\xae"', "unnamed"),
+        (b'filename="models/"', "unnamed"),
+        (b'filename="\r"', "unnamed"),
+        (b'filename="' + b"x" * 10_000 + b'"', "x" * 160),
+        (b'filename="' + "\U0001f600".encode() * 200 + b'"', None),
+    ],
+)
+def test_u19_no_file_name_makes_an_upload_fail(
+    disposition: bytes, shown: str | None, staff: Caller, model: Model
+) -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="options"\r\n\r\n'
+        + json.dumps({"architecture": MLP}).encode()
+        + b'\r\n--b\r\nContent-Disposition: form-data; name="file"; '
+        + disposition
+        + b"\r\nContent-Type: application/octet-stream\r\n\r\n"
+        + safetensors()
+        + b"\r\n--b--\r\n"
+    )
+    answer = staff("POST", "/models/mlp/versions", body, Content_Type="multipart/form-data; boundary=b")
+    assert answer.status_code == 201, answer.content
+    assert shown in (None, answer.json()["original_filename"])
+    assert artifact_path(ModelVersion.objects.get()).read_bytes() == safetensors()
+
+
 def test_a_file_over_the_limit_is_refused_and_not_kept(staff: Caller, model: Model, settings: object) -> None:
     settings.DLPROXY_MAX_UPLOAD_BYTES = 100  # type: ignore[attr-defined]
     answer = staff.upload("/models/mlp/versions", safetensors() + b"x" * 100)
