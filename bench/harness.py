@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ import psutil
 ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
 START_LIMIT_S = 240
+SERVE = (sys.executable, "manage.py", "serve")
 
 _ADMIN_KEY = """
 from models_admin.services.actors import Actor
@@ -139,12 +140,14 @@ def new_home(*, demo: bool = True) -> Iterator[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def serving(environment: dict[str, str], models: tuple[str, ...] = ()) -> Iterator[Site]:
+def serving(
+    environment: dict[str, str], models: tuple[str, ...] = (), command: Sequence[str] = SERVE
+) -> Iterator[Site]:
     """The server of a home, ready with `models`; stopped afterwards."""
     home = Path(environment["DLPROXY_HOME"])
     log = (home / "output.log").open("wb")
     process = subprocess.Popen(
-        [sys.executable, "manage.py", "serve"],
+        command,
         cwd=ROOT,
         env=environment,
         stdout=log,

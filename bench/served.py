@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from bench import registry
-from bench.harness import HOST, Site, new_home, serving
+from bench.harness import HOST, SERVE, Site, new_home, serving
 from proxy.testing import models
 
 PLAIN = {"cache_enabled": False, "autoscale": False}
@@ -90,9 +90,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(model: str, body: str, **policy: Any) -> Iterator[Served]:
+def served(model: str, body: str, *, command: Sequence[str] = SERVE, **policy: Any) -> Iterator[Served]:
     """The whole server with one model whose `forward(x)` has this TorchScript body; stopped afterwards."""
-    with new_home(demo=False) as environment, serving(environment) as site:
+    with new_home(demo=False) as environment, serving(environment, command=command) as site:
         admin_key = site.admin_key()
         status, answer = site.api("POST", "/api/v1/models", admin_key, {"name": model})
         if status != 201:

@@ -187,7 +187,7 @@ def _serve(channel: socket.socket, behaviour: str, request_fd: int, response_fd:
 
 
 def main() -> int:
-    """Behave well until ready, then as the option `misbehave` says. Options starting with "load:" act earlier."""
+    """Behave well until ready, then as the option `misbehave` says, or wait. Options with "load:" act earlier."""
     parser = argparse.ArgumentParser()
     for name in ("--channel-fd", "--request-fd", "--response-fd", "--parent-pid"):
         parser.add_argument(name, type=int)
@@ -198,7 +198,7 @@ def main() -> int:
     message = decode(channel.recv(MAX_FRAME_BYTES))
     if not isinstance(message, Load):
         return 1
-    behaviour = json.loads(message.config_json)["options"]["misbehave"]
+    behaviour = json.loads(message.config_json)["options"].get("misbehave", WAITS)
     if behaviour == "load: crash":
         os.kill(os.getpid(), signal.SIGSEGV)
     if behaviour == "load: hang":
