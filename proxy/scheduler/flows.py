@@ -52,7 +52,7 @@ class Flow:
         self.entries: deque[Entry] = _EMPTY
         self.shared: Line | None = None
         self.is_listed = False
-        self.places = 0.0  # what the crowd's heap holds of it at most (proxy.scheduler.crowd)
+        self.places = 0.0  # what the heap of the longest holds of it at most (proxy.scheduler.longest_queue)
         self.flow = self  # as a line's
 
     def served(self, rows: int) -> None:
@@ -184,7 +184,7 @@ class Level:
 class ShapeGroup:
     """Waiting requests that may share an execution. `earliest_ns` is at or before each of their deadlines."""
 
-    __slots__ = ("earliest_ns", "is_ripe", "key", "levels", "lines", "live", "rows")
+    __slots__ = ("earliest_ns", "is_noted_full", "key", "levels", "lines", "live", "rows")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
@@ -193,7 +193,7 @@ class ShapeGroup:
         self.live = 0
         self.rows = 0
         self.earliest_ns = 0
-        self.is_ripe = False
+        self.is_noted_full = False
 
     def line(self, flow: Flow) -> Line:
         """The flow's line, listed."""

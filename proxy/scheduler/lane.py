@@ -16,6 +16,7 @@ from proxy.scheduler.callers import Callers
 from proxy.scheduler.deadlines import Deadlines
 from proxy.scheduler.entries import RETRYING, RUNNING, WAITING, Entry, EntryState
 from proxy.scheduler.flows import ShapeGroup, variable_inputs
+from proxy.scheduler.full_groups import FullGroups
 from proxy.scheduler.gradient_limit import GradientLimit, least_limit
 from proxy.scheduler.latency_model import padded_size
 from proxy.scheduler.measurements import Measurements
@@ -24,7 +25,6 @@ from proxy.scheduler.placement import Records
 from proxy.scheduler.ports import GroupPort, TimerHandle
 from proxy.scheduler.queue import RequestQueue
 from proxy.scheduler.retry_budget import RetryBudget
-from proxy.scheduler.ripe import Ripe
 from proxy.scheduler.row_cap import RowCap
 
 
@@ -40,6 +40,7 @@ class Lane:
         "closed",
         "deadlines",
         "default_level",
+        "full_groups",
         "group",
         "in_flight",
         "is_fair",
@@ -60,7 +61,6 @@ class Lane:
         "refuses_oversize",
         "retries",
         "retrying",
-        "ripe",
         "timer",
         "timer_at_ns",
         "turn",
@@ -75,7 +75,7 @@ class Lane:
         self.queue = RequestQueue()
         self.retries: deque[list[Entry]] = deque()
         self.retrying = self.in_flight = 0
-        self.ripe = Ripe()
+        self.full_groups = FullGroups()
         self.deadlines = Deadlines()
         self.measured = Measurements(now_ns)
         self.callers = Callers()
@@ -234,7 +234,7 @@ class Lane:
         if self.waits_for_company:
             decision = self._form_batch(group, idle, now_ns)
             if isinstance(decision, WaitUntil):
-                full = self.ripe.first(most)
+                full = self.full_groups.first(most)
                 if full is None:
                     return decision
                 group = full
@@ -270,7 +270,7 @@ class Lane:
         waiting = [entry for part in self.retries for entry in part if entry.state is RETRYING]
         waiting.extend(self.queue.drain())
         self.retries.clear()
-        self.ripe.clear()
+        self.full_groups.clear()
         return waiting
 
     def _least(self) -> int:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 
-from proxy.scheduler.crowd import Crowd, may_displace, newest
 from proxy.scheduler.entries import Entry
 from proxy.scheduler.flows import Flow, Level, Line, ShapeGroup, best_of
 from proxy.scheduler.latency_model import LatencyModel
+from proxy.scheduler.longest_queue import LongestQueue, may_displace, newest
 
 # Empty places kept before a sweep. Larger: rarer sweeps, more memory held by an idle queue.
 SWEEP_SLACK = 64
@@ -34,12 +34,12 @@ class Taken:
 class RequestQueue:
     """`ageing_ns` of waiting counts as much as one level of priority (0: levels are strict)."""
 
-    __slots__ = ("_crowds", "_groups", "_levels", "ageing_ns", "depth", "rows")
+    __slots__ = ("_groups", "_levels", "_longest", "ageing_ns", "depth", "rows")
 
     def __init__(self) -> None:
         self._levels: dict[int, Level] = {}
         self._groups: dict[Hashable, ShapeGroup] = {}
-        self._crowds: dict[int, Crowd] = {}
+        self._longest: dict[int, LongestQueue] = {}
         self.ageing_ns = 0
         self.depth = 0
         self.rows = 0
@@ -73,8 +73,8 @@ class RequestQueue:
         group.rows += rows
         self.depth += 1
         self.rows += rows
-        if self._crowds and number in self._crowds:
-            self._crowds[number].grew(flow)
+        if self._longest and number in self._longest:
+            self._longest[number].grew(flow)
         return group
 
     def head_group(self) -> ShapeGroup | None:
@@ -167,7 +167,7 @@ class RequestQueue:
         waiting = [entry for flow in flows for entry in flow.entries if entry.line is not None]
         for entry in waiting:
             entry.line = None
-        self._levels, self._groups, self._crowds = {}, {}, {}
+        self._levels, self._groups, self._longest = {}, {}, {}
         self.depth = self.rows = 0
         return waiting
 
@@ -208,7 +208,7 @@ class RequestQueue:
                 continue
             if lower == number and level.active == 1 and key in level.flows and level.flows[key].live:
                 return None
-            heaviest = self._crowd(level).heaviest()
+            heaviest = self._longest_of(level).first()
             if heaviest is None:
                 continue
             if lower > number:
@@ -227,11 +227,11 @@ class RequestQueue:
         """Places held, living and empty (what the sweeps bound)."""
         return sum(len(flow.entries) for level in self._levels.values() for flow in level.flows.values())
 
-    def _crowd(self, level: Level) -> Crowd:
-        crowd = self._crowds.get(level.number)
-        if crowd is None:
-            crowd = self._crowds[level.number] = Crowd(level)
-        return crowd
+    def _longest_of(self, level: Level) -> LongestQueue:
+        longest = self._longest.get(level.number)
+        if longest is None:
+            longest = self._longest[level.number] = LongestQueue(level)
+        return longest
 
     def _remove(self, entry: Entry, line: Line) -> None:
         """Take the head of `line` out."""
@@ -260,8 +260,8 @@ class RequestQueue:
         self.rows -= rows
         if not flow.live:
             level.fell_idle(flow)
-            if not level.live and self._crowds:
-                self._crowds.pop(level.number, None)
+            if not level.live and self._longest:
+                self._longest.pop(level.number, None)
 
     def _sweep(self, line: Line) -> None:
         """Drop empty places that outnumber the living."""

@@ -36,8 +36,8 @@ class Register:
         queue = lane.queue
         group = queue.push(entry, lane.shape_key(request, now_ns), level, key, request.weight)
         lane.deadlines.add(entry, queue.depth + lane.retrying + lane.in_flight)
-        if lane.waits_for_company and group.rows >= lane.max_rows and not group.is_ripe:
-            lane.ripe.note(group, lane.max_rows, queue.depth)
+        if lane.waits_for_company and group.rows >= lane.max_rows and not group.is_noted_full:
+            lane.full_groups.note(group, lane.max_rows, queue.depth)
 
     def queue_parts(
         self,

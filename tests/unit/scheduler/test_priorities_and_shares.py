@@ -216,7 +216,7 @@ def test_what_was_learnt_of_crowds_is_forgotten_when_they_have_gone(keys):
             rig.submit(principal_id=f"{turn}-{index % keys}", timeout_ns=LONG)
         finish_all(rig)
     queue = rig.scheduler._lanes["echo/1"].queue
-    assert queue._crowds == {}
+    assert queue._longest == {}
     assert len(queue._levels[2].flows) < 4 * keys + 70
     assert queue.places == 0
 

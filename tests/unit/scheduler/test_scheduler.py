@@ -560,7 +560,7 @@ def test_shapes_that_were_full_once_are_not_remembered_for_ever():
     rig.submit()
     for size in range(1, 300):
         rig.scheduler.cancel(rig.submit(trailing=(size,)))
-    assert len(rig.scheduler._lanes["echo/1"].ripe) < 40
+    assert len(rig.scheduler._lanes["echo/1"].full_groups) < 40
 
 
 def test_a_shape_that_fills_again_leaves_at_once_again():

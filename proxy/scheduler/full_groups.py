@@ -10,7 +10,7 @@ from proxy.scheduler.flows import ShapeGroup
 SLACK = 16
 
 
-class Ripe:
+class FullGroups:
     """Groups noted as full, the first one first; those that are not any more drop out when they are met."""
 
     __slots__ = ("_groups",)
@@ -26,16 +26,16 @@ class Ripe:
         if len(self._groups) > depth + SLACK:
             noted, self._groups = self._groups, deque()
             for other in noted:
-                other.is_ripe = other.rows >= max_rows
-                if other.is_ripe:
+                other.is_noted_full = other.rows >= max_rows
+                if other.is_noted_full:
                     self._groups.append(other)
-        group.is_ripe = True
+        group.is_noted_full = True
         self._groups.append(group)
 
     def first(self, max_rows: int) -> ShapeGroup | None:
         """The group that has been full for longest, or None."""
         while self._groups and self._groups[0].rows < max_rows:
-            self._groups.popleft().is_ripe = False
+            self._groups.popleft().is_noted_full = False
         return self._groups[0] if self._groups else None
 
     def clear(self) -> None:

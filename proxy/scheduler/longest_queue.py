@@ -18,7 +18,7 @@ from proxy.scheduler.flows import Flow, Level
 ITEMS_PER_FLOW = 4
 
 
-class Crowd:
+class LongestQueue:
     """The flows of one level by the places that they hold, per weight."""
 
     __slots__ = ("_heap", "_level", "_sequence")
@@ -35,7 +35,7 @@ class Crowd:
             if len(self._heap) > ITEMS_PER_FLOW * (len(self._level.flows) + 1):
                 self._list_all()
 
-    def heaviest(self) -> Flow | None:
+    def first(self) -> Flow | None:
         """The flow that has most."""
         heap = self._heap
         while heap:
