@@ -66,7 +66,6 @@ DATATYPES: dict[str, Datatype] = {
         Datatype("BYTES", 14, 0, "", ""),
     )
 }
-DATATYPES_BY_CODE: dict[int, Datatype] = {d.code: d for d in DATATYPES.values()}
 VARIABLE = -1
 
 

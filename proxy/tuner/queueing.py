@@ -1,11 +1,10 @@
-"""Waiting in a queue before c instances: Erlang's formulas, and the smallest c that keeps the wait. Pure.
+"""Mean waiting time in a queue before c instances: Erlang's formulas. Pure.
 
     a = λ·S        offered load: arrivals a second × mean service time; ρ = a / c < 1
     B(0) = 1;  B(k) = a·B(k−1) / (k + a·B(k−1))                 all c busy, nobody waits (Erlang B, stable recursion)
     C = B(c) / (1 − ρ·(1 − B(c)))                                an arrival has to wait (Erlang C)
     Wq = C·S / (c − a)                                            mean wait, exponential gaps and services
     Wq(G/G/c) ≈ Wq · (Ca² + Cs²) / 2                              Allen–Cunneen: squared variations of gaps and services
-    t_p = max(0, S·ln(C / (1 − p)) / (c − a))                     wait that a share p does not exceed
 
 Rules: no instances or a load that they cannot carry waits forever (infinity), never an exception. Vectors of
 PROTOCOLS section 10 are the tests.
@@ -14,7 +13,7 @@ Source: Erlang (1917); Allen, Probability, Statistics and Queueing Theory (1990)
 
 from __future__ import annotations
 
-from math import ceil, inf, log, sqrt
+from math import inf
 
 
 def erlang_b(instances: int, offered: float) -> float:
@@ -42,17 +41,3 @@ def mean_wait_s(instances: int, offered: float, service_s: float, variability: f
     if instances <= offered:
         return inf
     return variability * erlang_c(instances, offered) * service_s / (instances - offered)
-
-
-def wait_quantile_s(instances: int, offered: float, service_s: float, share: float) -> float:
-    """Time in the queue that `share` of the arrivals do not exceed, seconds."""
-    if offered <= 0:
-        return 0.0
-    if instances <= offered:
-        return inf
-    return max(0.0, service_s * log(erlang_c(instances, offered) / (1 - share)) / (instances - offered))
-
-
-def square_root_staffing(offered: float, beta: float = 0.0) -> int:
-    """The classical first guess a + β·√a, rounded up; β 0 is the least that carries the load."""
-    return max(ceil(offered + beta * sqrt(max(offered, 0.0)) - 1e-9), 1)
