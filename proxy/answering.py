@@ -145,10 +145,13 @@ class Answering:
             return
         keep = partial(self._keep, this, outcome) if isinstance(outcome, InferenceResult) else None
         for waiter in self._in_flight.settle(this.key, this):
-            if waiter is this or isinstance(outcome, InferenceResult) or outcome.reason is Reason.MODEL_ERROR:
-                self._answer(waiter, outcome, keep)
-            else:
-                self._join_or_submit(waiter)  # the leader's misfortune is not the follower's
+            try:
+                if waiter is this or isinstance(outcome, InferenceResult) or outcome.reason is Reason.MODEL_ERROR:
+                    self._answer(waiter, outcome, keep)
+                else:
+                    self._join_or_submit(waiter)  # the leader's misfortune is not the follower's
+            except Exception:  # nor is one that cannot be reached the others'
+                log.exception("an answer of %s could not be delivered", waiter.request.version.key)
 
     def _keep(self, this: _Call, result: InferenceResult) -> None:
         """Remember what was answered well, once however many waited for it."""

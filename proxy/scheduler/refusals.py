@@ -128,6 +128,20 @@ def not_handed_over() -> ProxyError:
     return ExecutionFailed(Reason.INTERNAL, "The batch could not be handed to an instance.")
 
 
+def not_kept() -> ProxyError:
+    """The parts were executed, and there was no memory for them as one."""
+    return ExecutionFailed(Reason.INTERNAL, "The parts of the answer could not be joined; the server's log says why.")
+
+
+def not_joined(version: VersionSnapshot, output: str, rows: int) -> ProxyError:
+    """An output's shape depends on what runs together, so that the parts of a request do not fit."""
+    message = (
+        f"The output '{output}' of model '{version.model}' has another shape in each part of this request, which was "
+        f"executed in parts. Send at most {rows} rows a request."
+    )
+    return ExecutionFailed(Reason.MODEL_ERROR, message)
+
+
 def faulted(verdict: Verdict, fault: BatchFault) -> ProxyError:
     """The model raised, or ran longer than an execution may."""
     if verdict is Verdict.FAIL_TIMED_OUT:

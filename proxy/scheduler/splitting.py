@@ -15,6 +15,7 @@ from proxy.core.batches import BatchOutputs
 from proxy.core.errors import ProxyError
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.tensors import DATATYPES, Tensor, row_offsets
+from proxy.scheduler import refusals
 from proxy.scheduler.entries import Entry, OnDone
 
 
@@ -46,12 +47,16 @@ def cut(request: InferenceRequest, max_rows: int) -> list[InferenceRequest]:
 def join(results: list[InferenceResult]) -> InferenceResult:
     """One result of all rows, in order. Its queue time is the first part's, its compute time the sum, its
     execution the last part's.
+
+    Raises ExecutionFailed where the parts' outputs differ in more than their rows: they make no tensor.
     """
     shares = [result.outputs.share(result.first_row, result.rows) for result in results]
     rows = sum(result.rows for result in results)
     tensors = []
     for pieces in zip(*(share.tensors for share in shares), strict=True):
         first = pieces[0]
+        if any(piece.shape[1:] != first.shape[1:] for piece in pieces):
+            raise refusals.not_joined(results[0].version, first.name, results[0].rows)
         data = b"".join([piece.data for piece in pieces])
         tensors.append(Tensor(first.name, first.datatype, (rows, *first.shape[1:]), data))
     outputs = BatchOutputs(tuple(tensors), rows, batched=True)
@@ -106,7 +111,17 @@ class Split:
         if index == 0:
             whole.dispatched_ns, whole.idle_ns = part.dispatched_ns, part.idle_ns
         if not self._left:
-            self.end(join([result for result in self._results if result is not None]))
+            self._join()
+
+    def _join(self) -> None:
+        """Answer with the parts' results as one. Whatever happens, there is an answer."""
+        joined: InferenceResult | ProxyError = refusals.not_kept()
+        try:
+            joined = join([result for result in self._results if result is not None])
+        except ProxyError as error:
+            joined = error
+        finally:
+            self.end(joined)
 
     def end(self, outcome: InferenceResult | ProxyError) -> None:
         """Answer the whole request, if it was not yet, and take back what is left of it."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.answering import Answering
+from proxy.answering import Answering, Respond
 from proxy.cache.cache import ResultCache
 from proxy.core.batches import BatchFault
 from proxy.core.policies import CachePolicy, ModelPolicy
@@ -46,12 +46,14 @@ class Rig:
     def instance(self):
         return self.group.all_instances()[0]
 
-    def send(self, number: float, timeout_ns: int = NS_PER_S, body: bytes | None = None):
+    def send(
+        self, number: float, timeout_ns: int = NS_PER_S, body: bytes | None = None, respond: Respond | None = None
+    ):
         now_ns = self.clock.now_ns()
         data = struct.pack("<f", number) * self.width
         tensor = Tensor("x", "FP32", (1, self.width), data)
         request = InferenceRequest(self.version, (tensor,), 1, now_ns, now_ns + timeout_ns)
-        return self.answering.begin(request, self.answers.append, body=body)
+        return self.answering.begin(request, respond or self.answers.append, body=body)
 
     def values(self) -> list[list[float]]:
         return [json.loads(a.body)["outputs"][0]["data"] for a in self.answers]
@@ -90,6 +92,19 @@ def test_f25_a_thousand_identical_requests_in_flight_share_one_execution(rig: Ri
     rig.instance.finish()
     assert rig.instance.executions == 1
     assert rig.values() == [[7.0, 7.0]] * 1_000
+
+
+def test_one_whose_answer_cannot_be_delivered_keeps_nobody_else_from_theirs(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    def torn(answer: Answer) -> None:
+        raise OSError("the transport is gone")
+
+    rig.send(7.0, respond=torn)
+    rig.send(7.0)
+    rig.instance.finish()
+    assert rig.values() == [[7.0, 7.0]]
+    assert "the transport is gone" in caplog.text
 
 
 def test_different_inputs_in_flight_do_not_share(rig: Rig) -> None:

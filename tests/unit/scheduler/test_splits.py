@@ -13,6 +13,7 @@ from proxy.core.policies import Oversize
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.tensors import Tensor, join_elements
 from proxy.core.units import NS_PER_MS
+from proxy.scheduler import splitting
 from proxy.scheduler.gate import MAX_PARTS
 from proxy.scheduler.splitting import cut, join
 from proxy.testing.instances import fake_version
@@ -128,6 +129,31 @@ def test_an_instance_lost_with_a_part_costs_one_more_run_of_that_part():
     rig.instances[0].finish()
     assert rig.is_right(big)
     assert big.attempts == 2
+
+
+def test_parts_whose_outputs_have_different_shapes_are_no_answer():
+    """A model may pad its outputs to the longest of an execution; two such parts make no tensor."""
+    rig = Rig()
+    big = rig.submit(rows=8)
+    for width in (3, 5):
+        tensor = Tensor("y", "FP32", (4, width), bytes(4 * 4 * width))
+        rig.instances[0].finish(BatchResult(BatchOutputs((tensor,), 4, batched=True), 1, 1))
+    assert rig.reason(big) is Reason.MODEL_ERROR
+    assert "'y'" in rig.answers[big].message and "at most 4 rows" in rig.answers[big].message
+    assert not rig.scheduler._register.splits
+
+
+def test_parts_that_cannot_be_joined_still_end_in_one_answer(monkeypatch, caplog):
+    def out_of_memory(results):
+        raise MemoryError
+
+    monkeypatch.setattr(splitting, "join", out_of_memory)
+    rig = Rig()
+    big = rig.submit(rows=8)
+    finish_all(rig)
+    assert rig.reason(big) is Reason.INTERNAL
+    assert "MemoryError" in caplog.text
+    assert not rig.scheduler._register.splits
 
 
 def test_f7_parts_that_were_cut_again_for_memory_leave_with_their_request():
