@@ -22,6 +22,7 @@ STEP_LABELS = {
     "signature": "Find the signature",
     "sample": "Run one sample",
     "batch": "Run a batch",
+    "golden": "Repeat the golden samples",
     "measure": "Measure time and memory",
 }
 # What may be done by POST, with the words for when it was done.

@@ -12,15 +12,14 @@ from math import ceil
 from types import MappingProxyType
 from typing import Any
 
-from django.db.models import F, Prefetch, Q, QuerySet, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Prefetch
 
 from models_admin.models import ApiKey, ConfigurationGeneration, Model, ModelVersion, Policy, Rollout, VersionLabel
 from models_admin.models.access import KeyScope
-from models_admin.models.registry import VersionState
 from models_admin.models.rollouts import ACTIVE_STATES
 from models_admin.publishing.connections import looked_after
 from models_admin.selectors.artifacts import artifact_path, golden_path
+from models_admin.selectors.wanted import wanted_versions
 from proxy.core.policies import (
     AdmissionPolicy,
     BatchingPolicy,
@@ -115,27 +114,12 @@ def policy_snapshot(policy: Policy) -> ModelPolicy:
 
 def _models() -> Mapping[str, ModelSnapshot]:
     active = Rollout.objects.filter(state__in=ACTIVE_STATES).select_related("candidate")
-    wanted = ModelVersion.objects.filter(state=VersionState.READY).filter(
-        Q(keep_loaded=True)
-        | Q(warm_until__isnull=False)
-        | Q(pk__in=Model.objects.exclude(default_version=None).values("default_version"))
-        | Q(pk__in=VersionLabel.objects.values("version"))
-        | Q(pk__in=active.values("candidate"))
-        | Q(pk__in=_newest())
-    )
     rows = Model.objects.select_related("policy", "scaling").prefetch_related(
-        Prefetch("versions", queryset=wanted, to_attr="wanted_versions"),
+        Prefetch("versions", queryset=wanted_versions(), to_attr="wanted_versions"),
         Prefetch("labels", queryset=VersionLabel.objects.select_related("version"), to_attr="set_labels"),
         Prefetch("rollouts", queryset=active, to_attr="active_rollouts"),
     )
     return MappingProxyType({row.name: _model(row) for row in rows})
-
-
-def _newest() -> QuerySet[Any, Any]:
-    """The newest ready versions of the models whose policies keep some loaded."""
-    place = Window(RowNumber(), partition_by=F("model_id"), order_by=F("number").desc())
-    ready = ModelVersion.objects.filter(state=VersionState.READY, model__policy__keep_latest__gt=0)
-    return ready.annotate(place=place).filter(place__lte=F("model__policy__keep_latest")).values("pk")
 
 
 def _model(row: Model) -> ModelSnapshot:

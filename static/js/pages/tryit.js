@@ -12,12 +12,15 @@ const facts = readJson("facts");
 const part = (id) => document.getElementById(id);
 let fields = [];
 let language = "curl";
+// The inputs that were answered last, and the number of the version that answered them.
+let kept = null;
 if (facts) begin();
 
 function begin() {
   part("version").addEventListener("change", build);
   part("body").addEventListener("input", () => { part("body-words").textContent = "Edited by hand; a change in the form overwrites it."; showSnippet(); });
   part("try-form").addEventListener("submit", (event) => { event.preventDefault(); event.stopPropagation(); send(); });
+  part("keep-go").addEventListener("click", keep);
   document.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send(); });
   all("[data-language]").forEach((button) => button.addEventListener("click", () => {
     language = button.dataset.language;
@@ -107,15 +110,41 @@ async function send() {
   const button = part("send");
   if (button.disabled) return;
   button.disabled = true;
+  offerToKeep(null);
   const began = performance.now();
   try {
-    const answer = await postJson(path("/api/v1"), part("body").value);
+    const body = part("body").value;
+    const answer = await postJson(path("/api/v1"), body);
     part("latency").textContent = `${ms(performance.now() - began)} in this browser`;
-    if (answer.status === 200) showAnswer(part("answer"), JSON.parse(answer.text), answer.text);
-    else showRefusal(part("answer"), answer.status, problemWords(answer.status, answer.text));
+    if (answer.status === 200) {
+      const said = JSON.parse(answer.text);
+      part("latency").textContent += `, version ${said.model_version}`;
+      showAnswer(part("answer"), said, answer.text);
+      offerToKeep({ version: said.model_version, inputs: JSON.parse(body).inputs });
+    } else showRefusal(part("answer"), answer.status, problemWords(answer.status, answer.text));
   } catch (error) {
     showRefusal(part("answer"), 0, error instanceof TypeError ? problemWords(0, "") : error.message);
   } finally {
     button.disabled = false;
   }
+}
+
+function offerToKeep(answered) {
+  kept = answered;
+  part("keep").hidden = !kept || !facts.may_keep;
+  part("keep-go").disabled = false;
+  part("keep-words").textContent = kept ? `Version ${kept.version} is asked once more; each of its instances must repeat the answer before it serves.` : "";
+}
+
+async function keep() {
+  part("keep-go").disabled = true;
+  const { version, inputs } = kept;
+  const base = `models/${encodeURIComponent(facts.model)}/versions/${encodeURIComponent(version)}`;
+  const answer = await postJson(`/api/v1/${base}/golden/record`, JSON.stringify({ inputs })).catch(() => ({ status: 0, text: "" }));
+  if (answer.status === 201) {
+    part("keep-words").replaceChildren("Kept; checked from the next load on. ", make("a", { href: `/${base}/#golden` }, `Golden samples of version ${version}`));
+    return;
+  }
+  part("keep-words").textContent = problemWords(answer.status, answer.text);
+  part("keep-go").disabled = false;
 }

@@ -9,6 +9,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 
+from models_admin.dashboard.version import STEP_LABELS
 from models_admin.models import Decision, GoldenSample, Model, ModelVersion, Policy, Rollout
 from models_admin.publishing.snapshot import load_snapshot
 from models_admin.services import policies, rollouts, versions
@@ -196,3 +197,28 @@ def test_golden_samples_are_added_shown_and_removed(staff: Client, digits: Model
     assert GoldenSample.objects.count() == 1
     staff.post(f"{url}/remove/", {"sample": str(sample.pk)})
     assert not GoldenSample.objects.exists()
+
+
+def offered(page: HttpResponse) -> list[str]:
+    return [
+        re.sub(r"\s+", " ", text) for text in re.findall(r"<option value=\"\d+\"[^>]*>([^<]*)<", page.content.decode())
+    ]
+
+
+def test_what_is_loaded_can_be_asked_on_the_try_page(staff: Client, running: Rollout, digits: Model) -> None:
+    assert offered(staff.get("/models/digits/try/")) == ["1 (default)", "5 (canary candidate)"]
+    staff.post("/models/digits/labels/set/", {"label": "beta", "version": "5"})
+    staff.post("/models/digits/rollout/promote/")
+    assert offered(staff.get("/models/digits/try/")) == ["5 (default, beta)", "1 (warm)"]
+    staff.post("/models/digits/labels/set/", {"label": "old", "version": "1"})
+    assert offered(staff.get("/models/digits/try/?version=1"))[1] == "1 (warm, old)"
+    assert "That version is not loaded" in words(staff.get("/models/digits/try/?version=4"))
+
+
+def test_only_those_who_may_keep_golden_samples_are_offered_it(staff: Client, viewer: Client, digits: Model) -> None:
+    assert '"may_keep": true' in staff.get("/models/digits/try/").content.decode()
+    assert '"may_keep": false' in viewer.get("/models/digits/try/").content.decode()
+
+
+def test_each_validation_step_has_its_words() -> None:
+    assert tuple(STEP_LABELS) == versions.STEPS
