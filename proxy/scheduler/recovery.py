@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from proxy.core.batches import BatchFault
 from proxy.core.errors import ProxyError
+from proxy.core.requests import InferenceRequest
 from proxy.scheduler import refusals
 from proxy.scheduler.entries import DONE, Entry
 from proxy.scheduler.isolation import MAX_LOSSES, Verdict, halves, judge
@@ -26,9 +27,16 @@ class Recovery:
         self.too_large: Entry | None = None
 
 
-def recover(lane: Lane, entries: list[Entry], fault: BatchFault, now_ns: int) -> Recovery:
-    """Decide for a batch of `entries`, some of which may be answered already (expired, cancelled)."""
+def recover(
+    lane: Lane, entries: list[Entry], requests: list[InferenceRequest], fault: BatchFault, now_ns: int
+) -> Recovery:
+    """Decide for a batch of `entries` and their `requests`, some of which may be answered already (expired, cancelled).
+
+    One that hung alone is remembered even then: its deadline ended long before its execution was stopped.
+    """
     recovery = Recovery()
+    if fault.timed_out and len(requests) == 1:
+        lane.offenders.found(requests[0], now_ns, harmed_others=True)
     batchable = lane.version.batchable
     if fault.out_of_memory:
         lane.ran_out(sum(entry.rows for entry in entries), now_ns)
@@ -47,9 +55,8 @@ def recover(lane: Lane, entries: list[Entry], fault: BatchFault, now_ns: int) ->
         parts = halves(again) if verdict is Verdict.RETRY_HALVES else [[entry] for entry in again]
         recovery.again = [part for part in parts if part]
     else:
-        if len(entries) == 1 and not fault.out_of_memory:
-            harmed_others = live[0].isolated or verdict is Verdict.FAIL_TIMED_OUT
-            lane.offenders.found(live[0].request, now_ns, harmed_others=harmed_others)
+        if len(entries) == 1 and not (fault.out_of_memory or fault.timed_out):
+            lane.offenders.found(live[0].request, now_ns, harmed_others=live[0].isolated)
         recovery.failed = [(entry, refusals.faulted(verdict, fault)) for entry in live]
     return recovery
 

@@ -239,7 +239,7 @@ class Scheduler:
         lane.measured.account(-1, now_ns)
         lane.blocked = False
         if isinstance(outcome, BatchFault):
-            self._recover(lane, entries, outcome, now_ns)
+            self._recover(lane, entries, batch, outcome, now_ns)
             return
         lane.note_service(instance_id, batch, outcome.service_ns, now_ns)
         if self._meter is not None:
@@ -261,9 +261,9 @@ class Scheduler:
                 self._register.end(lane, entry, result)
             first_row += rows
 
-    def _recover(self, lane: Lane, entries: list[Entry], fault: BatchFault, now_ns: int) -> None:
+    def _recover(self, lane: Lane, entries: list[Entry], batch: Batch, fault: BatchFault, now_ns: int) -> None:
         """Answer those who failed, run the others again. A part that failed takes the rest of its request with it."""
-        recovery = recover(lane, entries, fault, now_ns)
+        recovery = recover(lane, entries, batch.requests, fault, now_ns)
         lane.run_again(recovery.again)
         if recovery.too_large is not None:
             self._register.cut_again(lane, recovery.too_large, now_ns)

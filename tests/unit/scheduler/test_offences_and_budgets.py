@@ -83,6 +83,19 @@ def test_f4_a_key_that_keeps_harming_others_is_refused_for_a_while_and_nobody_el
     assert rig.is_right(back)
 
 
+def test_f4_a_key_whose_requests_hang_does_not_escape_by_short_deadlines():
+    """They are answered 504 long before their execution is stopped; each costs an instance all the same."""
+    rig = Rig()
+    for number in range(OFFENCES):
+        bad = rig.submit(timeout_ns=NS_PER_MS, principal_id="key:bad", number=number)
+        running = next(instance for instance in rig.instances if instance.current)
+        rig.clock.advance(NS_PER_MS)
+        assert rig.reason(bad) is Reason.DEADLINE_EXCEEDED
+        rig.group.lose(running, timed_out=True)
+        rig.group.add()
+    assert rig.reason(rig.submit(principal_id="key:bad")) is Reason.REPEAT_OFFENDER
+
+
 def test_a_few_bad_requests_among_many_good_ones_never_have_their_key_refused():
     offenders = Offenders()
     for index in range(100):
