@@ -22,6 +22,7 @@ from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.snapshot import RolloutMode, Snapshot, VersionSnapshot
 from proxy.core.tensors import Tensor
 from proxy.core.units import NS_PER_S
+from proxy.metrics.window import REJECTIONS
 from proxy.offload import Offload
 from proxy.rollout.comparison import difference
 from proxy.rollout.statistics import ShadowStatistics
@@ -36,13 +37,8 @@ TIMEOUT_NS = 30 * NS_PER_S
 LOWEST_PRIORITY = 1 << 30
 # Outputs larger than this are compared beside the loop.
 LIGHT_BYTES = 65_536
-# Not the candidate's fault: the copy never ran.
-_NOT_RUN = frozenset(
-    {
-        Reason.QUEUE_FULL, Reason.PREDICTED_LATE, Reason.CONCURRENCY_LIMIT, Reason.FAIR_SHARE, Reason.REPEAT_OFFENDER,
-        Reason.OVERSIZE, Reason.NOT_READY, Reason.SHUTTING_DOWN, Reason.CANCELLED,
-    }
-)  # fmt: skip
+# Not the candidate's fault: the copy never ran. One that did not end in time is its fault.
+_NOT_RUN = (REJECTIONS - {Reason.DEADLINE_EXCEEDED}) | {Reason.REPEAT_OFFENDER, Reason.OVERSIZE, Reason.CANCELLED}
 
 
 class Lanes(Protocol):

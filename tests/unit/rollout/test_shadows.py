@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from proxy.core.batches import BatchOutputs
-from proxy.core.errors import ExecutionFailed, ProxyError, Reason, Rejected
+from proxy.core.errors import ExecutionFailed, ProxyError, Reason
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.snapshot import ModelSnapshot, RolloutMode, RolloutSnapshot, Snapshot, VersionSnapshot
 from proxy.core.tensors import Signature, Tensor, TensorSpec
@@ -132,10 +132,21 @@ def test_copies_are_bounded_and_their_places_come_back(rig: Rig) -> None:
     assert len(rig.lanes.copies) == 1 and rig.report.failed == room.MAX_IN_FLIGHT
 
 
-def test_a_copy_that_was_refused_says_nothing_of_the_candidate(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    ("reason", "failed"),
+    [
+        (Reason.QUEUE_FULL, 0),
+        (Reason.NO_ROOM, 0),
+        (Reason.OVERSIZE, 0),
+        (Reason.REPEAT_OFFENDER, 0),
+        (Reason.DEADLINE_EXCEEDED, 1),
+        (Reason.INSTANCE_LOST, 1),
+    ],
+)
+def test_a_copy_that_was_refused_says_nothing_of_the_candidate(rig: Rig, reason: Reason, failed: int) -> None:
     rig.shadows.offer(request(), result([1.0]))
-    rig.lanes.answer(Rejected(Reason.QUEUE_FULL, "full"))
-    assert (rig.report.failed, rig.report.skipped) == (0, 1)
+    rig.lanes.answer(ProxyError(reason, "words"))
+    assert (rig.report.failed, rig.report.skipped) == (failed, 1 - failed)
 
 
 def test_answers_of_the_candidate_itself_and_of_the_cache_are_not_copied(rig: Rig) -> None:
