@@ -92,9 +92,9 @@ def _counts(rollout: Rollout, version: int, since: datetime, until: datetime | N
     )
     if until is not None:
         rows = rows.filter(at__lt=until)
-    for requests, errors, counts in rows.values_list("requests", "errors", "histogram"):
+    for requests, errors, rejections, counts in rows.values_list("requests", "errors", "rejections", "histogram"):
         answered += requests
-        failed += errors
+        failed += errors + rejections  # refused or expired: no answer either, and a default that can take it shows it
         histogram.merge(buckets, histogram.from_json(counts))
     return Counts(answered, failed, buckets)
 

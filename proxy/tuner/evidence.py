@@ -20,7 +20,7 @@ Z = 3.29
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Requests of one version over some time: answered, failed, and the latencies of the answered ones by bucket."""
+    """Requests of one version over some time: answered; failed, refused or expired; latencies of the answered."""
 
     answered: int = 0
     failed: int = 0

@@ -164,6 +164,28 @@ def test_a_fault_in_one_rollout_s_look_does_not_keep_another_from_its_abort(
     assert "other could not be looked at" in caplog.text
 
 
+def test_f22_a_candidate_whose_requests_all_expire_or_are_refused_aborts(
+    running: Rollout, measured: Callable[..., datetime]
+) -> None:
+    """What load refuses and what expires is no model's error, but beside a default that answers it is a verdict."""
+    now = measured(2)
+    MetricSample.objects.filter(version=2).update(requests=0, histogram={}, rejections=10)
+    tick(now)
+    running.refresh_from_db()
+    assert running.state == "aborted" and "20 of 20 requests of the candidate failed" in running.reason
+
+
+def test_a_candidate_that_refuses_as_often_as_the_default_goes_on(
+    running: Rollout, measured: Callable[..., datetime]
+) -> None:
+    now = measured(11)
+    MetricSample.objects.filter(version=1).update(rejections=50)
+    MetricSample.objects.filter(version=2).update(rejections=5)
+    tick(now)
+    running.refresh_from_db()
+    assert (running.state, running.step_index) == ("running", 1)
+
+
 def test_f22_slow_answers_abort(running: Rollout, measured: Callable[..., datetime]) -> None:
     tick(measured(2, ms=50.0))
     running.refresh_from_db()
