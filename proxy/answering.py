@@ -32,6 +32,8 @@ Keep = Callable[[], None]
 
 # Outputs of a batch larger than this are written as JSON beside the event loop: 1 MiB of FP32 takes it about 10 ms.
 HEAVY_OUTPUT_BYTES = BYTES_PER_MIB
+# Classified outputs of more strings than this, too: they take the loop about 10 ms.
+HEAVY_TEXTS = 8_192
 
 
 class _Call:
@@ -191,7 +193,8 @@ class Answering:
             return
         if this.received_ns:
             this.executed_ns = self._clock.now_ns()
-        if outcome.outputs.size_bytes > HEAVY_OUTPUT_BYTES and v2_answer.is_encoded(request):
+        is_heavy = outcome.outputs.size_bytes > HEAVY_OUTPUT_BYTES and v2_answer.is_encoded(request)
+        if is_heavy or v2_answer.texts(request) > HEAVY_TEXTS:
             send = partial(self._send_later, this, outcome, keep)
             share_bytes = outcome.outputs.size_bytes * outcome.rows // outcome.outputs.rows
             self._offload.begin(partial(v2_answer.write, outcome, request), share_bytes, send)

@@ -211,3 +211,21 @@ async def test_c04_a_large_answer_that_could_not_be_written_is_not_remembered_an
     assert rig.instance.executions == 2
     assert [await ask(1.0), await ask(1.0)] == [200, 200]
     assert rig.instance.executions == 3
+
+
+async def test_many_classes_are_written_beside_the_event_loop() -> None:
+    """A MiB of outputs may come to a quarter of a million strings."""
+    rig = Rig(width=2)
+    rows = 4_097
+    tensor = Tensor("x", "FP32", (rows, 2), struct.pack("<ff", 1.0, 2.0) * rows)
+    now_ns = rig.clock.now_ns()
+    request = InferenceRequest(rig.version, (tensor,), rows, now_ns, now_ns + 60 * NS_PER_S, top_classes={"y": 2})
+    rig.answering.begin(request, rig.answers.append)
+    while rig.instance.current:
+        rig.instance.finish()
+    assert not rig.answers
+    async with asyncio.timeout(10):
+        while not rig.answers:
+            await asyncio.sleep(0.001)
+    assert rig.answers[0].status == 200
+    assert json.loads(rig.answers[0].body)["outputs"][0]["shape"] == [rows, 2]

@@ -14,7 +14,7 @@ from proxy.core.batches import BatchOutputs
 from proxy.core.errors import InvalidRequest, Reason
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.tensors import DATATYPES, Tensor, TensorSpec, split_elements
-from proxy.protocol import v2_answer, v2_json
+from proxy.protocol import classification, v2_answer, v2_json
 from proxy.protocol.limits import Limits
 
 X = TensorSpec("x", "FP32", (-1, 1))
@@ -94,3 +94,23 @@ def test_r13_only_numbers_have_classes(datatype: str) -> None:
     of = version(X, outputs=(TensorSpec("y", datatype, (-1, 4)),))
     with pytest.raises(InvalidRequest, match=f"the output is {datatype}"):
         asked(of, {"classification": 1})
+
+
+def test_an_answer_has_no_more_texts_than_a_second_writes() -> None:
+    columns = 4
+    rows = classification.MAX_TEXTS // columns
+    batch = scores(*[[1, 2, 3, 4]] * (rows + 1))
+    assert len(answer(batch, {"classification": 1_000}, 0, rows)["data"]) == classification.MAX_TEXTS
+    with pytest.raises(InvalidRequest, match="send fewer rows") as refused:
+        answer(batch, {"classification": 1_000}, 0, rows + 1)
+    assert refused.value.reason is Reason.INVALID_PARAMETER
+
+
+def test_rows_are_ranked_alike_in_every_block() -> None:
+    rows = [[float((row * 7 + column * 3) % 5) for column in range(3)] for row in range(50_000)]
+    output = answer(scores(*rows), {"classification": 2}, 0, len(rows))
+    expected = []
+    for row in rows:
+        best = sorted(range(3), key=lambda column: (-row[column], column))[:2]
+        expected += [f"{row[column]:f}:{column}" for column in best]
+    assert output["data"] == expected
