@@ -8,7 +8,8 @@ from django.shortcuts import render
 
 from models_admin.dashboard.access import model_or_404, page
 from models_admin.dashboard.model import head
-from models_admin.models import Model, ModelVersion
+from models_admin.dashboard.roles import roles
+from models_admin.models import Model
 from models_admin.selectors.wanted import wanted_versions
 from models_admin.services.rollouts import active_rollout
 from proxy import gateway
@@ -32,29 +33,16 @@ def _choices(model: Model) -> list[dict[str, object]]:
     rows = wanted_versions().filter(model=model).prefetch_related("labels").order_by("-number")
     asked = sorted((row for row in rows if row.signature), key=lambda row: row.pk != model.default_version_id)
     rollout = active_rollout(model)
-    candidates = {} if rollout is None else {rollout.candidate_id: rollout.get_mode_display().lower()}
     return [
         {
             "number": row.number,
             "is_default": row.pk == model.default_version_id,
-            "words": ", ".join(_roles(model, row, candidates.get(row.pk))),
+            "words": ", ".join(roles(model, row, rollout) + ["quarantined"] * bool(row.quarantined_reason)),
             "signature": row.signature,
             "batchable": row.batchable,
         }
         for row in asked
     ]
-
-
-def _roles(model: Model, row: ModelVersion, rollout: str | None) -> list[str]:
-    """What a version is held for, in words."""
-    known = (
-        ("default", row.pk == model.default_version_id),
-        (f"{rollout} candidate", rollout is not None),
-        ("warm", row.warm_until is not None),
-        ("kept loaded", row.keep_loaded),
-        ("quarantined", bool(row.quarantined_reason)),
-    )
-    return [word for word, holds in known if holds] + sorted(label.name for label in row.labels.all())
 
 
 def _inference_url(request: HttpRequest) -> str:

@@ -8,12 +8,14 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from models_admin.dashboard.access import actor_of, change, page, perform, revision_of, version_or_404
+from models_admin.dashboard.roles import roles
 from models_admin.dashboard.status import is_moving, load_status, report_of
 from models_admin.dashboard.versions import MOVING
 from models_admin.models import ModelVersion
 from models_admin.services import versions as services
 from models_admin.services.errors import ServiceError
 from models_admin.services.retries import try_again
+from models_admin.services.rollouts import active_rollout
 from proxy import gateway
 
 STEP_LABELS = {
@@ -45,6 +47,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "version": row,
         "model": row.model,
         "is_default": row.model.default_version_id == row.pk,
+        "roles": roles(row.model, row, active_rollout(row.model)),
         "load": load,
         "load_moves": is_moving(load),
         "golden": row.golden_samples.all(),

@@ -8,10 +8,12 @@ from django.shortcuts import render
 
 from models_admin.dashboard.access import model_or_404, page
 from models_admin.dashboard.model import head
+from models_admin.dashboard.roles import roles
 from models_admin.dashboard.rollout import rollout_context
 from models_admin.dashboard.status import load_status
 from models_admin.models import Model
 from models_admin.models.registry import VersionState
+from models_admin.services.rollouts import active_rollout
 from proxy import gateway
 
 MOVING = frozenset({VersionState.UPLOADED, VersionState.VALIDATING})
@@ -39,5 +41,9 @@ def versions_part(request: HttpRequest, name: str) -> HttpResponse:
 
 def _rows(model: Model) -> dict[str, object]:
     report = gateway.latest_report()
-    rows = [(version, load_status(version, report)) for version in model.versions.all()]
-    return {"rows": rows, "moving": any(version.state in MOVING for version, _ in rows)}
+    rollout = active_rollout(model)
+    rows = [
+        (version, load_status(version, report), roles(model, version, rollout))
+        for version in model.versions.prefetch_related("labels")
+    ]
+    return {"rows": rows, "moving": any(version.state in MOVING for version, _, _ in rows)}

@@ -144,7 +144,7 @@ def pretty_json(value: Any) -> str:
 @register.filter
 def measured(value: Mapping[str, Any]) -> str:
     """A step's measurements in one line: `load time 12 ms, memory 335.9 MiB`; the unit is the name's ending."""
-    return ", ".join(_measurement(name, number) for name, number in value.items())
+    return ", ".join(_measurement(name, number) for name, number in value.items()).replace(", of ", " of ")
 
 
 def _measurement(name: str, value: Any) -> str:
@@ -158,6 +158,7 @@ def _measurement(name: str, value: Any) -> str:
 @register.simple_tag(takes_context=True)
 def nav_tab(context: Mapping[str, Any], url_name: str, label: str, name: str) -> SafeString:
     """A tab of a model's page."""
-    url = reverse(url_name, args=[name])
-    current = format_html(' aria-current="{}"', "page") if context["request"].path == url else ""
+    url, path = reverse(url_name, args=[name]), context["request"].path
+    is_current = path == url or (url_name != "model" and path.startswith(url))
+    current = format_html(' aria-current="{}"', "page") if is_current else ""
     return format_html('<a href="{}"{}>{}</a>', url, current, label)

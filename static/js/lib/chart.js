@@ -97,7 +97,7 @@ export class TimeChart {
       scales: { x: { time: true }, y: { range: (plot, low, high) => [0, this.top ?? axisTop(high, this.least)] } },
       axes: [
         { stroke: text, grid: { show: false }, ticks: { show: false }, font, size: 26, space: 76, values: (plot, ticks, _axis, _space, stepS) => ticks.map((tick) => axisTime(tick, stepS)) },
-        { stroke: text, grid, ticks: { show: false }, font, size: 52, space: 34, values: (plot, ticks) => ticks.map(this.axisFormat) },
+        { stroke: text, grid, ticks: { show: false }, font, size: 60, space: 34, values: (plot, ticks) => ticks.map(this.axisFormat) },
       ],
       series: [{}, ...this.series.map((one) => this.#line(one))],
       hooks: { setCursor: [(plot) => this.#showValues(plot.cursor.idx)] },

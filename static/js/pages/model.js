@@ -141,13 +141,21 @@ function showNow(state, second) {
     setState(document.getElementById("model-state"), known.state, known.message);
     setText(document.getElementById("instances-words"), `${known.instances_ready} ready of ${known.instances_wanted} wanted; ${known.restarts} replaced since loading`);
   }
-  showInstances(state.instances.filter((one) => one.model === model));
+  showInstances(state.instances.filter((one) => one.model === model), known?.state);
 }
 
-function showInstances(instances) {
+const NO_INSTANCE = {
+  asleep: "No instance runs: the model sleeps, and the next request wakes it.",
+  quarantined: "No instance runs: its instances could not be started. The page of its version says why, and tries again.",
+  failed: "No instance runs: the file is not the one that was uploaded. The page of its version says more.",
+};
+
+function noInstance(state) { return NO_INSTANCE[state] ?? "No instance runs. Load the model, or wait until its version is loaded."; }
+
+function showInstances(instances, state) {
   const body = document.getElementById("instances");
   if (!instances.length) {
-    body.replaceChildren(make("tr", {}, make("td", { colspan: 8, class: "muted full" }, "No instance runs. Load the model, or wait until its version is loaded.")));
+    body.replaceChildren(make("tr", {}, make("td", { colspan: 8, class: "muted full" }, noInstance(state))));
     return;
   }
   const wanted = new Set(instances.map((one) => one.instance_id));
