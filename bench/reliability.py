@@ -1,4 +1,4 @@
-"""The table of docs/reliability.md from the newest results of bench/overload, bench/faults and bench/exactness.
+"""The table of docs/reliability.md from the newest results of bench/{overload,faults,exactness,scaling}.
 
 Nothing in the table is typed by hand: a figure that no result file has is shown as "not measured".
 """
@@ -31,6 +31,9 @@ def _row_1(of: Results) -> str:
     for overload in (of["overload"], of["overload-waiting"]):
         if overload:
             runs += [*overload["overload"], *overload["steps"], overload["deadlines"]]
+    if of["scaling"]:
+        parts = of["scaling"]["step"], of["scaling"]["noise"], of["scaling"]["capacity"]
+        runs += [parts[0]["before_the_step"], parts[0]["after_the_step"], *parts[1:]]
     wrong = sum(count(run, "wrong") for run in runs)
     checked = sum(count(run, "right") for run in runs)
     return (
@@ -129,6 +132,18 @@ def _row_21(of: Results) -> str:
     return f"{row['cancelled_executed']} of {row['cancelled']} cancelled while queued were executed"
 
 
+def _scaling(of: Results) -> str:
+    step, noise, target_ms = of["scaling"]["step"], of["scaling"]["noise"], of["scaling"]["settings"]["target_ms"]
+    refused = sum(step["after_the_step"]["refused"].values())
+    good = "never within" if step["good_after_s"] is None else f"after {step['good_after_s']:g} s within"
+    return (
+        f"{step['low_per_s']:g} → {step['high_per_s']:g} requests/s: decided after {step['decided_after_s']} s, second "
+        f"instance answers after {step['ready_after_s']} s, p99 {good} {target_ms:g} ms ({refused} of "
+        f"{step['after_the_step']['sent']:,} refused meanwhile); {noise['reversals']} turns in {noise['seconds']:g} s "
+        f"of noise"
+    )
+
+
 def _both(words: Callable[[Results], str]) -> Callable[[Results], str]:
     """Of the whole server with a model that computes, and of the data plane with an instance that waits."""
 
@@ -143,7 +158,7 @@ def _both(words: Callable[[Results], str]) -> Callable[[Results], str]:
     return both
 
 
-LINES: tuple[tuple[int, str, Callable[[Results], str], str], ...] = (
+LINES: tuple[tuple[int | str, str, Callable[[Results], str], str], ...] = (
     (1, "0 wrong answers in any run, compared with the named version", _row_1, "`bench/exactness`, all of the below"),
     (
         2,
@@ -175,12 +190,18 @@ LINES: tuple[tuple[int, str, Callable[[Results], str], str], ...] = (
     (9, "poison in a batch: neighbours 100 % right", _row_9, "`bench/faults --rows poison`"),
     (12, "1 execution for 1,000 same cold requests", _row_12, "`bench/faults --rows herd`"),
     (21, "0 cancelled queued requests executed", _row_21, "`bench/faults --rows leavers`"),
+    (
+        "scaling",
+        "step from 20 % to 80 % of two instances: time until p99 is back; in noise at most one turn a minute",
+        _scaling,
+        "`bench/scaling`",
+    ),
 )
 
 
 def table() -> str:
     """The table as Markdown, with the machine of each result."""
-    found = {name: newest(name) for name in ("overload", "overload-waiting", "faults", "exactness")}
+    found = {name: newest(name) for name in ("overload", "overload-waiting", "faults", "exactness", "scaling")}
     results = {name: content for name, (_, content) in found.items()}
     lines = ["| row | goal | measured | made by |", "|--:|---|---|---|"]
     for number, goal, words, command in LINES:

@@ -3,7 +3,8 @@
 The whole server with Celery's worker and beat; its instances wait instead of computing (bench/waiting_site). Measured:
 from the step until the decision, until the second instance answers, and until three seconds in a row are good (99 % of
 the requests planned in that second answered right within the target); then, where the load of each second is 30 % up
-or down around the threshold between one and two instances, how often the number turns. Row 22 of docs/reliability.md.
+or down around the threshold between one and two instances, how often the number turns.
+The last row of docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -106,15 +107,26 @@ async def capacity(bench: Bench, seconds: float) -> Result:
 
 
 def good_again_s(sent: Sequence[Sent], start_s: float, end_s: float, target_s: float) -> float | None:
-    """Seconds from the first bad second's beginning... until three good seconds in a row begin; None: never. Pure."""
-    in_a_row = 0
+    """Seconds until three good ones in a row begin, after the first bad one; 0: none was bad; None: never. Pure."""
+    in_a_row, was_bad = 0, False
     for second in range(int(end_s - start_s)):
         planned = [one for one in sent if second <= one.planned_s - start_s < second + 1]
         late = sum(not one.right or one.latency_s > target_s for one in planned)
-        in_a_row = in_a_row + 1 if late <= 0.01 * len(planned) else 0
-        if in_a_row == GOOD_SECONDS:
+        is_bad = late > 0.01 * len(planned)
+        was_bad = was_bad or is_bad
+        in_a_row = 0 if is_bad else in_a_row + 1
+        if was_bad and in_a_row == GOOD_SECONDS:
             return float(second + 1 - GOOD_SECONDS)
-    return None
+    return None if was_bad else 0.0
+
+
+def p99_each_second_ms(sent: Sequence[Sent], start_s: float, end_s: float) -> list[float | None]:
+    """Of the right answers, by the second in which they were to be sent. Pure."""
+    right = [one for one in sent if one.right]
+    return [
+        quantile_ms([one.latency_s for one in right if second <= one.planned_s - start_s < second + 1], 0.99)
+        for second in range(int(end_s - start_s))
+    ]
 
 
 async def step(bench: Bench, capacity_per_s: float, calm_s: float, high_s: float, target_s: float) -> Result:
@@ -140,10 +152,8 @@ async def step(bench: Bench, capacity_per_s: float, calm_s: float, high_s: float
         "decision": "" if made is None else f"{made['reason']}: {made['words']}",
         "ready_after_s": None if ready_s is None else round(ready_s - up_s, 2),
         "good_after_s": good_s,
-        "p99_each_second_ms": [
-            quantile_ms([each.latency_s for each in after if each.right and at <= each.planned_s - up_s < at + 1], 0.99)
-            for at in range(int(high_s))
-        ],
+        "p99_each_second_before_ms": p99_each_second_ms(sent, start_s, up_s),
+        "p99_each_second_ms": p99_each_second_ms(sent, up_s, end_s),
         "generator_late_p99_ms": generator_late_ms(sent),
         "before_the_step": outcomes(before),
         "after_the_step": outcomes(after),
@@ -162,15 +172,13 @@ async def noise(bench: Bench, mean_per_s: float, seconds: float) -> Result:
     sent, starts = await bench.load(*parts)
     decided = await asyncio.to_thread(bench.decisions)
     during = [row for row in decided if row["at_s"] >= starts[0]]
-    turns = reversals([(row["from"], row["to"]) for row in decided if row["at_s"] >= starts[0]])
     before = [row for row in decided if row["at_s"] < starts[0]]
-    with_step = reversals([(row["from"], row["to"]) for row in [*before[-1:], *during]])
+    turns = reversals([(row["from"], row["to"]) for row in [*before[-1:], *during]])  # the step's change up counts
     return {
         "mean_per_s": round(mean_per_s, 1),
         "seconds": seconds,
         "changes": [{**row, "at_s": round(row["at_s"] - starts[0], 1)} for row in during],
-        "reversals": with_step,
-        "reversals_within": turns,
+        "reversals": turns,
         "p99_ms": quantile_ms([each.latency_s for each in sent if each.right], 0.99),
         "generator_late_p99_ms": generator_late_ms(sent),
         **outcomes(sent),

@@ -34,7 +34,7 @@ def _make_group(
 
 
 def _web() -> int:
-    Runtime._make_group = _make_group  # type: ignore[method-assign]
+    Runtime._make_group = _make_group  # type: ignore[assignment,method-assign]
     return web.main()
 
 

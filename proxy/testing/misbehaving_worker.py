@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 
 from proxy.frames.codec import MAX_FRAME_BYTES, decode, encode
-from proxy.frames.messages import Entry, Error, ErrorCode, Execute, Load, Loading, Need, Ready, Result
+from proxy.frames.messages import Entry, Error, ErrorCode, Execute, Load, Loading, Need, Ping, Pong, Ready, Result
 
 _FP32, _FP64 = 11, 12
 _ROW_BYTES = 16
@@ -167,6 +167,9 @@ def _serve(channel: socket.socket, behaviour: str, request_fd: int, response_fd:
     """Answer, or not, until told to stop."""
     while packet := channel.recv(MAX_FRAME_BYTES):
         received = decode(packet)
+        if isinstance(received, Ping) and behaviour == WAITS:
+            channel.sendall(encode(Pong(received.sequence)))
+            continue
         if not isinstance(received, Execute):
             return
         if behaviour == "chatters":
