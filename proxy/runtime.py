@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from proxy.cache.cache import ResultCache
 from proxy.control.feed import Feed, LoadSnapshot
 from proxy.core.errors import Unauthenticated
+from proxy.core.outage import Outage, in_words, trace_of
 from proxy.core.policies import ExecutionPolicy
 from proxy.core.principals import KEY_PRINCIPAL, Principal
 from proxy.core.reports import MachineReport, SecondReport
@@ -71,7 +72,7 @@ class Runtime:
         self._tasks: list[asyncio.Task[None]] = []
         self._sequence = 0
         self._writing: asyncio.Future[None] | None = None
-        self._write_failing = False
+        self._writes, self._reporting = Outage(), Outage()
 
     async def start(self) -> None:
         """Wire the rooms and begin listening. Raises OSError when the inference port is taken."""
@@ -155,8 +156,12 @@ class Runtime:
             await asyncio.sleep((next_ns - self.clock.now_ns()) / NS_PER_S)
             try:
                 self._publish(await asyncio.to_thread(self.machine.read))
-            except Exception:
-                log.exception("a second could not be reported; serving goes on")
+            except Exception as error:
+                if self._reporting.failed(error):
+                    log.exception("seconds cannot be reported; serving goes on")
+            else:
+                if self._reporting.worked():
+                    log.info("seconds are reported again")
 
     def _publish(self, machine: MachineReport) -> None:
         """Close the second and hand its report to everyone who wants it; a subscriber's fault is its own."""
@@ -193,9 +198,9 @@ class Runtime:
         self._writing.add_done_callback(self._written)
 
     def _written(self, future: asyncio.Future[None]) -> None:
-        failed = not future.cancelled() and future.exception() is not None
-        if failed and not self._write_failing:
-            log.error("measurements cannot be kept; serving goes on", exc_info=future.exception())
-        elif self._write_failing and not failed:
+        error = None if future.cancelled() else future.exception()
+        if error is not None and self._writes.failed(error):
+            words = "measurements cannot be kept; serving goes on: %s"
+            log.error(words, in_words(error), exc_info=trace_of(error))
+        elif error is None and self._writes.worked():
             log.info("measurements are kept again")
-        self._write_failing = failed

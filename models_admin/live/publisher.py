@@ -20,6 +20,7 @@ from channels.layers import get_channel_layer
 from models_admin.live import messages
 from models_admin.live.messages import State
 from proxy import gateway
+from proxy.core.outage import Outage, in_words, trace_of
 from proxy.core.reports import SecondReport
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Publisher:
 
 
 publisher = Publisher()
+_layer = Outage()
 
 
 def start() -> Callable[[], None]:
@@ -79,5 +81,10 @@ async def _send(event: dict[str, Any]) -> None:
         return
     try:
         await layer.group_send(GROUP, event)
-    except Exception:  # the layer may be a network service: pages go stale and say so, serving goes on
-        log.exception("live figures could not be sent to the channel layer")
+    except Exception as error:  # the layer may be a network service: pages go stale and say so, serving goes on
+        if _layer.failed(error):
+            words = "live figures cannot be sent to the channel layer: %s"
+            log.error(words, in_words(error), exc_info=trace_of(error))  # noqa: TRY400  a trace only where it helps
+    else:
+        if _layer.worked():
+            log.info("live figures reach the channel layer again")

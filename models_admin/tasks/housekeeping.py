@@ -15,13 +15,17 @@ from django.utils import timezone
 
 from models_admin.publishing.connections import looked_after
 from models_admin.services import artifacts, measurements, nodes, validation
+from models_admin.tasks.outages import through_outages
+from proxy.core.outage import Outage, in_words
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_TASK = "models_admin.heartbeat"
+_beat = Outage()
 
 
 @shared_task(name=HEARTBEAT_TASK)
+@through_outages
 def heartbeat() -> None:
     """The worker lives: it ran this."""
     nodes.heartbeat(name="celery", info={"pid": os.getpid(), "host": socket.gethostname()}, at=timezone.now())
@@ -33,17 +37,23 @@ def note_beat(**_signal: Any) -> None:
     try:
         with looked_after():
             nodes.heartbeat(name="beat", info={"pid": os.getpid(), "host": socket.gethostname()}, at=timezone.now())
-    except DatabaseError as error:
-        log.warning("beat could not note its heartbeat: %s", error)  # sending the tasks matters more
+    except DatabaseError as error:  # sending the tasks matters more
+        if _beat.failed(error):
+            log.warning("beat cannot note its heartbeat: %s", in_words(error))
+    else:
+        if _beat.worked():
+            log.info("beat notes its heartbeat again")
 
 
 @shared_task(name="models_admin.roll_up")
+@through_outages
 def roll_up() -> None:
     """Roll ended minutes up."""
     measurements.roll_up(now=timezone.now())
 
 
 @shared_task(name="models_admin.sweep")
+@through_outages
 def sweep() -> None:
     """Drop old measurements, files that belong to no version, claims and sessions that have ended."""
     removed = measurements.drop_old(now=timezone.now())

@@ -23,6 +23,7 @@ from models_admin.selectors.rollouts import Measured, measure
 from models_admin.services import leases, rollout_control
 from models_admin.services.errors import Conflict, NotFound
 from models_admin.services.rollout_rules import as_policy
+from models_admin.tasks.outages import DATABASE_AWAY, through_outages
 from proxy.core.snapshot import RolloutMode
 from proxy.tuner.rollout import Abort, Advance, Promote, RolloutPolicy, RolloutView, Verdict, Wait, judge_rollout
 
@@ -34,6 +35,7 @@ the first breach allows for one lost controller."""
 
 
 @shared_task(name="models_admin.roll_out")
+@through_outages
 def roll_out() -> None:
     """Look at every rollout that runs or is held."""
     run_tick(holder=f"{socket.gethostname()}:{os.getpid()}", now=timezone.now())
@@ -55,6 +57,8 @@ def run_tick(*, holder: str, now: datetime) -> None:
             log.warning("the rollout of %s was not acted on: %s", rollout.model.name, lost)
         except (NotFound, ObjectDoesNotExist):
             log.info("%s was deleted during the tick", rollout.model.name)
+        except DATABASE_AWAY:
+            raise
         except Exception:
             log.exception("the rollout of %s could not be looked at; it stays at its step", rollout.model.name)
 

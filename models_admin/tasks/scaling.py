@@ -24,6 +24,7 @@ from models_admin.publishing.snapshot import policy_snapshot
 from models_admin.selectors.load import last_request_at, machine_now, measured_now, recent_load
 from models_admin.services import leases, scaling
 from models_admin.services.errors import Conflict, NotFound
+from models_admin.tasks.outages import DATABASE_AWAY, through_outages
 from proxy.core.units import NS_PER_S
 from proxy.tuner.bounds import Bound, core_bound, memory_bound
 from proxy.tuner.instance_count import CountDecision, Hold, instance_count
@@ -38,6 +39,7 @@ WINDOW_S = 15
 
 
 @shared_task(name="models_admin.scale")
+@through_outages
 def scale() -> None:
     """Decide the number of instances of every loaded model."""
     run_tick(holder=f"{socket.gethostname()}:{os.getpid()}", now=timezone.now())
@@ -60,6 +62,8 @@ def run_tick(*, holder: str, now: datetime) -> None:
             return
         except (NotFound, ObjectDoesNotExist):
             log.info("%s was deleted during the tick", model.name)
+        except DATABASE_AWAY:
+            raise
         except Exception:
             log.exception("%s could not be looked at; its number holds", model.name)
 

@@ -20,6 +20,7 @@ from models_admin.services.errors import Conflict, NotFound
 from models_admin.services.validation_report import Malformed, ResultReport, StepReport, parse_line
 from models_admin.services.versions import STEPS, VALIDATE_TASK
 from models_admin.tasks import validator_process
+from models_admin.tasks.outages import through_outages
 from proxy.core.units import BYTES_PER_MIB
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ GRACE_S = 10
 
 
 @shared_task(name=VALIDATE_TASK)
+@through_outages
 def validate_version(version_id: int) -> None:
     """Validate one version, if it waits for that and nobody else does it. Delivered twice, the second does nothing."""
     version = ModelVersion.objects.select_related("model").filter(pk=version_id).first()
@@ -53,6 +55,7 @@ def validate_version(version_id: int) -> None:
 
 
 @shared_task(name=RESUME_TASK)
+@through_outages
 def resume_validations() -> None:
     """Ring again for every version that waits and for those whose validator died."""
     for version_id in validation.unfinished(timezone.now()).values_list("pk", flat=True):

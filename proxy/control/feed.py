@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from proxy.core.outage import Outage, in_words, trace_of
 from proxy.core.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class Feed:
         self._interval_s = interval_s
         self._wanted_now = asyncio.Event()
         self._generation: int | None = None
-        self._failing = False
+        self._outage = Outage()
 
     def soon(self) -> None:
         """Look again now. Call on the event loop."""
@@ -49,11 +50,10 @@ class Feed:
             if snapshot is not None:
                 self._apply(snapshot)
                 self._generation = snapshot.generation
-        except Exception:
-            if not self._failing:
-                log.exception("the wanted state cannot be read or applied; serving goes on with what there is")
-            self._failing = True
+        except Exception as error:
+            if self._outage.failed(error):
+                words = "the wanted state cannot be read or applied; serving goes on with what there is: %s"
+                log.error(words, in_words(error), exc_info=trace_of(error))  # noqa: TRY400  a trace only where it helps
             return
-        if self._failing:
+        if self._outage.worked():
             log.info("the wanted state is followed again")
-            self._failing = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,10 @@ class Failing(InMemoryChannelLayer):
     async def group_discard(self, group: str, channel: str) -> None:
         self._check("group_discard")
         await super().group_discard(group, channel)
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        self._check("group_send")
+        await super().group_send(group, message)
 
     async def receive(self, channel: str) -> Any:
         message = await super().receive(channel)
@@ -77,3 +82,21 @@ async def test_a_socket_whose_layer_is_lost_under_way_gives_its_place_back(
     socket.opened.remove(one)  # it has ended in an error: nothing is left for the fixture to end
     assert consumer.places._by_user.total() == 0
     assert fresh.sockets == 0
+
+
+async def test_f13_a_layer_that_takes_nothing_is_said_once_and_that_it_works_again_once(
+    fresh: Publisher, layer: Failing, caplog: pytest.LogCaptureFixture
+) -> None:
+    fresh.on_second(report(1, digits=1))
+    fresh.sockets = 1
+    with caplog.at_level(logging.INFO, logger="models_admin.live"):
+        for second in range(2, 8):
+            layer.broken = frozenset({"group_send"} if second < 5 else ())
+            task = fresh.on_second(report(second, digits=1))
+            assert task is not None
+            await task
+    fresh.sockets = 0
+    assert [(record.levelname, bool(record.exc_info)) for record in caplog.records] == [
+        ("ERROR", False),
+        ("INFO", False),
+    ]
