@@ -135,4 +135,5 @@ def _not_serving(model: ModelSnapshot) -> NotReady:
             f"Model '{model.name}' is not loaded: load it, or upload and promote a version.",
             RETRY_WHILE_LOADING_NS,
         )
-    return NotReady(Reason.NOT_READY, f"Model '{model.name}' is loading.", RETRY_WHILE_LOADING_NS)
+    message = f"Model '{model.name}' does not answer: it is loading, or its instances do not start."
+    return NotReady(Reason.NOT_READY, message, RETRY_WHILE_LOADING_NS)

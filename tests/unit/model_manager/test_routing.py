@@ -55,6 +55,12 @@ def test_a_model_that_is_switched_off_says_so() -> None:
         choose_version(ROUTES, MODELS, "off", None)
 
 
+def test_a_model_without_an_answering_version_is_not_said_to_be_on_its_way() -> None:
+    """Its instances may have been given up: a client must not wait for it on our word."""
+    with pytest.raises(NotReady, match="instances do not start"):
+        choose_version(RoutingTable({}, {}), MODELS, "digits", None)
+
+
 def test_messages_carry_no_control_characters() -> None:
     with pytest.raises(NotFound) as caught:
         choose_version(ROUTES, MODELS, "a\x00\nb", None)
