@@ -33,9 +33,9 @@ class Entry:
     """One submitted request, or a part of one that was split.
 
     `rows` is what it counts in a batch (1 where the version is not batchable). `line` is where it waits: None just
-    when it is not in the queue. `isolated`: it was found among others that it made fail. `part`: it was cut out of a
-    larger request, which is counted by itself. `split`: what it was cut into when it ran out of memory, until that has
-    ended.
+    when it is not in the queue. `isolated`: it ran among other keys' requests when all failed. `part`: it was cut out
+    of a larger request, which is counted by itself. `split`: what it was cut into when it ran out of memory, until that
+    has ended.
     """
 
     __slots__ = ("deadline_ns", "isolated", "line", "losses", "on_done", "part", "request", "rows", "split", "state")

@@ -2,9 +2,9 @@
 
 Rules: a request is known by a digest of its inputs, not by who sent it; at most `MOST_KNOWN` are remembered, for
 `REMEMBERED_NS`; nothing is digested while none is known, and then only of requests whose first bytes and shapes match.
-Only what was found among others, or cost an instance, counts against its key: who fails alone harms nobody. A key is
-refused for `REFUSED_NS` after `OFFENCES` such requests within `OFFENCE_WINDOW_NS`, if they are at least `OFFENCE_RATIO`
-of what it sent. Memory for keys is bounded, too.
+Only what was found among other keys' requests, or cost an instance, counts against its key: who fails alone, or among
+its own, harms nobody else. A key is refused for `REFUSED_NS` after `OFFENCES` such requests within `OFFENCE_WINDOW_NS`,
+if they are at least `OFFENCE_RATIO` of what it sent. Memory for keys is bounded, too.
 Source: ATTACKS F4; a penalty that ends by itself, as the ejection of Envoy's outlier detection does.
 """
 

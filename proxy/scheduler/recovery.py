@@ -47,8 +47,9 @@ def recover(
     if fault.out_of_memory and not fault.lost and len(entries) == 1 and live[0].request.rows > 1 and batchable:
         recovery.too_large = live[0]
     elif verdict is Verdict.BISECT:
+        shared = not fault.out_of_memory and len({request.principal_id for request in requests}) > 1
         for entry in live:
-            entry.isolated = not fault.out_of_memory
+            entry.isolated |= shared
         recovery.again = [part for part in halves(live) if part]
     elif verdict in (Verdict.RETRY_ALONE, Verdict.RETRY_HALVES):
         again = _retry(lane, live, recovery, is_alone=len(entries) == 1, now_ns=now_ns)

@@ -83,6 +83,18 @@ def test_f4_a_key_that_keeps_harming_others_is_refused_for_a_while_and_nobody_el
     assert rig.is_right(back)
 
 
+def test_a_model_that_fails_for_one_key_s_requests_among_themselves_never_has_it_refused():
+    """A version that raises for half of what its only client sends is the version's fault."""
+    rig = Poisoned()
+    for _ in range(2 * OFFENCES):
+        rig.scheduler._lanes["echo/1"].offenders._known.clear()  # as if each were another one
+        rig.scheduler._lanes["echo/1"].offenders._samples.clear()
+        rig.round()
+    again = rig.send()
+    rig.instances[0].finish()
+    assert rig.is_right(again)
+
+
 def test_f4_a_key_whose_requests_hang_does_not_escape_by_short_deadlines():
     """They are answered 504 long before their execution is stopped; each costs an instance all the same."""
     rig = Rig()
