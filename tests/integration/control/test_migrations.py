@@ -1,4 +1,4 @@
-"""Migrations with rows in the tables: what the first release kept is there after each later one, and the way back is."""
+"""Migrations with rows in the tables: what the first release kept is there after each later one; the way back, too."""
 
 from __future__ import annotations
 
