@@ -78,6 +78,7 @@ def test_a_person_uploads_a_model_tries_it_and_watches_it_live(
     expect(page.locator("[data-status=failed]")).to_have_count(0)
     page.reload()
     expect(page.locator(".page-head").get_by_text("Ready", exact=True)).to_be_visible()
+    expect(page.locator("#serving .state")).to_have_text("Ready", timeout=PATIENCE_MS)  # follows by itself
     picture("validation")
 
     # Version 1 became the default and is loaded by the data plane; its page says so by itself.
@@ -90,6 +91,10 @@ def test_a_person_uploads_a_model_tries_it_and_watches_it_live(
         page.get_by_role("button", name="Send request").click()
         expect(page.locator("[data-best-class]")).to_have_text(str(digit))
     picture("try-it")
+    page.get_by_role("button", name="Keep as golden sample").click()
+    page.get_by_role("link", name="Golden samples of version 1").click()
+    expect(page.locator("#golden tbody tr")).to_have_count(1)
+    page.goto(f"/models/{NAME}/")
 
     page.get_by_role("link", name="Live", exact=True).click()
     expect(page.locator("#live-status")).to_have_attribute("data-status", "live")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -15,22 +16,21 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 VERSIONS = "/models/digits/versions/"
 LOAD_S = 40
 WIDTHS = {"wide": (1440, 900), "narrow": (390, 844)}
-# The pages that this journey pictures, and the schemes of colour.
-PICTURED = {"rollout": VERSIONS, "policy": "/models/digits/policy/", "scaling": "/models/digits/", "keys": "/keys/"}
+# The pages that this journey looks at, and the schemes of colour.
+LOOKED_AT = {"rollout": VERSIONS, "policy": "/models/digits/policy/", "scaling": "/models/digits/", "keys": "/keys/"}
 SCHEMES = ("light", "dark")
 
 
-def look_at_each(page: Page, picture: Callable[[str], None], names: tuple[str, ...]) -> None:
+def look_at_each(page: Page, names: tuple[str, ...]) -> None:
     """Nothing is wider than the window, in any width and scheme."""
     for name in names:
         for width, (across, down) in WIDTHS.items():
             page.set_viewport_size({"width": across, "height": down})
             for scheme in SCHEMES:
                 page.emulate_media(color_scheme=scheme)
-                page.goto(PICTURED[name])
+                page.goto(LOOKED_AT[name])
                 wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
                 assert wide <= 0, (name, width)
-                picture(f"{name}-{width}-{scheme}")
     page.set_viewport_size({"width": 1440, "height": 900})
 
 
@@ -59,16 +59,22 @@ def test_a_canary_advances_is_promoted_and_rolled_back(page: Page, site: Site, p
         now = page.locator(".stages [aria-current=step] strong")
         expect(now).to_have_text("20 %")
         expect(now).to_have_text("50 %", timeout=PATIENCE_MS)  # by itself, on what was measured
-        look_at_each(page, picture, ("rollout",))
+        requests = page.locator("#rollout-live tbody tr").first.locator("td")
+        for side in (0, 1):
+            expect(requests.nth(side)).to_have_text(re.compile(r"\d{3}"), timeout=PATIENCE_MS)
+        expect(page.locator("#rollout-words")).to_have_text(re.compile("^50 % for"))
+        expect(page.get_by_label("Candidate’s share", exact=True)).to_have_value("50")  # follows by itself, too
+        expect(page.get_by_role("button", name="Next step")).to_be_hidden()
+        picture("rollout")
+        look_at_each(page, ("rollout",))
         page.goto(VERSIONS)
         page.get_by_role("button", name="Promote now").click()
         page.get_by_role("button", name="Promote", exact=True).click()
         expect(page.get_by_text(f"Version {before} is still warm")).to_be_visible()
-        picture("rollback")
         page.get_by_role("button", name="Roll back").click()
         page.locator("#confirm-go").click()
         expect(page.get_by_text("is back at the version before")).to_be_visible()
     assert tallies[0].right > 0
     assert tallies[0].wrong == 0
     assert default_of(site) == before
-    look_at_each(page, picture, ("policy", "scaling", "keys"))
+    look_at_each(page, ("policy", "scaling", "keys"))
