@@ -78,3 +78,11 @@ def test_a_canary_advances_is_promoted_and_rolled_back(page: Page, site: Site, p
     assert tallies[0].wrong == 0
     assert default_of(site) == before
     look_at_each(page, ("policy", "scaling", "keys"))
+
+
+def test_a_model_without_an_instance_says_why(page: Page, site: Site) -> None:
+    log_in(page, site)
+    status, _ = site.api("POST", "/api/v1/models/silero-vad/unload", site.admin_key())
+    assert status == 200
+    page.goto("/models/silero-vad/")
+    expect(page.locator("#instances")).to_contain_text("No instance runs", timeout=PATIENCE_MS)

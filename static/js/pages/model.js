@@ -5,6 +5,12 @@ import { bytes, count, decimal, duration, hitRatio, ms, percent } from "../lib/f
 import { getJson } from "../lib/http.js";
 import { live } from "../lib/live.js";
 
+const NO_INSTANCE = {
+  asleep: "No instance runs: the model sleeps, and the next request wakes it.",
+  quarantined: "No instance runs: its instances could not be started. The page of its version says why, and tries again.",
+  failed: "No instance runs: the file is not the one that was uploaded. The page of its version says more.",
+};
+
 const RANGES = { "5m": 300, "1h": 3600, "24h": 86_400 };
 // Minutes are rolled up about once a minute; asking more often would show nothing new.
 const REFRESH_LONG_MS = 60_000;
@@ -143,12 +149,6 @@ function showNow(state, second) {
   }
   showInstances(state.instances.filter((one) => one.model === model), known?.state);
 }
-
-const NO_INSTANCE = {
-  asleep: "No instance runs: the model sleeps, and the next request wakes it.",
-  quarantined: "No instance runs: its instances could not be started. The page of its version says why, and tries again.",
-  failed: "No instance runs: the file is not the one that was uploaded. The page of its version says more.",
-};
 
 function noInstance(state) { return NO_INSTANCE[state] ?? "No instance runs. Load the model, or wait until its version is loaded."; }
 
