@@ -18,7 +18,9 @@ class LiveVersionSerializer(serializers.Serializer[VersionReport]):
     """A version as the data plane sees it now."""
 
     version = serializers.IntegerField()
-    state = serializers.CharField(help_text="verifying, loading, ready, asleep, failed, quarantined, draining or unloaded.")
+    state = serializers.CharField(
+        help_text="verifying, loading, ready, asleep, failed, quarantined, draining or unloaded."
+    )
     message = serializers.CharField(help_text="Why, where the state needs a word.")
     ready_instances = serializers.IntegerField(source="instances_ready")
     wanted_instances = serializers.IntegerField(source="instances_wanted")
