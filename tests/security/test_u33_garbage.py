@@ -65,7 +65,7 @@ async def test_u33_descriptors_sent_to_the_parent_are_dropped(version):
         before = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(5):
             assert isinstance(await run(instance, batch(hostile, rows([1, 0, 0, 0]))), BatchResult)
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before  # reading memory opens one for a moment
 
 
 async def test_u33_an_instance_that_closes_its_channel_and_lives_on_is_ended(version):
