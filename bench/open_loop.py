@@ -61,6 +61,26 @@ async def drive(clients: Clients, times_s: Sequence[float], make: Make) -> list[
     return sent
 
 
+Part = tuple[float, float]
+"""Requests a second, and for how many seconds."""
+
+
+class Phases:
+    """Loads of several rates, one behind the other; no two parts of a run have the same arrivals."""
+
+    def __init__(self, clients: Clients, make: Make) -> None:
+        self._clients, self._make, self._seed = clients, make, 0
+
+    async def run(self, *parts: Part) -> tuple[list[Sent], list[float]]:
+        """Drive part after part; returns what became of it, where each part began, and last where all ended."""
+        starts, times = [asyncio.get_running_loop().time() + 0.2], []
+        for rate_per_s, seconds in parts:
+            self._seed += 1
+            times += arrivals(rate_per_s, seconds, start_s=starts[-1], seed=self._seed)
+            starts.append(starts[-1] + seconds)
+        return await drive(self._clients, times, self._make), starts
+
+
 def _ended(one: Sent, check: Check, open_requests: Countdown, reply: Reply | None) -> None:
     one.done_s = open_requests.now_s()
     if reply is not None:

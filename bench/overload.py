@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from bench.harness import machine, write_result
-from bench.open_loop import Make, Sent, arrivals, drive, generator_late_ms, outcomes, quantile_ms
+from bench.open_loop import Phases, Sent, generator_late_ms, outcomes, quantile_ms
 from bench.served import Served, served
 from bench.waiting_plane import WaitingPlane, waiting_plane
 from proxy.testing import models
@@ -64,7 +64,7 @@ class Bench:
         self.one, self.clients = one, clients
         self.iterations, self.capacity_per_s, self.timeout_s = 0, 0.0, 0.0
         self.take(execution_s, timeout_s)
-        self._seed = 0
+        self.load = Phases(clients, self.make)
 
     def take(self, execution_s: float, timeout_s: float) -> None:
         """From now on an execution takes so long, and a request has so much time."""
@@ -84,17 +84,6 @@ class Bench:
 
         return packet, check
 
-    async def phase(self, *parts: tuple[float, float]) -> tuple[list[Sent], list[float]]:
-        """Load of (rate, seconds) after (rate, seconds); returns what became of it and where each part began."""
-        loop = asyncio.get_running_loop()
-        starts, times = [loop.time() + 0.2], []
-        for rate_per_s, seconds in parts:
-            self._seed += 1
-            times += arrivals(rate_per_s, seconds, start_s=starts[-1], seed=self._seed)
-            starts.append(starts[-1] + seconds)
-        make: Make = self.make
-        return await drive(self.clients, times, make), starts
-
     def goodput(self, sent: Sequence[Sent], start_s: float, end_s: float) -> float:
         """Right answers in time a second, by when they came."""
         good = sum(one.right and one.latency_s <= self.timeout_s and start_s <= one.done_s < end_s for one in sent)
@@ -105,7 +94,7 @@ async def peak(bench: Bench, seconds: float) -> Result:
     """The best goodput of three rates around the capacity."""
     found = []
     for ratio in (0.9, 1.1, 1.3):
-        sent, (start_s, end_s) = await bench.phase((ratio * bench.capacity_per_s, seconds))
+        sent, (start_s, end_s) = await bench.load.run((ratio * bench.capacity_per_s, seconds))
         goodput = bench.goodput(sent, start_s + SETTLE_S, end_s)
         found.append({"ratio": ratio, "goodput_per_s": round(goodput, 1), **outcomes(sent)})
     return {"rates": found, "goodput_per_s": max(row["goodput_per_s"] for row in found)}
@@ -117,7 +106,7 @@ async def overload(bench: Bench, ratio: float, peak_per_s: float, seconds: float
     (instance,) = bench.one.instances()
     before_s, own_before_s = sum(web.cpu_times()[:2]), time.process_time()
     instance_before_s = sum(instance.cpu_times()[:2])
-    sent, (start_s, end_s) = await bench.phase((ratio * peak_per_s, seconds))
+    sent, (start_s, end_s) = await bench.load.run((ratio * peak_per_s, seconds))
     instance_s = sum(instance.cpu_times()[:2]) - instance_before_s
     web_s, own_s = sum(web.cpu_times()[:2]) - before_s, time.process_time() - own_before_s
     refused = [one for one in sent if one.status in (429, 503)]
@@ -146,7 +135,7 @@ async def overload(bench: Bench, ratio: float, peak_per_s: float, seconds: float
 async def step(bench: Bench, ratio: float, peak_per_s: float) -> Result:
     """From half the peak to `ratio` times it and back: how long until goodput is good, how long until calm again."""
     parts = ((0.5 * peak_per_s, 4.0), (ratio * peak_per_s, 6.0), (0.5 * peak_per_s, 4.0))
-    sent, (start_s, up_s, down_s, _) = await bench.phase(*parts)
+    sent, (start_s, up_s, down_s, _) = await bench.load.run(*parts)
     calm = [one.latency_s for one in sent if one.right and start_s + 1 <= one.planned_s < up_s]
     limit_s = 2 * (quantile_ms(calm, 0.99) or 0.0) / 1_000
     late = [one for one in sent if one.planned_s >= down_s and (not one.right or one.latency_s > limit_s)]
@@ -177,7 +166,7 @@ def stable_after(bench: Bench, sent: Sequence[Sent], up_s: float, down_s: float,
 
 async def deadlines(bench: Bench, peak_per_s: float, seconds: float) -> Result:
     """Accepted requests inside their deadline at 80 % of the peak."""
-    sent, (start_s, _) = await bench.phase((0.8 * peak_per_s, seconds))
+    sent, (start_s, _) = await bench.load.run((0.8 * peak_per_s, seconds))
     accepted = [one for one in sent if one.status not in (429, 503) and one.planned_s > start_s + SETTLE_S]
     inside = sum(one.right and one.latency_s <= bench.timeout_s for one in accepted)
     return {
@@ -198,7 +187,7 @@ async def run(one: Served | WaitingPlane, arguments: argparse.Namespace) -> Resu
     clients = Clients(one.host, one.port)
     await clients.prepare(256)
     bench = Bench(one, clients, arguments.execution_ms / 1_000, arguments.timeout_ms / 1_000)
-    await bench.phase((bench.capacity_per_s * 0.7, 3.0))  # the server learns what an execution takes
+    await bench.load.run((bench.capacity_per_s * 0.7, 3.0))  # the server learns what an execution takes
     found: Result = {"peak": await peak(bench, arguments.seconds)}
     print(found["peak"], flush=True)
     peak_per_s = found["peak"]["goodput_per_s"]
@@ -211,7 +200,7 @@ async def run(one: Served | WaitingPlane, arguments: argparse.Namespace) -> Resu
         found["steps"].append(await step(bench, ratio, peak_per_s))
         print(found["steps"][-1], flush=True)
     bench.take(arguments.deadline_execution_ms / 1_000, arguments.deadline_ms / 1_000)
-    await bench.phase((bench.capacity_per_s * 0.7, 3.0))
+    await bench.load.run((bench.capacity_per_s * 0.7, 3.0))
     fast = await peak(bench, 5.0)
     found["deadline_peak"] = fast
     found["deadlines"] = await deadlines(bench, fast["goodput_per_s"], arguments.deadline_seconds)

@@ -21,7 +21,7 @@ from itertools import pairwise
 from typing import Any
 
 from bench.harness import ROOT, machine, write_result
-from bench.open_loop import Sent, arrivals, drive, generator_late_ms, outcomes, quantile_ms
+from bench.open_loop import Phases, Sent, generator_late_ms, outcomes, quantile_ms
 from bench.served import Served, served
 from bench.waiting_site import COMMAND
 from proxy.testing.clients import Clients, Reply, inference
@@ -34,7 +34,6 @@ GOOD_SECONDS = 3
 TIMEOUT_S = 2.0
 SETTLE_S = 1.0
 Result = dict[str, Any]
-Part = tuple[float, float]
 
 
 class Bench:
@@ -43,7 +42,7 @@ class Bench:
     def __init__(self, one: Served, clients: Clients, execution_s: float) -> None:
         self.one, self.clients, self.execution_s = one, clients, execution_s
         self.instances: list[tuple[float, int]] = []  # (loop's seconds, ready instances) as they changed
-        self._seed = 0
+        self.load = Phases(clients, self.make)
 
     def make(self, index: int) -> tuple[bytes, Any]:
         """Request `index` and how its answer is checked."""
@@ -54,16 +53,6 @@ class Bench:
             return reply.rows == [row]
 
         return packet, check
-
-    async def load(self, *parts: Part) -> tuple[list[Sent], list[float]]:
-        """Load of (rate, seconds) after (rate, seconds); returns what became of it and where each part began."""
-        loop = asyncio.get_running_loop()
-        starts, times = [loop.time() + 0.2], []
-        for rate_per_s, seconds in parts:
-            self._seed += 1
-            times += arrivals(rate_per_s, seconds, start_s=starts[-1], seed=self._seed)
-            starts.append(starts[-1] + seconds)
-        return await drive(self.clients, times, self.make), starts
 
     async def watch(self) -> None:
         """Note every change of the number of ready instances, until cancelled."""
@@ -101,7 +90,7 @@ class Bench:
 async def capacity(bench: Bench, seconds: float) -> Result:
     """What two instances answer a second when they are given more."""
     await asyncio.to_thread(bench.one.set_instances, INSTANCES)
-    sent, (start_s, end_s) = await bench.load((1.2 * INSTANCES / bench.execution_s, seconds))
+    sent, (start_s, end_s) = await bench.load.run((1.2 * INSTANCES / bench.execution_s, seconds))
     right = sum(one.right and start_s + SETTLE_S <= one.done_s < end_s for one in sent)
     return {"requests_per_s": round(right / (end_s - start_s - SETTLE_S), 1), **outcomes(sent)}
 
@@ -133,7 +122,9 @@ async def step(bench: Bench, capacity_per_s: float, calm_s: float, high_s: float
     """20 % with scaling switched on after its window, then 80 %."""
     one = bench.one
     await asyncio.to_thread(one.set_instances, 1)
-    loading = asyncio.create_task(bench.load((0.2 * capacity_per_s, WINDOW_S + calm_s), (0.8 * capacity_per_s, high_s)))
+    loading = asyncio.create_task(
+        bench.load.run((0.2 * capacity_per_s, WINDOW_S + calm_s), (0.8 * capacity_per_s, high_s))
+    )
     await asyncio.sleep(WINDOW_S)
     await asyncio.to_thread(lambda: one.set_policy(autoscale=True, max_instances=INSTANCES))
     sent, (start_s, up_s, end_s) = await loading
@@ -169,7 +160,7 @@ async def noise(bench: Bench, mean_per_s: float, seconds: float) -> Result:
     """A load whose rate is another one each second, at most 30 % from the mean."""
     chance = random.Random(30)
     parts = [(mean_per_s * chance.uniform(0.7, 1.3), 1.0) for _ in range(int(seconds))]
-    sent, starts = await bench.load(*parts)
+    sent, starts = await bench.load.run(*parts)
     decided = await asyncio.to_thread(bench.decisions)
     during = [row for row in decided if row["at_s"] >= starts[0]]
     before = [row for row in decided if row["at_s"] < starts[0]]
@@ -191,7 +182,7 @@ async def run(one: Served, arguments: argparse.Namespace) -> Result:
     await clients.prepare(64)
     bench = Bench(one, clients, arguments.execution_ms / 1_000)
     target_s = arguments.target_ms / 1_000
-    await bench.load((0.5 / bench.execution_s, 2.0))  # the server learns what an execution takes
+    await bench.load.run((0.5 / bench.execution_s, 2.0))  # the server learns what an execution takes
     found: Result = {"capacity": await capacity(bench, arguments.capacity_seconds)}
     print(found["capacity"], flush=True)
     capacity_per_s = found["capacity"]["requests_per_s"]

@@ -44,14 +44,20 @@ async def stopped_instance(rig: FaultRig, version):
     return instance
 
 
+async def herd_in_the_middle(rig: FaultRig, version):
+    """A herd that asks the same of the one instance, which has begun with it and stands still; and that instance."""
+    await rig.serve(version, policy=CACHED)
+    await rig.clients.prepare(HERD)
+    instance = await stopped_instance(rig, version)
+    asked = [rig.ask("affine", COLD) for _ in range(HERD)]
+    await rig.plane.until(lambda: instance.outstanding)
+    return asked, instance
+
+
 async def test_f25_a_herd_of_1000_on_one_cold_key_is_one_execution_and_1000_right_answers(tmp_path):
     version = models.script(tmp_path, "affine")
     async with invariant(tmp_path) as rig:
-        await rig.serve(version, policy=CACHED)
-        await rig.clients.prepare(HERD)
-        instance = await stopped_instance(rig, version)
-        asked = [rig.ask("affine", COLD) for _ in range(HERD)]
-        await rig.plane.until(lambda: instance.outstanding)
+        asked, instance = await herd_in_the_middle(rig, version)
         os.kill(instance.pid, signal.SIGCONT)
         await asyncio.gather(*asked)
         assert rig.ledger.right == HERD
@@ -61,11 +67,7 @@ async def test_f25_a_herd_of_1000_on_one_cold_key_is_one_execution_and_1000_righ
 async def test_f25_when_the_leaders_instance_dies_the_herd_is_answered_by_one_more_execution(tmp_path):
     version = models.script(tmp_path, "affine")
     async with invariant(tmp_path) as rig:
-        await rig.serve(version, policy=CACHED)
-        await rig.clients.prepare(HERD)
-        instance = await stopped_instance(rig, version)
-        asked = [rig.ask("affine", COLD) for _ in range(HERD)]
-        await rig.plane.until(lambda: instance.outstanding)
+        asked, instance = await herd_in_the_middle(rig, version)
         os.kill(instance.pid, signal.SIGKILL)
         await asyncio.gather(*asked)
         assert rig.ledger.right == HERD
