@@ -50,6 +50,7 @@ class OpenCall:
             priority=parsed.priority,
             principal_id=self.principal.principal_id,
             weight=self.principal.weight,
+            tenant=self.principal.tenant,
             binary_outputs=parsed.binary_outputs,
             top_classes=parsed.top_classes,
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from models_admin.models import ApiKey
 from models_admin.models.access import KeyScope
+from models_admin.publishing.snapshot import tenant_of
 from models_admin.services.actors import Actor, user_actor
 from proxy.core.principals import Principal
 
@@ -31,7 +32,15 @@ def principal_of(request: Request) -> Principal:
     """Whom the data plane answers: a key within its models, a dashboard user on every model."""
     if not isinstance(request.auth, ApiKey):
         user = request.user
-        return Principal(f"user:{user.pk}", f"user:{user.get_username()}", models=None, is_admin=user.is_staff)
+        name = f"user:{user.pk}"
+        return Principal(name, f"user:{user.get_username()}", models=None, is_admin=user.is_staff, tenant=name)
     key = request.auth
     models = None if key.all_models else frozenset(key.models.values_list("name", flat=True))
-    return Principal(f"key:{key.pk}", key.name, models=models, is_admin=key.scope == KeyScope.ADMIN)
+    return Principal(
+        f"key:{key.pk}",
+        key.name,
+        models,
+        is_admin=key.scope == KeyScope.ADMIN,
+        weight=key.weight,
+        tenant=tenant_of(key),
+    )

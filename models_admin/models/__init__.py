@@ -1,9 +1,17 @@
 """Tables of the control plane."""
 
 from models_admin.models.access import ApiKey, AuditEvent
-from models_admin.models.control import ConfigurationGeneration, ControlLease, Decision, NodeStatus, ScalingState
+from models_admin.models.control import (
+    ConfigurationGeneration,
+    ControlLease,
+    Decision,
+    NodeStatus,
+    ScalingState,
+    TuningState,
+    TuningSwitch,
+)
 from models_admin.models.measurements import MachineSample, MetricSample
-from models_admin.models.policy import Policy
+from models_admin.models.policy import Policy, PolicyRevision
 from models_admin.models.registry import Model, ModelVersion, ValidationStep
 from models_admin.models.rollouts import GoldenSample, Rollout, VersionLabel
 
@@ -20,8 +28,11 @@ __all__ = [
     "ModelVersion",
     "NodeStatus",
     "Policy",
+    "PolicyRevision",
     "Rollout",
     "ScalingState",
+    "TuningState",
+    "TuningSwitch",
     "ValidationStep",
     "VersionLabel",
 ]

@@ -36,6 +36,18 @@ class ApiKey(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(100)],
         help_text="Share of a busy model beside other keys that wait. Larger: served more often while others wait.",
     )
+    tenant = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text="On whose behalf the key asks. Keys of one tenant may meet each other's cached answers; a key "
+        "without one is a tenant by itself.",
+    )
+    requests_per_s = models.PositiveIntegerField(
+        default=0,
+        validators=[MaxValueValidator(1_000_000)],
+        help_text="Requests a second that the key may send, with bursts of two seconds' worth. Larger: it may crowd "
+        "others more. 0: no limit.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )

@@ -26,8 +26,25 @@ class ScalingState(models.Model):
         return f"{self.model}: {self.wanted_instances}"
 
 
+class DecisionStatus(models.TextChoices):
+    """How far a decision has come. APPLIED: in force at once and for good, as people's changes and scaling's are."""
+
+    APPLIED = "applied", "Applied"
+    ADVISED = "advised", "Proposed"
+    MEASURING = "measuring", "Being measured"
+    KEPT = "kept", "Kept"
+    UNDONE = "undone", "Undone"
+    INCONCLUSIVE = "inconclusive", "Undone: nothing to conclude"
+    DISMISSED = "dismissed", "Dismissed"
+    EXPIRED = "expired", "No longer true"
+
+
 class Decision(models.Model):
-    """One change of one knob, with its reason and the numbers it was taken on."""
+    """One change of one knob, with its reason and the numbers it was taken on.
+
+    Tuning's are first tried: `predicted` says before what they will change, `measured` holds the windows before and
+    after, `outcome` what came of it in words.
+    """
 
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="decisions")
     at = models.DateTimeField(auto_now_add=True, db_index=True)
@@ -40,12 +57,64 @@ class Decision(models.Model):
     evidence = models.JSONField(default=dict, blank=True)
     actor = models.CharField(max_length=200, default="system:autoscaler")
     fence = models.PositiveBigIntegerField(default=0)
+    status = models.CharField(max_length=12, choices=DecisionStatus.choices, default=DecisionStatus.APPLIED)
+    predicted = models.JSONField(
+        default=dict, blank=True, help_text="{metric, before, after, better}: what the change is expected to move."
+    )
+    measured = models.JSONField(
+        default=dict, blank=True, help_text="{before, after}: what was measured over two windows of equal length."
+    )
+    outcome = models.TextField(blank=True)
+    applied_at = models.DateTimeField(null=True, blank=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+    undoes = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="undone_by")
 
     class Meta:
         ordering = ["-at", "-id"]
+        indexes = [models.Index(fields=["model", "status"], name="decision_model_status")]
 
     def __str__(self) -> str:
         return f"{self.model}: {self.knob} {self.from_value} → {self.to_value}"
+
+
+class TuningState(models.Model):
+    """What tuning of a model is at. `fence` is the lease number of its last writer."""
+
+    model = models.OneToOneField(Model, on_delete=models.CASCADE, related_name="tuning")
+    fence = models.PositiveBigIntegerField(default=0)
+    trial = models.ForeignKey(
+        Decision,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="The one being measured.",
+    )
+    cooldown_until = models.DateTimeField(null=True, blank=True)
+    tried = models.JSONField(
+        default=list, blank=True, help_text="What was tried at which load and what came of it, newest last."
+    )
+    look = models.JSONField(
+        default=dict, blank=True, help_text="The last look: when, in words why nothing or what was done, by knob."
+    )
+
+    def __str__(self) -> str:
+        return f"tuning of {self.model}"
+
+
+class TuningSwitch(models.Model):
+    """One row: whether all tuning stands still, and who said so."""
+
+    name = models.CharField(max_length=20, primary_key=True, default="all")
+    frozen = models.BooleanField(default=False)
+    changed_by = models.CharField(max_length=200, blank=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "tuning switches"
+
+    def __str__(self) -> str:
+        return "frozen" if self.frozen else "running"
 
 
 class ControlLease(models.Model):

@@ -43,6 +43,9 @@ class MetricSample(models.Model):
     instances = models.PositiveSmallIntegerField(default=0)
     busy_ratio = models.FloatField(default=0, help_text="Busy share of the ready instances, 0 to 1.")
     histogram = models.JSONField(default=dict)
+    compute_mean_ms = models.FloatField(null=True)
+    cache_bytes = models.PositiveBigIntegerField(default=0)
+    rows_by_bits = models.JSONField(default=dict, help_text="{n: executions of at most 2^n rows, more than 2^(n-1)}")
 
     class Meta:
         ordering = ["at"]

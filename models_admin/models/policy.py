@@ -9,6 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 
 from models_admin.models.registry import Model
+from proxy.core.policies import Knob, TuningMode
 
 
 class PlacementChoice(models.TextChoices):
@@ -26,6 +27,31 @@ class OversizeChoice(models.TextChoices):
 
     SPLIT = "split", "Split and join the answers"
     REFUSE = "refuse", "Refuse"
+
+
+class EvictionChoice(models.TextChoices):
+    """Which kept answer goes first when a cache is full (values are those of proxy.core.policies.Eviction)."""
+
+    LRU = "lru", "Least recently used"
+    S3_FIFO = "s3_fifo", "S3-FIFO"
+    SIEVE = "sieve", "SIEVE"
+    W_TINYLFU = "w_tinylfu", "W-TinyLFU"
+    SAVED_PER_BYTE = "saved_per_byte", "Model time saved per byte"
+
+
+class ObjectiveChoice(models.TextChoices):
+    """What tuning aims at (values are those of proxy.core.policies.Objective)."""
+
+    LOWEST_COST = "lowest_cost", "Lowest cost that holds the latency target"
+    HIGHEST_THROUGHPUT = "highest_throughput", "Highest throughput"
+    LOWEST_LATENCY = "lowest_latency", "Lowest latency"
+
+
+class LatencyQuantile(models.IntegerChoices):
+    """Which percentile of latency the target is set for."""
+
+    P95 = 95, "p95"
+    P99 = 99, "p99"
 
 
 class VersionPolicy(models.TextChoices):
@@ -48,6 +74,13 @@ def validate_sizes(value: Any) -> None:
         raise ValidationError("Give each size once, smallest first.")
     if len(value) > MAX_SIZES:
         raise ValidationError(f"Give at most {MAX_SIZES} sizes: every instance is warmed up with each of them.")
+
+
+def validate_modes(value: Any) -> None:
+    """Modes of tuning by knob; a knob that is not named is advised on."""
+    modes, knobs = set(TuningMode), set(Knob)
+    if not isinstance(value, dict) or not all(knob in knobs and mode in modes for knob, mode in value.items()):
+        raise ValidationError(f"Give one of {', '.join(TuningMode)} for any of {', '.join(Knob)}.")
 
 
 def _bounded(default: int, low: int, high: int, help_text: str) -> models.PositiveIntegerField:
@@ -114,6 +147,13 @@ class Policy(models.Model):
     adaptive_limit = models.BooleanField(
         default=False,
         help_text="Bound the requests in the line by what the measured service time bears; refuse the others at once.",
+    )
+    concurrency_limit = _bounded(
+        0,
+        0,
+        100_000,
+        "Requests of the model that may wait and run together; others are refused at once. Larger: fewer refusals, "
+        "longer waits. 0: only the queue's length bounds them.",
     )
     retry_budget_percent = _bounded(
         10,
@@ -187,6 +227,41 @@ class Policy(models.Model):
     )
     cache_max_mib = _bounded(64, 1, 65_536, "Memory for cached answers. Larger: more hits, less memory for models.")
     cache_ttl_s = _bounded(0, 0, 31_536_000, "Age at which a cached answer is dropped. 0: never.")
+    cache_eviction = models.CharField(
+        max_length=16,
+        choices=EvictionChoice.choices,
+        default=EvictionChoice.LRU,
+        help_text="Which kept answer goes first when the cache is full.",
+    )
+    cache_shared = models.BooleanField(
+        default=False,
+        help_text="Give an answer that one tenant asked for to all others, too. Off: each meets only its own, so no "
+        "one learns from a fast answer what others asked.",
+    )
+    cache_keep_nan = models.BooleanField(default=False, help_text="Keep answers that hold NaN, too.")
+    cache_second_level = models.BooleanField(
+        default=False, help_text="Share kept answers with other servers through Redis, where the server has one for it."
+    )
+    objective = models.CharField(
+        max_length=20,
+        choices=ObjectiveChoice.choices,
+        default=ObjectiveChoice.LOWEST_LATENCY,
+        help_text="What tuning of this model aims at.",
+    )
+    latency_quantile = models.PositiveSmallIntegerField(
+        choices=LatencyQuantile.choices,
+        default=LatencyQuantile.P99,
+        help_text="Which percentile of latency is held to the target.",
+    )
+    latency_target_ms = _bounded(
+        0, 0, 3_600_000, "Latency to hold, in ms. Larger: fewer instances and fuller batches do. 0: no target."
+    )
+    tuning_modes = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_modes],
+        help_text="What tuning does with each knob: off, advise or automatic. A knob that is not named is advised on.",
+    )
     revision = models.PositiveBigIntegerField(default=1)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -211,6 +286,8 @@ class Policy(models.Model):
     def clean(self) -> None:
         """Check the rules that span fields."""
         errors = {}
+        if self.objective == ObjectiveChoice.LOWEST_COST and not self.latency_target_ms:
+            errors["latency_target_ms"] = "The lowest cost needs a latency to hold: set a target above 0."
         if self.min_instances > self.max_instances:
             errors["min_instances"] = "The minimum may not exceed the maximum number of instances."
         if self.default_timeout_ms > self.max_timeout_ms:
@@ -223,3 +300,21 @@ class Policy(models.Model):
                 errors[name] = "No size may exceed the largest batch."
         if errors:
             raise ValidationError(errors)
+
+
+class PolicyRevision(models.Model):
+    """One change of a policy: what it was before and after, by whom. Kept so that any of them can be gone back to."""
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="policy_revisions")
+    revision = models.PositiveBigIntegerField()
+    at = models.DateTimeField(auto_now_add=True)
+    actor = models.CharField(max_length=200)
+    changes = models.JSONField(help_text="{field: [before, after]}")
+    values = models.JSONField(help_text="Every field that can be set, as it was after the change.")
+
+    class Meta:
+        ordering = ["-revision"]
+        constraints = [models.UniqueConstraint(fields=["model", "revision"], name="unique_policy_revision")]
+
+    def __str__(self) -> str:
+        return f"{self.model}: revision {self.revision}"

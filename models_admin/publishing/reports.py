@@ -92,6 +92,9 @@ def _sample(name: str, at: datetime, second: ModelSecond, version: int = WHOLE_M
         instances=second.instances,
         busy_ratio=second.busy_ratio,
         histogram={str(index): count for index, count in second.histogram.items()},
+        compute_mean_ms=second.compute_mean_ms,
+        cache_bytes=second.cache_bytes,
+        rows_by_bits={str(bits): count for bits, count in second.rows_by_bits.items()},
     )
 
 
@@ -118,6 +121,7 @@ def _info(report: SecondReport) -> dict[str, object]:
         "gpu_note": report.machine.gpu_note,
         "measured": _measured(report),
         "shadows": [asdict(shadow) for shadow in report.shadows],
+        "caches": {model: asdict(cache) for model, cache in report.caches.items()},
         "troubles": {
             f"{version.model}/{version.version}": {"message": version.message[:500], "restarts": version.restarts}
             for version in report.versions

@@ -24,6 +24,7 @@ from proxy.core.policies import (
     AdmissionPolicy,
     BatchingPolicy,
     CachePolicy,
+    Eviction,
     ExecutionPolicy,
     ModelPolicy,
     Oversize,
@@ -85,7 +86,7 @@ def policy_snapshot(policy: Policy) -> ModelPolicy:
             default_timeout_ns=ms_to_ns(policy.default_timeout_ms),
             max_timeout_ns=ms_to_ns(policy.max_timeout_ms),
         ),
-        admission=AdmissionPolicy(adaptive_limit=policy.adaptive_limit),
+        admission=AdmissionPolicy(adaptive_limit=policy.adaptive_limit, concurrency_limit=policy.concurrency_limit),
         retry=RetryPolicy(budget_ratio=policy.retry_budget_percent / 100),
         scaling=ScalingPolicy(
             enabled=policy.autoscale,
@@ -101,6 +102,10 @@ def policy_snapshot(policy: Policy) -> ModelPolicy:
             enabled=policy.cache_enabled,
             max_bytes=policy.cache_max_mib * BYTES_PER_MIB,
             ttl_ns=policy.cache_ttl_s * NS_PER_S,
+            eviction=Eviction(policy.cache_eviction),
+            is_shared=policy.cache_shared,
+            keeps_nan=policy.cache_keep_nan,
+            second_level=policy.cache_second_level,
         ),
         execution=ExecutionPolicy(
             timeout_ns=ms_to_ns(policy.execution_timeout_ms),
@@ -215,4 +220,10 @@ def _key(row: ApiKey) -> KeySnapshot:
         is_admin=row.scope == KeyScope.ADMIN,
         expires_at_unix_s=row.expires_at.timestamp() if row.expires_at else None,
         weight=row.weight,
+        tenant=tenant_of(row),
     )
+
+
+def tenant_of(key: ApiKey) -> str:
+    """On whose behalf the key asks; the two kinds can never meet."""
+    return f"tenant:{key.tenant}" if key.tenant else f"key:{key.pk}"

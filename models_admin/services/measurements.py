@@ -30,6 +30,8 @@ METRIC_FIELDS = [
     "queue_mean_ms",
     "busy_ratio",
     "histogram",
+    "compute_mean_ms",
+    "rows_by_bits",
 ]
 MACHINE_FIELDS = ["cpu_percent", "per_core_percent", "memory_used_bytes", "memory_total_bytes", "gpus"]
 

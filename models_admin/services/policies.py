@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import models, transaction
 
-from models_admin.models import Decision, Model, Policy
+from models_admin.models import Decision, Model, Policy, PolicyRevision
 from models_admin.services import scaling, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Invalid
@@ -33,11 +33,19 @@ def update_policy(*, actor: Actor, model: Model, expected_revision: int | None =
         return row
     row.revision += 1
     row.save()
+    PolicyRevision.objects.create(
+        model=model, revision=row.revision, actor=actor.label[:200], changes=changes, values=values_of(row)
+    )
     scaling.keep_within(actor=actor, policy=row)
     Decision.objects.bulk_create(_decision(actor, model, name, *pair) for name, pair in changes.items())
     writing.audit(actor, "policy.update", "model", model.name, changes=changes)
     writing.publish()
     return row
+
+
+def values_of(policy: Policy) -> dict[str, Any]:
+    """Every field that can be set, as it is."""
+    return {name: getattr(policy, name) for name in EDITABLE_FIELDS}
 
 
 def changes_of(policy: Policy, fields: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -85,8 +93,8 @@ def _typed(field: Any, name: str, value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
     elif isinstance(field, models.JSONField):
-        if isinstance(value, list | tuple):
-            return list(value)
+        if isinstance(value, list | tuple | dict):
+            return dict(value) if isinstance(value, dict) else list(value)
     elif isinstance(value, str):
         return value
     raise Invalid(f"{name}: {value!r:.60} is not a valid value.", field=name)

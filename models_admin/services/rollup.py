@@ -17,7 +17,7 @@ from proxy.core.units import ns_to_ms
 from proxy.metrics import histogram
 
 SUMS = ("requests", "errors", "rejections", "cache_hits", "cache_misses", "inferences", "executions")
-PEAKS = ("queue_depth", "in_flight", "instances")
+PEAKS = ("queue_depth", "in_flight", "instances", "cache_bytes")
 QUANTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
 
 
@@ -35,8 +35,10 @@ def roll_metrics(name: str, at: datetime, seconds: Sequence[MetricSample], measu
         setattr(row, field, None if value_ns is None else ns_to_ms(value_ns))
     row.mean_ms = _weighted((second.mean_ms, _answers(second)) for second in seconds)
     row.queue_mean_ms = _weighted((second.queue_mean_ms, second.requests - second.cache_hits) for second in seconds)
+    row.compute_mean_ms = _weighted((second.compute_mean_ms, second.requests - second.cache_hits) for second in seconds)
     row.busy_ratio = sum(second.busy_ratio for second in seconds) / max(measured_seconds, len(seconds))
     row.histogram = {str(bucket): count for bucket, count in counts.items()}
+    row.rows_by_bits = _summed(second.rows_by_bits for second in seconds)
     return row
 
 
@@ -56,6 +58,14 @@ def roll_machine(at: datetime, seconds: Sequence[MachineSample]) -> MachineSampl
 def _answers(second: MetricSample) -> int:
     """How many answers the second's mean was taken over."""
     return sum(second.histogram.values()) or second.requests + second.errors
+
+
+def _summed(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for one in counts:
+        for key, count in one.items():
+            total[key] = total.get(key, 0) + count
+    return total
 
 
 def _weighted(pairs: Iterable[tuple[float | None, int]]) -> float | None:

@@ -35,7 +35,9 @@ def authenticate(
     found = snapshot.keys.get(digest_hex(key))
     if found is None or (found.expires_at_unix_s is not None and now_unix_s >= found.expires_at_unix_s):
         raise Unauthenticated(Reason.UNAUTHENTICATED, "The API key is unknown, expired or revoked.")
-    return Principal(f"{KEY_PRINCIPAL}{found.key_id}", found.label, found.models, found.is_admin, found.weight)
+    principal_id = f"{KEY_PRINCIPAL}{found.key_id}"
+    tenant = found.tenant or principal_id
+    return Principal(principal_id, found.label, found.models, found.is_admin, found.weight, tenant)
 
 
 class Recognised:

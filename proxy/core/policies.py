@@ -25,6 +25,44 @@ class Oversize(StrEnum):
     REFUSE = "refuse"
 
 
+class Eviction(StrEnum):
+    """Which kept answer goes first when a cache is full (docs/caching.md compares them on the same traces)."""
+
+    LRU = "lru"
+    S3_FIFO = "s3_fifo"
+    SIEVE = "sieve"
+    W_TINYLFU = "w_tinylfu"
+    SAVED_PER_BYTE = "saved_per_byte"
+
+
+class Objective(StrEnum):
+    """What tuning of a model aims at."""
+
+    LOWEST_COST = "lowest_cost"
+    HIGHEST_THROUGHPUT = "highest_throughput"
+    LOWEST_LATENCY = "lowest_latency"
+
+
+class Knob(StrEnum):
+    """What tuning may move. One at a time, by its mode."""
+
+    PLACEMENT = "placement"
+    INSTANCES = "instances"
+    CACHE_SIZE = "cache_max_mib"
+    CACHE_POLICY = "cache_eviction"
+    BATCH_ROWS = "max_batch_rows"
+    QUEUE_DELAY = "max_queue_delay_ms"
+    CONCURRENCY = "concurrency_limit"
+
+
+class TuningMode(StrEnum):
+    """What tuning does with a knob: nothing, propose a change to people, or try it and keep it if it helps."""
+
+    OFF = "off"
+    ADVISE = "advise"
+    AUTOMATIC = "automatic"
+
+
 @dataclass(frozen=True, slots=True)
 class BatchingPolicy:
     """`max_rows` bounds an execution; `max_delay_ns` is the longest wait of a batch's first request for company.
@@ -62,9 +100,13 @@ class QueuePolicy:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """`adaptive_limit`: bound the requests in the lane by the measured gradient of service time (Netflix Gradient2)."""
+    """`adaptive_limit`: bound the requests in the lane by the measured gradient of service time (Netflix Gradient2).
+
+    `concurrency_limit` bounds them by a fixed number (0: only the queue's bound holds).
+    """
 
     adaptive_limit: bool = False
+    concurrency_limit: int = 0
     min_limit: int = 20
     max_limit: int = 1_000
 
@@ -97,11 +139,20 @@ class ScalingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """`ttl_ns` 0 means entries do not age."""
+    """`ttl_ns` 0 means entries do not age.
+
+    `is_shared`: one tenant's answers are given to all; else each tenant meets only what it asked itself (C3).
+    `keeps_nan`: answers that hold NaN are kept, too. `second_level`: look into and fill the shared Redis, where the
+    server has one.
+    """
 
     enabled: bool = True
     max_bytes: int = 64 * BYTES_PER_MIB
     ttl_ns: int = 0
+    eviction: Eviction = Eviction.LRU
+    is_shared: bool = False
+    keeps_nan: bool = False
+    second_level: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ KEY_PRINCIPAL = "key:"
 class Principal:
     """An authenticated caller: an API key or a dashboard user. `models` None means every model.
 
-    `weight` is its share of a busy model beside other callers'.
+    `weight` is its share of a busy model beside other callers'. `tenant` is on whose behalf it asks: callers of one
+    tenant may meet each other's cached answers.
     """
 
     principal_id: str
@@ -20,6 +21,7 @@ class Principal:
     models: frozenset[str] | None = None
     is_admin: bool = False
     weight: int = 1
+    tenant: str = ""
 
     def may_infer(self, model: str) -> bool:
         """True if this caller may ask `model`."""

@@ -11,7 +11,8 @@ class ModelSecond:
     """One model (or all together) over one second. Percentiles are None where nothing was answered.
 
     `requests` counts 200s (cache hits included), `errors` faults and 4xx after authorisation, `rejections`
-    refusals at admission and expiries. `histogram` is {bucket index: count} (proxy.metrics.histogram).
+    refusals at admission and expiries. `histogram` is {bucket index: count} (proxy.metrics.histogram); `rows_by_bits`
+    is {n: executions of more than 2^(n-1) and at most 2^n rows}.
     """
 
     requests: int = 0
@@ -31,7 +32,64 @@ class ModelSecond:
     instances: int = 0
     busy_ratio: float = 0.0
     cache_bytes: int = 0
+    compute_mean_ms: float | None = None
     histogram: Mapping[int, int] = field(default_factory=dict)
+    rows_by_bits: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """What a cache of `size_bytes` would give under the requests seen lately: hit ratio, model time saved."""
+
+    size_bytes: int
+    hit_ratio: float
+    saved_ms_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLevelReport:
+    """The shared cache as one model meets it. Counts since the model's cache was configured; `state`: closed (in use),
+    open (left alone after failures) or half_open (being tried); `message` says why.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    errors: int = 0
+    corrupt: int = 0
+    writes: int = 0
+    state: str = "closed"
+    message: str = ""
+    lookup_ewma_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheReport:
+    """One model's cache. Counts since it was configured. `state`: on, off, bypassed or probing; `message`: why.
+
+    `saved_ms_per_s` is model time that hits saved in the last minute, `lookup_us` and `insert_us` what the cache costs
+    a request, `service_ms` what an answer from the model costs it. `curve` (ascending sizes, empty while too little is
+    known) was sampled at `sample_ratio` of the keys.
+    """
+
+    state: str
+    bytes: int
+    max_bytes: int
+    entries: int
+    eviction: str
+    hits: int
+    misses: int
+    insertions: int
+    evictions: int
+    expirations: int
+    refused: int = 0
+    message: str = ""
+    saved_ms_per_s: float = 0.0
+    lookup_us: float | None = None
+    insert_us: float | None = None
+    service_ms: float | None = None
+    curve: tuple[CurvePoint, ...] = ()
+    sample_ratio: float = 0.0
+    second_level: SecondLevelReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +190,7 @@ class SecondReport:
 
     `keys_used` are the ids of the API keys that opened a call in it. `by_version` has each version's share of its
     model's numbers, by version key; `shadows` one row for each shadow that runs; `wakes` the models that requests asked
-    for while they had no instance.
+    for while they had no instance; `caches` each model's cache.
     """
 
     sequence: int
@@ -147,3 +205,4 @@ class SecondReport:
     by_version: Mapping[str, ModelSecond] = field(default_factory=dict)
     shadows: tuple[ShadowReport, ...] = ()
     wakes: tuple[str, ...] = ()
+    caches: Mapping[str, CacheReport] = field(default_factory=dict)

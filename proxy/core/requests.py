@@ -20,7 +20,7 @@ class InferenceRequest:
     `inputs` stand in the signature's order. `outputs` None means all, else names in the client's order.
     `attempts` counts executions begun with it. `binary_outputs` are answered as raw bytes, the others as JSON.
     `top_classes` are the outputs wanted as that many of their highest values (None: no output). `priority` 0: none was
-    named. `weight`: its principal's.
+    named. `weight` and `tenant`: its principal's.
     """
 
     __slots__ = (
@@ -37,6 +37,7 @@ class InferenceRequest:
         "queued_ns",
         "request_id",
         "rows",
+        "tenant",
         "top_classes",
         "version",
         "weight",
@@ -55,6 +56,7 @@ class InferenceRequest:
         priority: int = 0,
         principal_id: str = "",
         weight: int = 1,
+        tenant: str = "",
         binary_outputs: frozenset[str] = NONE_BINARY,
         top_classes: Mapping[str, int] | None = None,
     ) -> None:
@@ -68,6 +70,7 @@ class InferenceRequest:
         self.priority = priority
         self.principal_id = principal_id
         self.weight = weight
+        self.tenant = tenant
         self.binary_outputs = binary_outputs
         self.top_classes = top_classes
         self.attempts = 0

@@ -85,7 +85,10 @@ class ModelSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class KeySnapshot:
-    """An API key by the SHA-256 of its secret. `models` None means every model. `weight`: its share of a busy model."""
+    """An API key by the SHA-256 of its secret. `models` None means every model. `weight`: its share of a busy model.
+
+    `tenant`: keys of the same one may meet each other's cached answers; never empty.
+    """
 
     key_id: str
     label: str
@@ -94,6 +97,7 @@ class KeySnapshot:
     is_admin: bool = False
     expires_at_unix_s: float | None = None
     weight: int = 1
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,9 @@ def summarise(window: ModelWindow, window_ns: int) -> ModelSecond:
         instances=gauges.instances,
         busy_ratio=min(gauges.busy_ns / capacity_ns, 1.0) if capacity_ns else 0.0,
         cache_bytes=gauges.cache_bytes,
+        compute_mean_ms=_mean_ms(counts.compute_ns, executed_requests),
         histogram=dict(counts.latencies),
+        rows_by_bits=dict(window.executed.rows_by_bits),
     )
 
 
