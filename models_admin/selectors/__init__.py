@@ -1,7 +1,7 @@
 """Reads of the control plane's tables. Nothing here writes."""
 
 from models_admin.selectors.artifacts import artifact_path
-from models_admin.selectors.control import NodeView, audit_events, decisions, keys, nodes
+from models_admin.selectors.control import NodeView, audit_events, decisions, keys, nodes, policy_history
 from models_admin.selectors.registry import model_detail, models_overview, version, versions
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "model_detail",
     "models_overview",
     "nodes",
+    "policy_history",
     "version",
     "versions",
 ]

@@ -1,4 +1,4 @@
-"""Reads of decisions, the audit log, keys, and the heartbeats of each part."""
+"""Reads of decisions, policies' history, the audit log, keys, and the heartbeats of each part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from models_admin.models import ApiKey, AuditEvent, Decision, NodeStatus
+from models_admin.models import ApiKey, AuditEvent, Decision, Model, NodeStatus, PolicyRevision
 
 LATE_AFTER = timedelta(seconds=20)
 """A part that was silent for longer counts as late: four missed heartbeats of 5 s."""
@@ -30,6 +30,11 @@ def decisions(model_name: str | None = None) -> QuerySet[Decision]:
     """Decisions, newest first, of one model or of all."""
     rows = Decision.objects.select_related("model").order_by("-at", "-id")
     return rows if model_name is None else rows.filter(model__name=model_name)
+
+
+def policy_history(model: Model) -> QuerySet[PolicyRevision]:
+    """The changes of a model's policy, newest first."""
+    return PolicyRevision.objects.filter(model=model).order_by("-revision")
 
 
 def audit_events(object_type: str | None = None, object_id: str | None = None) -> QuerySet[AuditEvent]:

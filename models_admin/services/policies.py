@@ -10,13 +10,15 @@ from django.db import models, transaction
 from models_admin.models import Decision, Model, Policy, PolicyRevision
 from models_admin.services import scaling, writing
 from models_admin.services.actors import Actor
-from models_admin.services.errors import Invalid
+from models_admin.services.errors import Invalid, NotFound
 
 FIXED_FIELDS = frozenset({"id", "model", "revision", "updated_at"})
 EDITABLE_FIELDS = tuple(field.name for field in Policy._meta.fields if field.name not in FIXED_FIELDS)
 """What an operator may set, in the order of the table."""
 MOST_SHOWN = 60
 """Characters of a value in a Decision row: its column's width."""
+REVISION = "policy_revision"
+"""Key in a Decision's evidence: the revision that the change made, whose PolicyRevision has the values as they are."""
 
 
 @transaction.atomic
@@ -26,21 +28,63 @@ def update_policy(*, actor: Actor, model: Model, expected_revision: int | None =
     Each change is a Decision with the reason `operator`. New bounds of the number of instances take effect at once: the
     wanted number moves into them, as a Decision.
     """
+    row = locked(model, expected_revision)
+    _change(actor, row, fields, f"{actor.label} changed the policy.")
+    return row
+
+
+@transaction.atomic
+def revert(*, actor: Actor, model: Model, revision: int, expected_revision: int | None = None) -> Policy:
+    """Go back to what the policy was at `revision`, as a new revision. Fields that there were not then stay."""
+    row = locked(model, expected_revision)
+    _change(actor, row, values_at(model, revision), f"{actor.label} went back to the policy's revision {revision}.")
+    return row
+
+
+def values_at(model: Model, revision: int) -> dict[str, Any]:
+    """What was set at `revision`: as kept with it, or else what the change that followed it began with."""
+    kept = (
+        PolicyRevision.objects.filter(model=model, revision__in=(revision, revision + 1)).order_by("revision").first()
+    )
+    if kept is None:
+        raise NotFound(f"Revision {revision} of the policy of {model.name} is not kept.", field="revision")
+    values = dict(kept.values)
+    if kept.revision != revision:
+        values |= {name: before for name, (before, _) in kept.changes.items()}
+    return {name: value for name, value in values.items() if name in EDITABLE_FIELDS}
+
+
+def locked(model: Model, expected_revision: int | None = None) -> Policy:
+    """The policy as it stands now, locked until the transaction ends, and before it the model's row."""
     writing.hold(model)
-    row = writing.lock(Policy.objects.get(model=model), expected_revision)
+    return writing.lock(Policy.objects.get(model=model), expected_revision)
+
+
+def record(actor: Actor, policy: Policy, changes: Mapping[str, list[Any]]) -> None:
+    """Save a locked policy on which `changes` are set: next revision, history, audit event, publication.
+
+    The Decisions that say why are the caller's. Part of a transaction.
+    """
+    policy.revision += 1
+    policy.save()
+    PolicyRevision.objects.create(
+        model_id=policy.model_id,
+        revision=policy.revision,
+        actor=actor.label[:200],
+        changes=changes,
+        values=values_of(policy),
+    )
+    writing.audit(actor, "policy.update", "model", policy.model.name, changes=changes)
+    writing.publish()
+
+
+def _change(actor: Actor, row: Policy, fields: Mapping[str, Any], words: str) -> None:
     changes = changes_of(row, fields)
     if not changes:
-        return row
-    row.revision += 1
-    row.save()
-    PolicyRevision.objects.create(
-        model=model, revision=row.revision, actor=actor.label[:200], changes=changes, values=values_of(row)
-    )
+        return
+    record(actor, row, changes)
     scaling.keep_within(actor=actor, policy=row)
-    Decision.objects.bulk_create(_decision(actor, model, name, *pair) for name, pair in changes.items())
-    writing.audit(actor, "policy.update", "model", model.name, changes=changes)
-    writing.publish()
-    return row
+    Decision.objects.bulk_create(_decision(actor, row, name, words, *pair) for name, pair in changes.items())
 
 
 def values_of(policy: Policy) -> dict[str, Any]:
@@ -63,19 +107,20 @@ def changes_of(policy: Policy, fields: Mapping[str, Any]) -> dict[str, list[Any]
     return changes
 
 
-def _decision(actor: Actor, model: Model, name: str, before: Any, after: Any) -> Decision:
+def _decision(actor: Actor, policy: Policy, name: str, words: str, before: Any, after: Any) -> Decision:
     return Decision(
-        model=model,
+        model_id=policy.model_id,
         knob=name,
-        from_value=_shown(before),
-        to_value=_shown(after),
+        from_value=in_column(before),
+        to_value=in_column(after),
         reason=scaling.OPERATOR,
-        explanation=f"{actor.label} changed the policy.",
+        explanation=words,
         actor=actor.label[:200],
+        evidence={REVISION: policy.revision},
     )
 
 
-def _shown(value: Any) -> str:
+def in_column(value: Any) -> str:
     """A value as a Decision's column keeps it."""
     words = (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
     return words if len(words) <= MOST_SHOWN else f"{words[: MOST_SHOWN - 1]}…"

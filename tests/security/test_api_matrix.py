@@ -25,6 +25,8 @@ ROUTES: dict[str, tuple[type, str]] = {
     "unload": (ReadOrStaff, "POST"),
     "instance-count": (ReadOrStaff, "PUT"),
     "policy": (ReadOrStaff, "GET PATCH"),
+    "policy-history": (ReadOrStaff, "GET"),
+    "policy-revert": (ReadOrStaff, "POST"),
     "cache": (ReadOrStaff, "DELETE"),
     "infer": (InferencePolicy, "POST"),
     "versions": (ReadOrStaff, "GET POST"),

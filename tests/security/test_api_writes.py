@@ -23,6 +23,7 @@ pytestmark = pytest.mark.django_db
         ("PATCH", "/models/digits", {}, ["name", "revision", "loaded", "created_at", "is_staff", "__class__"]),
         ("PATCH", "/models/digits/versions/2", {}, ["state", "digest", "sha256", "path", "artifact_id", "signature"]),
         ("PATCH", "/models/digits/policy", {}, ["id", "model", "model_id", "revision", "updated_at"]),
+        ("POST", "/models/digits/policy/revert", {"revision": 1}, ["values", "changes", "actor", "model"]),
         ("POST", "/keys", {"name": "k"}, ["digest", "prefix", "created_by", "revoked_at", "last_used_at", "is_staff"]),
         ("PUT", "/models/digits/instances", {"count": 1}, ["fence", "wanted_instances"]),
         ("POST", "/models/digits/load", {}, ["force"]),
