@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.urls import path
+from django.views.i18n import set_language
 
 import models_admin.selectors.paths  # noqa: F401  registers <model:…> and <number:…>
 from models_admin.dashboard import (
@@ -16,6 +17,7 @@ from models_admin.dashboard import (
     new_model,
     overview,
     policy,
+    policy_history,
     rollout,
     system,
     try_it,
@@ -24,6 +26,7 @@ from models_admin.dashboard import (
 )
 
 VERSION = "models/<model:name>/versions/<number:number>"
+REVISION = "models/<model:name>/policy/history/<number:number>"
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -31,6 +34,7 @@ urlpatterns = [
     path("first-run/delete/", first_run.delete, name="first-run-delete"),
     path("login/", login.Login.as_view(), name="login"),
     path("logout/", login.Logout.as_view(), name="logout"),
+    path("language/", set_language, name="language"),  # POST, CSRF-checked; for visitors without a login, too
     path("models/new", new_model.new_model, name="new-model"),
     path("models/<model:name>/", model.live, name="model"),
     path("models/<model:name>/load/", model.load, name="model-load"),
@@ -42,6 +46,9 @@ urlpatterns = [
     path("models/<model:name>/policy/", policy.policy, name="model-policy"),
     path("models/<model:name>/policy/preview/", policy.preview, name="model-policy-preview"),
     path("models/<model:name>/policy/save/", policy.save, name="model-policy-save"),
+    path("models/<model:name>/policy/history/", policy_history.history, name="model-policy-history"),
+    path(f"{REVISION}/", policy_history.revision, name="model-policy-revision"),
+    path(f"{REVISION}/revert/", policy_history.revert, name="model-policy-revert"),
     path("models/<model:name>/decisions/", decisions.model_decisions, name="model-decisions"),
     path("models/<model:name>/versions/", versions.versions, name="model-versions"),
     path("models/<model:name>/versions/list/", versions.versions_part, name="model-versions-part"),
