@@ -7,10 +7,13 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
 
-from models_admin.dashboard.access import actor_of, change, model_or_404, page, revision_of
+from models_admin.dashboard.access import actor_of, asked, change, model_or_404, page, revision_of
 from models_admin.dashboard.model import head
-from models_admin.dashboard.policy_fields import GROUPS, field_view, in_words, label_of, read
+from models_admin.dashboard.policy_fields import field_view, in_words, label_of, typed_in, unit_of, values_of
+from models_admin.dashboard.policy_layout import GROUPS
 from models_admin.models import Model
 from models_admin.services import policies as services
 from models_admin.services.errors import ServiceError
@@ -18,58 +21,70 @@ from models_admin.services.errors import ServiceError
 
 @page
 def policy(request: HttpRequest, name: str) -> HttpResponse:
-    """The form."""
-    return _show(request, model_or_404(name), {}, None)
+    """The form. `?saved=` names the revision that was just made, whose undoing is offered while it is the newest."""
+    model = model_or_404(name)
+    saved = asked(request, "saved") == str(model.policy.revision) and model.policy.revision > 1
+    return _show(request, model, {}, None, just_saved=saved)
 
 
 @change
 def preview(request: HttpRequest, name: str) -> HttpResponse:
     """The form as it was typed, with what would change; nothing is saved."""
     model = model_or_404(name)
-    typed = _typed(request)
+    typed = typed_in(request.POST)
     try:
-        changes = services.changes_of(model.policy, _values(typed))
+        changes = services.changes_of(model.policy, values_of(model.policy, typed))
     except ServiceError as error:
         return _show(request, model, typed, error)
-    rows = [(label_of(field), in_words(field, was), in_words(field, now)) for field, (was, now) in changes.items()]
-    return _show(request, model, typed, None, preview=rows)
+    return _show(request, model, typed, None, preview=rows_of(changes))
 
 
 @change
 def save(request: HttpRequest, name: str) -> HttpResponse:
     """Take the form. A refusal shows what was typed, with the words at the field."""
     model = model_or_404(name)
-    typed = _typed(request)
+    typed = typed_in(request.POST)
+    before = model.policy.revision
     try:
-        before = model.policy.revision
         row = services.update_policy(
-            actor=actor_of(request), model=model, expected_revision=revision_of(request), **_values(typed)
+            actor=actor_of(request),
+            model=model,
+            expected_revision=revision_of(request),
+            **values_of(model.policy, typed),
         )
     except ServiceError as error:
         return _show(request, model, typed, error)
-    words = "Policy saved; it applies to the next request." if row.revision != before else "Nothing was changed."
-    messages.success(request, words)
-    return redirect("model-policy", name)
+    back = reverse("model-policy", args=[name])
+    if row.revision == before:
+        messages.success(request, _("Nothing was changed."))
+        return redirect(back)
+    return redirect(f"{back}?saved={row.revision}")
 
 
-def _typed(request: HttpRequest) -> dict[str, str]:
-    return {field: request.POST.get(field, "") for field in services.EDITABLE_FIELDS}
+def rows_of(changes: dict[str, list[Any]]) -> list[tuple[str, str, str]]:
+    """Changes as the pages show them: label, value before, value after."""
+    return [
+        (label_of(field), _with_unit(field, before), _with_unit(field, after))
+        for field, (before, after) in changes.items()
+    ]
 
 
-def _values(typed: dict[str, str]) -> dict[str, Any]:
-    return {field: read(field, text) for field, text in typed.items()}
+def _with_unit(name: str, value: Any) -> str:
+    words = in_words(name, value)
+    unit = unit_of(name) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+    return f"{words} {unit}".strip()
 
 
 def _show(
     request: HttpRequest,
     model: Model,
-    typed: dict[str, str],
+    typed: dict[str, Any],
     error: ServiceError | None,
+    *,
     preview: list[tuple[str, str, str]] | None = None,
+    just_saved: bool = False,
 ) -> HttpResponse:
-    groups = [
-        (title, [field_view(model.policy, name, typed, error) for name in names]) for title, names in GROUPS.items()
-    ]
+    groups = [(title, [field_view(model.policy, name, typed, error) for name in names]) for title, names in GROUPS]
     context = {
         **head(model),
         "policy": model.policy,
@@ -77,5 +92,6 @@ def _show(
         "groups": groups,
         "error": error,
         "preview": preview,
+        "just_saved": just_saved,
     }
     return render(request, "dashboard/policy.html", context, status=error.status if error else 200)

@@ -1,107 +1,35 @@
-"""How each field of a policy is shown and read on its page: group, label, unit, bounds. Pure."""
+"""How each field of a policy is shown and read on its page: kind, value, bounds, words. Pure."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.translation import gettext as _
 
+from models_admin.dashboard.policy_layout import LABELS, UNITS
 from models_admin.models import Policy
 from models_admin.services.errors import ServiceError
+from models_admin.services.policies import EDITABLE_FIELDS
+from proxy.core.policies import Knob, TuningMode
 
-GROUPS = {
-    "Batching and placement": (
-        "max_batch_rows",
-        "max_queue_delay_ms",
-        "preferred_batch_rows",
-        "padded_batch_rows",
-        "oversize",
-        "placement",
-    ),
-    "Queue and deadlines": (
-        "max_queue_requests",
-        "max_queue_requests_per_priority",
-        "priority_levels",
-        "default_priority",
-        "ageing_ms",
-        "default_timeout_ms",
-        "max_timeout_ms",
-        "fair_share",
-    ),
-    "Admission and retries": ("retry_budget_percent", "adaptive_limit"),
-    "Scaling": (
-        "autoscale",
-        "min_instances",
-        "max_instances",
-        "target_utilisation_percent",
-        "target_queue_wait_ms",
-        "scale_down_delay_s",
-        "scale_to_zero_after_s",
-        "wake_timeout_s",
-    ),
-    "Instances": ("device", "threads_per_instance", "memory_limit_mib", "execution_timeout_ms", "load_timeout_s"),
-    "Versions": ("version_policy", "keep_latest", "rollback_window_s"),
-    "Result cache": ("cache_enabled", "cache_max_mib", "cache_ttl_s"),
-}
-UNITS = {
-    "_ms": "ms",
-    "_s": "s",
-    "_mib": "MiB",
-    "_percent": "%",
-    "_rows": "rows",
-    "_requests": "requests",
-    "_requests_per_priority": "requests",
-    "_instances": "instances",
-    "threads_per_instance": "threads",
-    "priority_levels": "levels",
-    "keep_latest": "versions",
-}
-LABELS = {
-    "max_batch_rows": "Largest batch",
-    "max_queue_delay_ms": "Longest wait for company",
-    "preferred_batch_rows": "Preferred sizes",
-    "padded_batch_rows": "Pad to sizes",
-    "oversize": "Requests larger than a batch",
-    "max_queue_requests": "Queue length",
-    "max_queue_requests_per_priority": "Queue length of one priority",
-    "priority_levels": "Priority levels",
-    "default_priority": "Default priority",
-    "ageing_ms": "Ageing",
-    "fair_share": "Fair share between keys",
-    "adaptive_limit": "Adaptive concurrency limit",
-    "retry_budget_percent": "Retry budget",
-    "default_timeout_ms": "Default timeout",
-    "max_timeout_ms": "Longest timeout",
-    "execution_timeout_ms": "Execution timeout",
-    "load_timeout_s": "Load timeout",
-    "device": "Device",
-    "threads_per_instance": "Threads per instance",
-    "memory_limit_mib": "Memory limit",
-    "autoscale": "Scale by measured load",
-    "min_instances": "Fewest instances",
-    "max_instances": "Most instances",
-    "target_utilisation_percent": "Target utilisation",
-    "target_queue_wait_ms": "Target wait in the queue",
-    "scale_down_delay_s": "Scale-down delay",
-    "scale_to_zero_after_s": "Sleep when unused for",
-    "wake_timeout_s": "Longest wait for waking",
-    "version_policy": "New versions",
-    "keep_latest": "Newest versions kept loaded",
-    "rollback_window_s": "Keep the replaced version warm",
-    "cache_enabled": "Cache answers",
-    "cache_max_mib": "Cache size",
-    "cache_ttl_s": "Longest age",
-}
 MOST_CHARACTERS = 400
 """Of a list of sizes: sixteen of them with much space between."""
+MODES = "tuning_modes"
+MODE_KNOBS = tuple(knob for knob in Knob if knob is not Knob.INSTANCES)
+"""Knobs whose mode is kept in `tuning_modes`; the number of instances is automatic by `autoscale`."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldView:
-    """One field as the form shows it. `kind`: choice, flag, number, sizes or text."""
+    """One field as the form shows it. `kind`: choice, flag, number, sizes, modes or text.
+
+    The value of `modes` is one (knob, its label, its mode) for each knob.
+    """
 
     name: str
     label: str
@@ -119,34 +47,57 @@ class FieldView:
 
 def label_of(name: str) -> str:
     """What the field is called on the page."""
-    return LABELS.get(name, name.replace("_", " ").capitalize())
+    return str(LABELS.get(name, name.replace("_", " ").capitalize()))
 
 
-def field_view(policy: Policy, name: str, typed: dict[str, str], error: ServiceError | None) -> FieldView:
+def unit_of(name: str) -> str:
+    """The unit that stands behind the field's number; empty where it has none."""
+    if isinstance(Policy._meta.get_field(name), models.BooleanField):
+        return ""
+    return str(next((unit for ending, unit in UNITS.items() if name.endswith(ending)), ""))
+
+
+def field_view(policy: Policy, name: str, typed: Mapping[str, Any], error: ServiceError | None) -> FieldView:
     """The field `name` with what was typed, else its value now."""
     field: Any = Policy._meta.get_field(name)
-    kind = _kind(field)
-    value = typed[name] if name in typed else getattr(policy, name)
-    if kind == "flag":
-        value = value in {True, "on"}
-    elif kind == "sizes" and isinstance(value, list):
-        value = ", ".join(map(str, value))
-    elif isinstance(value, float):
-        value = f"{value:g}"
+    low, high = bounds_of(name)
     return FieldView(
         name=name,
         label=label_of(name),
-        kind=kind,
-        value=value,
+        kind=_kind(field),
+        value=_shown(name, typed[name] if name in typed else getattr(policy, name)),
         default=in_words(name, field.get_default()),
-        unit="" if kind == "flag" else next((unit for ending, unit in UNITS.items() if name.endswith(ending)), ""),
-        low=next((v.limit_value for v in field.validators if isinstance(v, MinValueValidator)), None),
-        high=next((v.limit_value for v in field.validators if isinstance(v, MaxValueValidator)), None),
+        unit=unit_of(name),
+        low=low,
+        high=high,
         step="any" if isinstance(field, models.FloatField) else "1",
-        choices=tuple(field.choices or ()),
+        choices=tuple((str(value), label) for value, label in field.choices or ()),
         help_text=field.help_text,
         error=error.message.removeprefix(f"{name}: ") if error is not None and error.field == name else "",
     )
+
+
+def bounds_of(name: str) -> tuple[float | None, float | None]:
+    """Least and largest value of the field; None where it has no bound."""
+    validators = Policy._meta.get_field(name).validators
+    low = next((rule.limit_value for rule in validators if isinstance(rule, MinValueValidator)), None)
+    high = next((rule.limit_value for rule in validators if isinstance(rule, MaxValueValidator)), None)
+    return low, high
+
+
+def typed_in(form: Mapping[str, str]) -> dict[str, Any]:
+    """What was typed into the form, by field; `tuning_modes` as {knob: mode} of those that the form has."""
+    typed: dict[str, Any] = {name: form.get(name, "") for name in EDITABLE_FIELDS}
+    sent = {str(knob): form.get(f"{MODES}.{knob}") for knob in MODE_KNOBS}
+    return {**typed, MODES: {knob: mode for knob, mode in sent.items() if mode is not None}}
+
+
+def values_of(policy: Policy, typed: Mapping[str, Any]) -> dict[str, Any]:
+    """What the service takes for what was typed. Modes that are as they were stay written as they were."""
+    values = {name: read(name, text) for name, text in typed.items() if name != MODES}
+    modes = dict(policy.tuning_modes)
+    modes.update((knob, mode) for knob, mode in typed.get(MODES, {}).items() if mode_of(modes, knob) != mode)
+    return {**values, MODES: modes}
 
 
 def read(name: str, text: str) -> Any:
@@ -167,15 +118,48 @@ def in_words(name: str, value: Any) -> str:
     """A value of the field as people read it, without its unit."""
     field: Any = Policy._meta.get_field(name)
     if isinstance(value, bool):
-        return "on" if value else "off"
+        return _("on") if value else _("off")
+    if isinstance(value, dict):
+        return modes_in_words(value)
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
+        return ", ".join(map(str, value)) or _("none")
     if field.choices:
         return str(dict(field.choices).get(value, value))
     return f"{value:,g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def modes_in_words(modes: Mapping[str, str]) -> str:
+    """Modes of tuning by knob; those that only advise, as all do by default, are not named."""
+    told = [f"{label_of(knob)}: {MODE_LABELS[mode]()}" for knob, mode in sorted(modes.items()) if mode in MODE_LABELS]
+    return "; ".join(told) or _("advise on each")
+
+
+def mode_of(modes: Mapping[str, str], knob: str) -> str:
+    """The mode of `knob`: what `modes` says, else advise."""
+    return modes.get(knob, TuningMode.ADVISE.value)
+
+
+MODE_LABELS = {TuningMode.OFF.value: lambda: _("off"), TuningMode.AUTOMATIC.value: lambda: _("automatic")}
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A value as the form's control takes it."""
+    field: Any = Policy._meta.get_field(name)
+    if name == MODES:
+        return tuple((knob.value, label_of(knob), mode_of(value, knob)) for knob in MODE_KNOBS)
+    kind = _kind(field)
+    if kind == "flag":
+        return value in {True, "on"}
+    if kind == "sizes" and isinstance(value, list):
+        return ", ".join(map(str, value))
+    if kind == "choice":
+        return str(value)
+    return f"{value:g}" if isinstance(value, float) else value
+
+
 def _kind(field: Any) -> str:
+    if field.name == MODES:
+        return "modes"
     if field.choices:
         return "choice"
     if isinstance(field, models.BooleanField):

@@ -74,7 +74,7 @@ def test_a11_a_form_made_from_an_older_revision_is_refused(staff: Client, digits
 
 def test_the_policy_is_saved_and_says_when_nothing_changed(staff: Client, digits: Model) -> None:
     response = staff.post("/models/digits/policy/save/", policy_form(digits, max_batch_rows=64, cache_enabled=""))
-    assert response.headers["Location"] == "/models/digits/policy/"
+    assert response.headers["Location"] == "/models/digits/policy/?saved=2"
     policy = Policy.objects.get(model=digits)
     assert (policy.max_batch_rows, policy.cache_enabled) == (64, False)
     assert "Nothing was changed" in words(staff.post("/models/digits/policy/save/", policy_form(digits)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models_admin.dashboard.policy_fields import GROUPS, LABELS, field_view
+from models_admin.dashboard.policy_fields import field_view, in_words, typed_in, unit_of, values_of
+from models_admin.dashboard.policy_layout import GROUPS, LABELS
 from models_admin.models import Policy
 from models_admin.services.policies import EDITABLE_FIELDS
 from models_admin.templatetags import ui
@@ -32,12 +33,48 @@ def test_a_free_size_is_shown_as_any() -> None:
 
 
 def test_every_policy_field_is_on_the_page_with_a_label() -> None:
-    shown = [name for names in GROUPS.values() for name in names]
+    shown = [name for _, names in GROUPS for name in names]
     assert sorted(shown) == sorted(EDITABLE_FIELDS)
-    assert set(shown) - set(LABELS) == {"placement"}
+    assert set(shown) == set(LABELS)
 
 
 def test_a_policy_field_shows_unit_bounds_default_and_help() -> None:
     field = field_view(Policy(), "max_queue_delay_ms", {}, None)
     assert (field.unit, field.low, field.high, field.default, field.value) == ("ms", 0, 1_000, "0", 0)
     assert "Larger" in field.help_text
+
+
+def test_modes_are_one_select_a_knob_and_the_number_of_instances_has_none() -> None:
+    policy = Policy(tuning_modes={"cache_max_mib": "automatic", "placement": "off"})
+    field = field_view(policy, "tuning_modes", {}, None)
+    assert field.kind == "modes"
+    modes = {knob: mode for knob, _, mode in field.value}
+    assert (modes["cache_max_mib"], modes["placement"], modes["max_batch_rows"]) == ("automatic", "off", "advise")
+    assert "instances" not in modes
+    assert in_words("tuning_modes", policy.tuning_modes) == "Cache size: automatic; Placement: off"
+    assert in_words("tuning_modes", {}) == "advise on each"
+
+
+@pytest.mark.parametrize(
+    ("before", "sent", "after"),
+    [
+        ({}, {"tuning_modes.placement": "advise"}, {}),
+        ({"placement": "advise"}, {"tuning_modes.placement": "advise"}, {"placement": "advise"}),
+        ({"placement": "off"}, {"tuning_modes.placement": "advise"}, {"placement": "advise"}),
+        ({"placement": "off"}, {}, {"placement": "off"}),
+        ({}, {"tuning_modes.placement": "automatic"}, {"placement": "automatic"}),
+        ({}, {"tuning_modes.instances": "automatic"}, {}),
+        ({}, {"tuning_modes.placement": "<b>"}, {"placement": "<b>"}),
+    ],
+)
+def test_modes_that_were_not_changed_stay_as_they_are_written(
+    before: dict[str, str], sent: dict[str, str], after: dict[str, str]
+) -> None:
+    assert values_of(Policy(tuning_modes=before), typed_in(sent))["tuning_modes"] == after
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"), [("latency_target_ms", "ms"), ("concurrency_limit", "requests"), ("cache_shared", "")]
+)
+def test_units_of_the_fields(name: str, unit: str) -> None:
+    assert unit_of(name) == unit
