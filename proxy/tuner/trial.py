@@ -1,0 +1,191 @@
+"""Judges a change by equal windows before and after it under comparable load. Pure.
+
+    comparable   arrivals a second within LOAD_RANGE, rows a request within ROWS_RANGE, the mix that a cache meets
+                 within MIX_RANGE, the same instances (unless they are the knob)
+    significant  the windows are cut into PARTS; the difference of their mean log scores, against its standard error
+                 (Welch's t), so that one odd second decides nothing
+    KEPT         better: the score fell by LEAST_GAIN or more, and significantly; cheaper: it did not rise by MOST_HARM
+                 or more, significantly, and memory or instances were saved
+    guards       failed and refused requests, p99 where throughput counts, throughput where latency or cost does, the
+                 target where there is one: any of them hurt undoes
+
+Rules: not comparable is inconclusive, and undone: nobody stays with a change that nothing speaks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log, sqrt
+from statistics import fmean, variance
+
+from proxy.core.policies import Knob, Objective
+from proxy.tuner.knobs import Settings, shown
+from proxy.tuner.objective import Goal, breach, score
+from proxy.tuner.tried import Outcome, Tried, load_bucket
+from proxy.tuner.tuning_view import SETTLE_S, WINDOW_S, Aim, Running, TuningView, Verdict
+from proxy.tuner.windows import TuningSecond, Window, between, window_from
+
+PARTS = 6
+# (lowest, highest) ratio of after to before within which loads are comparable.
+LOAD_RANGE = (0.8, 1.25)
+ROWS_RANGE = (0.8, 1.25)
+# Difference of hit ratios beyond which the mix has changed.
+MIX_RANGE = 0.08
+# By how much a score must fall to be worth a change; by how much it may rise for one that saves.
+LEAST_GAIN = 0.02
+MOST_HARM = 0.03
+# t of a difference that counts as real, with 2·(PARTS − 1) degrees of freedom: 5 % one-sided.
+SIGNIFICANT_T = 1.81
+# Requests without which a window says nothing of a tail.
+LEAST_REQUESTS = 100
+# Most that lost requests may rise by, in parts of all; that throughput may fall by; that p99 may rise by.
+MOST_LOST = 0.005
+MOST_THROUGHPUT_LOSS = 0.03
+MOST_TAIL_GROWTH = 1.3
+
+
+def measured_until_unix_s(running: Running) -> float:
+    """When the window after is complete."""
+    return running.applied_at_unix_s + running.proposal.settle_s + WINDOW_S
+
+
+def judge(view: TuningView, running: Running, now_unix_s: float) -> Verdict:
+    """The verdict on a change whose windows are complete."""
+    proposal, at_s = running.proposal, running.applied_at_unix_s
+    seconds_before = between(view.seconds, at_s - WINDOW_S, at_s)
+    start_s = at_s + proposal.settle_s
+    seconds_after = between(view.seconds, start_s, start_s + WINDOW_S)
+    before, after = window_from(seconds_before), window_from(seconds_after)
+    load = load_bucket(before.arrivals_per_s if before else after.arrivals_per_s if after else 0.0)
+
+    def verdict(outcome: Outcome, words: str) -> Verdict:
+        tried = Tried(
+            proposal.knob,
+            proposal.from_value,
+            proposal.to_value,
+            outcome,
+            load,
+            now_unix_s,
+            view.goal.objective.value,
+        )
+        return Verdict(outcome, words, before, after, tried)
+
+    if before is None or after is None:
+        return verdict(Outcome.INCONCLUSIVE, "Measurements are missing before or after: undone.")
+    difference = incomparable(before, after, proposal.knob, mix_before=_mix(running), mix_after=_mix_now(view, running))
+    if difference is not None:
+        return verdict(Outcome.INCONCLUSIVE, f"{difference}: nothing to conclude, undone.")
+    old = view.settings.moved(proposal.knob, proposal.from_value)
+    new = view.settings.moved(proposal.knob, proposal.to_value)
+    hurt = guard_hurt(before, after, view.goal)
+    told = _told(before, after, view.goal)
+    if hurt is not None:
+        return verdict(Outcome.UNDONE, f"{told}; {hurt}: undone.")
+    change, error = change_of(seconds_before, seconds_after, old, new, view.goal)
+    if change is None:
+        return verdict(Outcome.INCONCLUSIVE, f"{told}; too little was answered to tell: undone.")
+    sure = abs(change) > SIGNIFICANT_T * error
+    moved = f"{told} (score {change:+.1%} ± {SIGNIFICANT_T * error:.1%})"
+    if proposal.aim is Aim.CHEAPER:
+        if change > MOST_HARM and sure:
+            return verdict(Outcome.UNDONE, f"{moved}; what it saves is not worth that: undone.")
+        return verdict(Outcome.KEPT, f"{moved}; it costs nothing that can be measured: kept.")
+    if change <= -LEAST_GAIN and sure:
+        return verdict(Outcome.KEPT, f"{moved}: kept.")
+    why = "it got worse" if change > 0 and sure else "it did not help measurably"
+    return verdict(Outcome.UNDONE, f"{moved}; {why}: {shown(proposal.knob, proposal.from_value)} is back.")
+
+
+def incomparable(
+    before: Window, after: Window, knob: Knob, *, mix_before: float | None = None, mix_after: float | None = None
+) -> str | None:
+    """Why two windows must not be compared, in words; None if they may."""
+    if min(before.requests, after.requests) < LEAST_REQUESTS:
+        return f"Only {min(before.requests, after.requests)} requests were answered in a window"
+    if abs(before.length_s - after.length_s) > before.length_s / 10:
+        return f"The windows have {before.length_s} and {after.length_s} measured seconds"
+    ratio = after.arrivals_per_s / before.arrivals_per_s
+    if not LOAD_RANGE[0] <= ratio <= LOAD_RANGE[1]:
+        return f"Load changed from {before.arrivals_per_s:.0f} to {after.arrivals_per_s:.0f} requests/s"
+    one, other = before.rows_per_request, after.rows_per_request
+    if one and other and not ROWS_RANGE[0] <= other / one <= ROWS_RANGE[1]:
+        return f"Requests changed from {one:.1f} to {other:.1f} rows"
+    if knob not in (Knob.CACHE_SIZE, Knob.CACHE_POLICY):
+        mix_before, mix_after = before.hit_ratio, after.hit_ratio
+    if mix_before is not None and mix_after is not None and abs(mix_after - mix_before) > MIX_RANGE:
+        return f"What is asked repeats differently (hits of {mix_before:.0%}, then {mix_after:.0%})"
+    if knob is not Knob.INSTANCES and abs(after.instances - before.instances) > 0.1 * before.instances:
+        return f"Instances changed from {before.instances:.1f} to {after.instances:.1f}"
+    return None
+
+
+def guard_hurt(before: Window, after: Window, goal: Goal) -> str | None:
+    """Which guard got worse, in words; None if none did."""
+    if after.lost_ratio > before.lost_ratio + MOST_LOST:
+        return f"failed and refused requests rose from {before.lost_ratio:.1%} to {after.lost_ratio:.1%}"
+    was, now = before.quantile_ms(goal.quantile), after.quantile_ms(goal.quantile)
+    if was is not None and now is not None and breach(now, goal) > 0 and now > was * (1 + MOST_HARM):
+        return f"p{goal.quantile} rose from {was:.1f} to {now:.1f} ms, above the target of {goal.target_ms:g} ms"
+    if goal.objective is Objective.HIGHEST_THROUGHPUT:
+        if was is not None and now is not None and now > MOST_TAIL_GROWTH * was:
+            held = goal.target_ms and now <= goal.target_ms
+            return None if held else f"p{goal.quantile} rose from {was:.1f} to {now:.1f} ms"
+        return None
+    share = (after.throughput_per_s / after.arrivals_per_s) if after.arrivals_per_s else 1.0
+    share_before = (before.throughput_per_s / before.arrivals_per_s) if before.arrivals_per_s else 1.0
+    if share < share_before - MOST_THROUGHPUT_LOSS:
+        return f"answers fell from {share_before:.1%} to {share:.1%} of what arrived"
+    return None
+
+
+def change_of(
+    before: Sequence[TuningSecond], after: Sequence[TuningSecond], old: Settings, new: Settings, goal: Goal
+) -> tuple[float | None, float]:
+    """(Change of the score in parts of it, its standard error); None where a window cannot be scored."""
+    was, now = _log_scores(before, old, goal), _log_scores(after, new, goal)
+    if len(was) < 2 or len(now) < 2:
+        return None, 0.0
+    error = sqrt(variance(was) / len(was) + variance(now) / len(now))
+    return fmean(now) - fmean(was), error
+
+
+def _log_scores(seconds: Sequence[TuningSecond], settings: Settings, goal: Goal) -> list[float]:
+    """Logarithms of the scores of equal parts of the seconds; parts without a score are left out."""
+    length = max(len(seconds) // PARTS, 1)
+    windows = (window_from(seconds[at : at + length]) for at in range(0, length * PARTS, length))
+    scores = (score(window, settings, goal) for window in windows if window is not None)
+    return [log(value) for value in scores if value is not None and value > 0]
+
+
+def _mix(running: Running) -> float | None:
+    value = running.proposal.evidence.get("mix_hit_ratio")
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _mix_now(view: TuningView, running: Running) -> float | None:
+    """Hit ratio that a cache of the size before would have now, by the curve: what is asked, apart from the knob."""
+    if view.cache is None:
+        return None
+    size_mib = running.proposal.evidence.get("mix_mib")
+    points = [point for point in view.cache.curve if isinstance(size_mib, int | float)]
+    if not points or not isinstance(size_mib, int | float):
+        return None
+    return min(points, key=lambda point: abs(point.size_bytes / 2**20 - size_mib)).hit_ratio
+
+
+def _told(before: Window, after: Window, goal: Goal) -> str:
+    was, now = before.quantile_ms(goal.quantile), after.quantile_ms(goal.quantile)
+    parts = [f"p{goal.quantile} {was:.1f} → {now:.1f} ms" if was is not None and now is not None else ""]
+    if before.mean_ms is not None and after.mean_ms is not None:
+        parts.append(f"mean {before.mean_ms:.1f} → {after.mean_ms:.1f} ms")
+    parts.append(f"answered {before.throughput_per_s:.0f} → {after.throughput_per_s:.0f}/s")
+    if before.hit_ratio is not None and after.hit_ratio is not None:
+        parts.append(f"hits {before.hit_ratio:.0%} → {after.hit_ratio:.0%}")
+    return ", ".join(part for part in parts if part)
+
+
+def settle_from(bytes_to_fill: float, bytes_per_s: float, longest_s: float) -> float:
+    """Seconds until a cache has filled what was added to it, between SETTLE_S and the longest."""
+    if bytes_per_s <= 0:
+        return SETTLE_S
+    return min(max(bytes_to_fill / bytes_per_s, SETTLE_S), longest_s)

@@ -1,0 +1,158 @@
+"""One look at one model: hold, advise, begin a trial, go on measuring, keep or undo. Pure.
+
+Place: asked each few seconds by the control loop, which applies what it is told and keeps what it is given back.
+Rules, in order: frozen changes nothing (a running trial is undone by whoever froze, or stays, as they say); a running
+trial is finished before anything else, whatever its knob's mode says now; measurements that are missing, stale or
+absurd hold (F36); after a verdict there is a rest; one knob at a time; never outside the bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from proxy.core.policies import Knob, Objective, TuningMode
+from proxy.tuner.knobs import shown
+from proxy.tuner.trial import LEAST_REQUESTS, LOAD_RANGE, judge, measured_until_unix_s
+from proxy.tuner.tried import Outcome, load_bucket, rests_until_unix_s
+from proxy.tuner.tuning_proposals import propose
+from proxy.tuner.tuning_view import (
+    COOLDOWN_S,
+    SETTLE_S,
+    WINDOW_S,
+    Advise,
+    Begin,
+    Hold,
+    Keep,
+    Measure,
+    Proposal,
+    Running,
+    Step,
+    TuningView,
+    Undo,
+    Why,
+)
+from proxy.tuner.windows import TuningSecond, Unusable, Window, between, unusable, window_from
+
+# Share of the window's seconds that must have been measured.
+LEAST_MEASURED = 0.9
+# How long a trial is waited for when measurements stop coming, beyond its time, seconds; then it is undone.
+MOST_OVERTIME_S = 30
+# Gain in the score that is worth a trial.
+LEAST_GAIN = 0.03
+
+_UNUSABLE = {
+    Unusable.MISSING: Why.MISSING_METRICS,
+    Unusable.STALE: Why.STALE_METRICS,
+    Unusable.ABSURD: Why.ABSURD_METRICS,
+}
+
+
+def next_step(view: TuningView, now_unix_s: float) -> Step:
+    """What to do now."""
+    if view.frozen:
+        return Hold(Why.FROZEN, "All tuning stands still: somebody froze it.")
+    if view.running is not None:
+        return _go_on(view, view.running, now_unix_s)
+    if all(view.mode(knob) is TuningMode.OFF for knob in Knob):
+        return Hold(Why.OFF, "Tuning of every knob is off.")
+    bad = unusable(view.seconds, now_unix_s)
+    if bad is not None:
+        return Hold(_UNUSABLE[bad[0]], bad[1])
+    if view.cooldown_until_unix_s is not None and now_unix_s < view.cooldown_until_unix_s:
+        return Hold(
+            Why.COOLING_DOWN, f"Rests for {view.cooldown_until_unix_s - now_unix_s:.0f} s after the last change."
+        )
+    seconds = between(view.seconds, now_unix_s - WINDOW_S, now_unix_s)
+    window = window_from(seconds)
+    held = _not_yet(view, seconds, window)
+    if held is not None or window is None:
+        return held or Hold(Why.TOO_FEW_SECONDS, "Too little was measured yet.")
+    return _choose(view, window, now_unix_s)
+
+
+def _go_on(view: TuningView, running: Running, now_unix_s: float) -> Step:
+    until_s = measured_until_unix_s(running)
+    newest_s = view.seconds[-1].at_unix_s if view.seconds else None
+    words = _running_words(running)
+    if now_unix_s < until_s or ((newest_s is None or newest_s < until_s) and now_unix_s < until_s + MOST_OVERTIME_S):
+        return Measure(f"{words}: measured for {max(until_s - now_unix_s, 0):.0f} s more.", until_s)
+    verdict = judge(view, running, now_unix_s)
+    if verdict.outcome is Outcome.KEPT:
+        return Keep(verdict, now_unix_s + COOLDOWN_S)
+    # The next window before must lie behind what is undone now, and behind what that takes to settle.
+    return Undo(verdict, now_unix_s + max(running.proposal.settle_s, SETTLE_S) + WINDOW_S)
+
+
+def _running_words(running: Running) -> str:
+    proposal = running.proposal
+    name = proposal.knob.value.replace("_", " ")
+    return f"{name} {shown(proposal.knob, proposal.from_value)} → {shown(proposal.knob, proposal.to_value)}"
+
+
+def _not_yet(view: TuningView, seconds: Sequence[TuningSecond], window: Window | None) -> Hold | None:
+    if window is None or window.length_s < LEAST_MEASURED * WINDOW_S:
+        return Hold(Why.TOO_FEW_SECONDS, f"{len(seconds)} of the last {WINDOW_S} s were measured; waits for more.")
+    if window.instances <= 0 or view.ready_instances == 0:
+        return Hold(Why.NO_INSTANCE, "No instance is ready, so nothing that is measured says how it serves.")
+    if window.requests < LEAST_REQUESTS:
+        words = f"{window.requests} requests in {WINDOW_S} s are too few to tell a change from chance."
+        return Hold(Why.TOO_LITTLE_LOAD, words)
+    if view.goal.objective is Objective.LOWEST_COST and not view.goal.target_ms:
+        return Hold(Why.NO_TARGET, "The lowest cost needs a latency to hold: set a target.")
+    half = len(seconds) // 2
+    first, second = window_from(seconds[:half]), window_from(seconds[half:])
+    if first and second and first.arrivals_per_s:
+        ratio = second.arrivals_per_s / first.arrivals_per_s
+        if not LOAD_RANGE[0] <= ratio <= LOAD_RANGE[1]:
+            words = (
+                f"Load went from {first.arrivals_per_s:.0f} to {second.arrivals_per_s:.0f} requests/s; waits for calm."
+            )
+            return Hold(Why.UNSTEADY_LOAD, words)
+    return None
+
+
+def _choose(view: TuningView, window: Window, now_unix_s: float) -> Step:
+    """The most promising step that has not been tried at this load; automatic ones first."""
+    proposals, by_knob = propose(view, window)
+    told: dict[Knob, str] = dict(by_knob)
+    load = load_bucket(window.arrivals_per_s)
+    open_ones: list[Proposal] = []
+    for proposal in proposals:
+        if proposal.gain_ratio < LEAST_GAIN or not view.bounds.allow(proposal.knob, proposal.to_value):
+            continue
+        until_s = rests_until_unix_s(
+            view.tried,
+            proposal.knob,
+            proposal.from_value,
+            proposal.to_value,
+            load,
+            view.goal.objective.value,
+        )
+        if until_s > now_unix_s:
+            told[proposal.knob] = (
+                f"{_step(proposal)} was tried at such a load; not again for {_span(until_s - now_unix_s)}."
+            )
+            continue
+        open_ones.append(proposal)
+    open_ones.sort(key=lambda proposal: -proposal.gain_ratio)
+    for proposal in open_ones:
+        if view.mode(proposal.knob) is TuningMode.AUTOMATIC:
+            return Begin(proposal, told)
+    for proposal in open_ones:
+        if view.mode(proposal.knob) is TuningMode.ADVISE and proposal.knob not in view.advised:
+            return Advise(proposal, told)
+    return _nothing(told, bool(proposals))
+
+
+def _nothing(told: Mapping[Knob, str], had_proposals: bool) -> Hold:
+    if had_proposals:
+        return Hold(Why.ALL_TRIED, "What promises something was tried at this load, or waits for a person.", told)
+    return Hold(Why.NOTHING_PROMISING, "No step promises a measurable gain.", told)
+
+
+def _step(proposal: Proposal) -> str:
+    return f"{shown(proposal.knob, proposal.from_value)} → {shown(proposal.knob, proposal.to_value)}"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 3_600:.1f} h" if seconds >= 3_600 else f"{seconds / 60:.0f} min"
