@@ -14,6 +14,7 @@ from proxy.cache.cache import ResultCache
 from proxy.cache.coalescing import InFlight
 from proxy.core.clock import Clock
 from proxy.core.errors import Cancelled, ExecutionFailed, ProxyError, Reason
+from proxy.core.principals import Principal
 from proxy.core.requests import Answer, InferenceRequest, InferenceResult
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import BYTES_PER_MIB
@@ -87,14 +88,14 @@ class Answering:
         self._offload = offload
         self._shadows = shadows
 
-    def repeat(self, version: VersionSnapshot, body: bytes, arrival_ns: int) -> Answer | None:
-        """The answer that the very same body had from the cache, while what it was written from is kept. Counted.
+    def repeat(self, version: VersionSnapshot, principal: Principal, body: bytes, arrival_ns: int) -> Answer | None:
+        """The answer that the tenant's very same body had from the cache, while what it was written from is kept.
 
-        `body` is that of a plain request (JSON, no coding, no wish for timing), not read yet. No shadow misses
+        Counted. `body` is that of a plain request (JSON, no coding, no wish for timing), not read yet. No shadow misses
         it: they copy no hits.
         """
         before_ns = self._clock.now_ns()
-        answer = self._cache.reply(version, body, arrival_ns)
+        answer = self._cache.reply(version, principal.tenant, body, arrival_ns)
         if answer is not None:
             now_ns = self._clock.now_ns()
             totals = self._metrics.totals_of(version.key)
@@ -162,7 +163,15 @@ class Answering:
         this.kept = True
         share = result.outputs.share(result.first_row, result.rows)
         version = this.request.version
-        self._cache.put(version.model, this.key, share, self._clock.now_ns(), version_digest=version.digest)
+        saved_ns = result.compute_ns * result.rows // max(result.outputs.rows, 1)  # its rows' part of the execution
+        self._cache.put(
+            version.model,
+            this.key,
+            share,
+            self._clock.now_ns(),
+            version_digest=version.digest,
+            saved_ns=saved_ns,
+        )
 
     def leave(self, this: _Call) -> None:
         """The client has left: nothing is written to it, and what only it waited for is not executed."""
@@ -237,7 +246,7 @@ class Answering:
             timing = v2_answer.server_timing(result, request, this.received_ns, this.executed_ns, now_ns)
             answer.headers = (*answer.headers, timing)
         if cached and this.key is not None and this.body is not None:
-            self._cache.add_reply(version, this.body, this.key, answer)
+            self._cache.add_reply(request, this.body, this.key, answer)
         this.respond(answer)
         if keep is not None:
             keep()

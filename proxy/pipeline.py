@@ -102,7 +102,7 @@ class Pipeline(Views):
                 call = self.open_as(call.principal, model, call.asked_version, call.arrival_ns, call.sticky)
                 call.received_ns = received_ns
             if form is PLAIN and type(body) is bytes:
-                repeated = self._answering.repeat(call.version, body, call.arrival_ns)
+                repeated = self._answering.repeat(call.version, call.principal, body, call.arrival_ns)
                 if repeated is not None:
                     respond(repeated)
                     return None

@@ -1,9 +1,12 @@
 """Says when two requests must have the same answer: one digest over everything that the answer depends on. Pure.
 
-    key = BLAKE2b-192(version prefix, then per input: name, datatype, shape, bytes, then the sorted requested outputs)
+    key = BLAKE2b-192(version, tenant, then per input: name, datatype, shape, bytes, then the sorted requested outputs)
 
-Rules: every part is preceded by its length, so no two different lists of parts encode alike (C1). The version prefix
-holds the artifact's digest and how it is run, never only its number (C2). Id, priority and timeout are not in it.
+Rules: every part is preceded by its length, so no two different lists of parts encode alike (C1). The version's part
+holds the artifact's digest and how it is run, never only its number (C2). The tenant's part keeps tenants apart unless
+the model is shared (C3). Id, priority, timeout and how the answer is written (JSON or binary, highest classes) are not
+in it: no parameter of a request reaches a model (proxy.protocol.parameters refuses those it does not know), so outputs
+depend on none; one that did would have to become a part of the key.
 Why not xxh3: it is four times faster, but a client that chooses its inputs could make two of them meet.
 """
 
@@ -20,17 +23,23 @@ from proxy.core.tensors import Tensor
 # Bytes of a key. A collision by choice costs about 2^(4·n) tries; 24 leaves 2^96. Larger: nothing but memory.
 KEY_BYTES = 24
 _ALL_OUTPUTS = b"\x00"
+_ALL_TENANTS = b"\x00"
 
 
 def version_prefix(version: VersionSnapshot) -> bytes:
     """What the answer owes to the version: artifact, format, options, and whether state or rows matter."""
     options = (part for item in sorted(version.options.items()) for part in item)
     flags = f"{version.batchable:d}{version.stateful:d}"
-    return _lengths_and_parts("dlproxy-1", version.model, version.digest, version.format, flags, *options)
+    return _lengths_and_parts("dlproxy-2", version.model, version.digest, version.format, flags, *options)
+
+
+def tenant_prefix(tenant: str | None) -> bytes:
+    """On whose account the request is asked. None: the model's answers are given to all."""
+    return _ALL_TENANTS if tenant is None else b"\x01" + _lengths_and_parts(tenant)
 
 
 def request_key(prefix: bytes, inputs: Iterable[Tensor], outputs: tuple[str, ...] | None) -> bytes:
-    """The key of a request to the version that `prefix` stands for. `outputs` None means all of them."""
+    """The key of a request to the version and tenant that `prefix` stands for. `outputs` None means all of them."""
     digest = blake2b(prefix, digest_size=KEY_BYTES)
     for tensor in inputs:
         data = tensor.data

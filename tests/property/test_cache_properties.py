@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from proxy.cache.coalescing import InFlight
 from proxy.cache.key import request_key
-from proxy.cache.store import LruStore, cost_bytes
+from proxy.cache.sizes import cost_bytes
+from proxy.cache.store import Store
 from proxy.core.batches import BatchOutputs
 from proxy.core.policies import CachePolicy
 from proxy.core.tensors import Tensor
@@ -34,7 +35,7 @@ steps = st.lists(
 @given(steps, st.sampled_from([0, 30]))
 def test_the_store_agrees_with_a_plain_model(actions, ttl_ns):  # noqa: C901  one branch an action
     max_bytes, now_ns = 6_000, 0
-    store = LruStore(CachePolicy(max_bytes=max_bytes, ttl_ns=ttl_ns))
+    store = Store(CachePolicy(max_bytes=max_bytes, ttl_ns=ttl_ns))
     model: dict[bytes, tuple[BatchOutputs, int]] = {}
 
     def shrink():
@@ -69,7 +70,7 @@ def test_the_store_agrees_with_a_plain_model(actions, ttl_ns):  # noqa: C901  on
             now_ns += number
         else:
             store.sweep(now_ns, number)
-            for aged in list(model)[:number]:
+            for aged in sorted(model, key=lambda kept: model[kept][1])[:number]:
                 if ttl_ns and now_ns - model[aged][1] >= ttl_ns:
                     del model[aged]
         assert len(store) == len(model)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from proxy.cache.cache import ResultCache
 from proxy.cache.replies import REPLIES_PER_ENTRY
-from proxy.cache.store import LruStore, cost_bytes
+from proxy.cache.sizes import cost_bytes
+from proxy.cache.store import Store
 from proxy.core.batches import BatchOutputs
 from proxy.core.policies import CachePolicy, ModelPolicy
 from proxy.core.principals import Principal
@@ -154,7 +155,7 @@ ACTIONS = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(ACTIONS, st.sampled_from([0, 30]))
 def test_replies_live_and_are_paid_for_with_their_entry(actions, ttl_ns):
-    store, now_ns = LruStore(CachePolicy(max_bytes=6_000, ttl_ns=ttl_ns)), 0
+    store, now_ns = Store(CachePolicy(max_bytes=6_000, ttl_ns=ttl_ns)), 0
     latest, stored_ns = {}, {}
     for name, *rest in actions:
         if name == "put":
@@ -164,10 +165,10 @@ def test_replies_live_and_are_paid_for_with_their_entry(actions, ttl_ns):
         elif name == "add":
             key, text, version = bytes(rest[:1]), b"body%d" % rest[1], VERSIONS[rest[2]]
             answer = Answer(200, b"answer")
-            store.add_reply(version, text, key, answer)
+            store.add_reply(version, "t", text, key, answer)
             latest[rest[1], rest[2]] = (key, answer)
         elif name == "reply":
-            found = store.reply(VERSIONS[rest[1]], b"body%d" % rest[0], now_ns)
+            found = store.reply(VERSIONS[rest[1]], "t", b"body%d" % rest[0], now_ns)
             if found is not None:
                 key, answer = latest[rest[0], rest[1]]
                 assert found is answer

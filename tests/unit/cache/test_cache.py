@@ -9,7 +9,8 @@ import tracemalloc
 import pytest
 
 from proxy.cache.cache import ResultCache
-from proxy.cache.store import LruStore, cost_bytes
+from proxy.cache.sizes import cost_bytes
+from proxy.cache.store import Store
 from proxy.core.batches import BatchOutputs
 from proxy.core.policies import CachePolicy
 from proxy.core.requests import InferenceResult
@@ -147,7 +148,7 @@ def test_a_forgotten_model_has_no_cache():
 
 def test_a_kept_answer_holds_on_to_nothing_larger_than_itself():
     whole = bytearray(b"x" * 1_000_000)
-    store = LruStore(CachePolicy())
+    store = Store(CachePolicy())
     view = BatchOutputs((Tensor("y", "UINT8", (1, 4), memoryview(whole)[:4]),), 1, batched=True)
     store.put(b"k", view, "", 0)
     assert store.get(b"k", 0).tensors[0].data == b"xxxx"
@@ -166,7 +167,7 @@ def test_what_is_charged_covers_what_is_held_with_the_text_that_the_first_hit_le
         return made
 
     answer()
-    store = LruStore(CachePolicy())
+    store = Store(CachePolicy())
     tracemalloc.start()
     try:
         for number in range(100):

@@ -7,14 +7,14 @@ import dataclasses
 import pytest
 
 from proxy.cache.cache import ResultCache
-from proxy.cache.key import KEY_BYTES, request_key, version_prefix
+from proxy.cache.key import KEY_BYTES, request_key, tenant_prefix, version_prefix
 from proxy.core.requests import InferenceRequest
 from proxy.core.tensors import Tensor, join_elements
 from proxy.testing.clock import ManualClock
 from proxy.testing.instances import fake_version
 
 VERSION = fake_version()
-PREFIX = version_prefix(VERSION)
+PREFIX = version_prefix(VERSION) + tenant_prefix("")
 
 
 def key(*tensors, outputs=None, prefix=PREFIX):
@@ -72,12 +72,12 @@ def test_requested_outputs_are_part_of_the_key_but_not_their_order():
 )
 def test_c2_whatever_changes_what_a_version_answers_changes_its_keys(change):
     other = dataclasses.replace(VERSION, **change)
-    assert key(tensor(), prefix=version_prefix(other)) != key(tensor())
+    assert key(tensor(), prefix=version_prefix(other) + tenant_prefix("")) != key(tensor())
 
 
 def test_c2_the_number_of_a_version_is_not_what_tells_it_apart():
     again = dataclasses.replace(VERSION, number=7)
-    assert key(tensor(), prefix=version_prefix(again)) == key(tensor())
+    assert key(tensor(), prefix=version_prefix(again) + tenant_prefix("")) == key(tensor())
 
 
 def test_options_do_not_depend_on_their_order():

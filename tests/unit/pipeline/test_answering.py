@@ -13,6 +13,7 @@ from proxy.answering import Answering, Respond
 from proxy.cache.cache import ResultCache
 from proxy.core.batches import BatchFault
 from proxy.core.policies import CachePolicy, ModelPolicy
+from proxy.core.principals import Principal
 from proxy.core.requests import Answer, InferenceRequest
 from proxy.core.tensors import Tensor
 from proxy.core.units import NS_PER_S
@@ -81,7 +82,7 @@ def test_a_repeated_body_is_not_read_again_while_some_model_has_a_shadow(rig: Ri
     rig.instance.finish()
     rig.send(3.0, body=b"raw")
     rig.shadows.is_active = True
-    repeated = rig.answering.repeat(rig.version, b"raw", rig.clock.now_ns())
+    repeated = rig.answering.repeat(rig.version, Principal("key:1", "test"), b"raw", rig.clock.now_ns())
     assert repeated is not None
     assert repeated.body == rig.answers[1].body
 
