@@ -17,6 +17,7 @@ from django.db import OperationalError
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import authentication, exceptions
 
@@ -118,7 +119,9 @@ class SessionWithToken(authentication.SessionAuthentication):
             if not parsed_before:
                 del http_request._post, http_request._files
         if reason:
-            raise exceptions.PermissionDenied(f"CSRF check failed: {reason}", code="csrf_failed")
+            raise exceptions.PermissionDenied(
+                _("CSRF check failed: %(reason)s") % {"reason": reason}, code="csrf_failed"
+            )
 
 
 def _no_response(request: HttpRequest) -> Any:

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.utils import extend_schema
@@ -90,4 +91,4 @@ class UnknownRouteView(ApiView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """404 in the API's own shape, whatever the method."""
         super(ApiView, self).initial(request, *args, **kwargs)
-        raise NotFound("There is no such route; the routes are described at /api/v1/docs/.", code="unknown_route")
+        raise NotFound(_("There is no such route; the routes are described at /api/v1/docs/."), code="unknown_route")

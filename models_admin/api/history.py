@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -167,7 +168,7 @@ class MetricHistoryView(_HistoryView):
             found = with_idle(found, seconds, max(source_s, IDLE_ROW_EACH_S))
         columns = metric_columns(found, grid)
         if name and not any(columns["requests"]) and not Model.objects.filter(name=name).exists():
-            raise NotFound(f"There is no model named {name}.", field="model")
+            raise NotFound(_("There is no model named %(name)s.") % {"name": name}, field="model")
         return Response({"model": name, "resolution_s": grid.step_s, "at": grid.moments, **columns})
 
 

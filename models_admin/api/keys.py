@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
@@ -185,5 +186,5 @@ def _models(names: list[str]) -> list[Model]:
     found = {model.name: model for model in Model.objects.filter(name__in=names)}
     missing = [name for name in names if name not in found]
     if missing:
-        raise Invalid(f"There is no model named {missing[0]}.", field="models")
+        raise Invalid(_("There is no model named %(missing)s.") % {"missing": missing[0]}, field="models")
     return list(found.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -119,5 +120,5 @@ class LabelView(ApiView):
 def _answer(model: Model, label: str) -> Response:
     row = VersionLabel.objects.filter(model=model, name=label).select_related("version").first()
     if row is None:
-        raise NotFound(f"{model.name} has no label {label}.")
+        raise NotFound(_("%(name)s has no label %(label)s.") % {"name": model.name, "label": label})
     return shown(LabelSerializer(row).data, model.revision)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 from models_admin import selectors
 from models_admin.models import ApiKey, Model, ModelVersion
 from models_admin.services.errors import NotFound
@@ -12,7 +14,7 @@ def find_model(name: str) -> Model:
     try:
         return selectors.models_overview().get(name=name)
     except Model.DoesNotExist:
-        raise NotFound(f"There is no model named {name}.") from None
+        raise NotFound(_("There is no model named %(name)s.") % {"name": name}) from None
 
 
 def find_version(name: str, number: int) -> ModelVersion:
@@ -20,7 +22,9 @@ def find_version(name: str, number: int) -> ModelVersion:
     try:
         return selectors.version(name, number)
     except ModelVersion.DoesNotExist:
-        raise NotFound(f"Model {name} has no version {number}, or there is no such model.") from None
+        raise NotFound(
+            _("Model %(name)s has no version %(number)s, or there is no such model.") % {"name": name, "number": number}
+        ) from None
 
 
 def find_key(key_id: int) -> ApiKey:
@@ -28,4 +32,4 @@ def find_key(key_id: int) -> ApiKey:
     try:
         return selectors.keys().get(pk=key_id)
     except ApiKey.DoesNotExist:
-        raise NotFound(f"There is no key {key_id}.") from None
+        raise NotFound(_("There is no key %(key_id)s.") % {"key_id": key_id}) from None

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.utils.datastructures import MultiValueDict
 from django.utils.http import parse_header_parameters
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
 
@@ -94,7 +95,11 @@ class BoundedFileHandler(TemporaryFileUploadHandler):
         """Keep one chunk, or raise TooLarge."""
         self._received_bytes += len(raw_data)
         if self._received_bytes > settings.DLPROXY_MAX_UPLOAD_BYTES:
-            raise TooLarge(f"The file is larger than {settings.DLPROXY_MAX_UPLOAD_BYTES} bytes.", field="file")
+            raise TooLarge(
+                _("The file is larger than %(dlproxy_max_upload_bytes)s bytes.")
+                % {"dlproxy_max_upload_bytes": settings.DLPROXY_MAX_UPLOAD_BYTES},
+                field="file",
+            )
         super().receive_data_chunk(raw_data, start)
 
 
@@ -137,7 +142,7 @@ class UploadParser(MultiPartParser):
 def _check_end(form: DataAndFiles, last: bytes, boundary: bytes) -> None:
     if b"--" + boundary + b"--" in last:
         return
-    for _, files in form.files.lists():
+    for _name, files in form.files.lists():
         for file in files:
             file.close()
     raise ParseError("The multipart body ends before its closing boundary.")
@@ -157,7 +162,9 @@ def read_bounded(stream: IO[bytes], limit_bytes: int) -> bytes:
     """The whole body, or TooLarge if it exceeds `limit_bytes`."""
     body = stream.read(limit_bytes + 1)
     if len(body) > limit_bytes:
-        raise TooLarge(f"The body is larger than the {limit_bytes} bytes that this route takes.")
+        raise TooLarge(
+            _("The body is larger than the %(limit_bytes)s bytes that this route takes.") % {"limit_bytes": limit_bytes}
+        )
     return body
 
 

@@ -18,7 +18,7 @@ from models_admin.api.openapi import ETAG, IF_MATCH, problems
 from models_admin.api.permissions import ReadOrStaff
 from models_admin.api.preconditions import expected_revision
 from models_admin.models import Policy
-from models_admin.models.policy import MAX_ROWS, MAX_SIZES
+from models_admin.models.policy_choices import MAX_ROWS, MAX_SIZES
 from models_admin.services import policies as services
 
 TAGS = ["policies"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 
 from models_admin.services.errors import PreconditionFailed
@@ -38,4 +39,7 @@ def expected_revision(request: Request, current: int) -> int | None:
         raise ValidationError({"If-Match": ['Give the ETag of your last read, such as "3".']})
     if any(not weak and tag == str(current) for weak, tag in _TAG.findall(header)):
         return current
-    raise PreconditionFailed(f"This has changed since you read it; it is at revision {current} now. Read it again.")
+    raise PreconditionFailed(
+        _("This has changed since you read it; it is at revision %(current)s now. Read it again.")
+        % {"current": current}
+    )

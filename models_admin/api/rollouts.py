@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
@@ -210,7 +211,7 @@ def find_rollout(name: str, rollout_id: int) -> Rollout:
     """The rollout, or NotFound."""
     rollout = rollouts(find_model(name).name).filter(pk=rollout_id).first()
     if rollout is None:
-        raise NotFound(f"{name} has no rollout {rollout_id}.")
+        raise NotFound(_("%(name)s has no rollout %(rollout_id)s.") % {"name": name, "rollout_id": rollout_id})
     return rollout
 
 

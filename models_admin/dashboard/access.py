@@ -15,6 +15,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -37,7 +38,7 @@ def staff_only(view: View) -> View:
     @wraps(view)
     def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.is_staff:
-            raise PermissionDenied("Your account may look but not change things. Ask an administrator.")
+            raise PermissionDenied(_("Your account may look but not change things. Ask an administrator."))
         return view(request, *args, **kwargs)
 
     return inner
@@ -74,7 +75,7 @@ def model_or_404(name: str) -> Model:
     try:
         return selectors.model_detail(name)
     except Model.DoesNotExist:
-        raise Http404(f"There is no model named {name}.") from None
+        raise Http404(_("There is no model named %(name)s.") % {"name": name}) from None
 
 
 def version_or_404(name: str, number: int) -> ModelVersion:
@@ -82,7 +83,7 @@ def version_or_404(name: str, number: int) -> ModelVersion:
     try:
         return selectors.version(name, number)
     except ModelVersion.DoesNotExist:
-        raise Http404(f"{name} has no version {number}.") from None
+        raise Http404(_("%(name)s has no version %(number)s.") % {"name": name, "number": number}) from None
 
 
 def revision_of(request: HttpRequest) -> int | None:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 
 from models_admin.dashboard.access import actor_of, change
 from models_admin.services import writing
@@ -33,8 +34,8 @@ def delete(request: HttpRequest) -> HttpResponse:
         path().unlink(missing_ok=True)
     except OSError as error:
         log.warning("first-run.json could not be deleted: %s", error)
-        messages.error(request, "The server may not delete first-run.json; delete it by hand.")
+        messages.error(request, _("The server may not delete first-run.json; delete it by hand."))
     else:
         writing.audit(actor_of(request), "first_run.delete", "system", "first-run.json")
-        messages.success(request, "first-run.json is deleted. Passwords and keys are now only where you kept them.")
+        messages.success(request, _("first-run.json is deleted. Passwords and keys are now only where you kept them."))
     return redirect("overview")

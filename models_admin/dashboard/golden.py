@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from models_admin.dashboard.access import actor_of, change, perform, version_or_404
 from models_admin.services import golden as services
@@ -28,7 +29,9 @@ def add(request: HttpRequest, name: str, number: int) -> HttpResponse:
         else:
             services.add_sample(**common, outputs=sample.get("outputs"))
 
-    return perform(request, _back(name, number), "The sample is kept; it is checked at the version's next load.", keep)
+    return perform(
+        request, _back(name, number), _("The sample is kept; it is checked at the version's next load."), keep
+    )
 
 
 @change
@@ -40,7 +43,7 @@ def remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
     return perform(
         request,
         _back(name, number),
-        "The sample is removed.",
+        _("The sample is removed."),
         lambda: services.remove_sample(actor=actor_of(request), version=row, sample_id=sample_id),
     )
 
@@ -54,14 +57,17 @@ def _sample(request: HttpRequest) -> dict[str, Any]:
     file = request.FILES.get("file")
     if not text and file is not None:
         if (file.size or 0) > services.MAX_SAMPLE_BYTES:
-            raise TooLarge(f"A golden sample may have {services.MAX_SAMPLE_BYTES} bytes of JSON.")
+            raise TooLarge(
+                _("A golden sample may have %(max_sample_bytes)s bytes of JSON.")
+                % {"max_sample_bytes": services.MAX_SAMPLE_BYTES}
+            )
         text = file.read().decode("utf-8", "replace")
     try:
         sample = json.loads(text)
     except (ValueError, RecursionError):
-        raise Invalid('Give the sample as JSON: {"inputs": [...], "outputs": [...]}.', field="json") from None
+        raise Invalid(_('Give the sample as JSON: {"inputs": [...], "outputs": [...]}.'), field="json") from None
     if not isinstance(sample, dict):
-        raise Invalid("Give the sample as one JSON object.", field="json")
+        raise Invalid(_("Give the sample as one JSON object."), field="json")
     return sample
 
 
@@ -70,4 +76,7 @@ def _tolerances(request: HttpRequest) -> dict[str, Any]:
     try:
         return {name: float(text) for name, text in given.items() if text}
     except ValueError:
-        raise Invalid(f"rtol, atol: numbers from 0 to {services.MAX_TOLERANCE:g}.", field="rtol") from None
+        raise Invalid(
+            _("rtol, atol: numbers from 0 to %(max_tolerance)s.") % {"max_tolerance": f"{services.MAX_TOLERANCE:g}"},
+            field="rtol",
+        ) from None

@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_date
+from django.utils.translation import gettext as _
 
 from models_admin import selectors
 from models_admin.dashboard.access import actor_of, change, page, perform
@@ -49,8 +50,8 @@ def revoke(request: HttpRequest, key_id: int) -> HttpResponse:
     """End a key for good."""
     key = ApiKey.objects.filter(pk=key_id).first()
     if key is None:
-        raise Http404("There is no such key.")
-    done = f"{key.name} is revoked; calls with it are refused from now on."
+        raise Http404(_("There is no such key."))
+    done = _("%(name)s is revoked; calls with it are refused from now on.") % {"name": key.name}
     return perform(request, reverse("keys"), done, lambda: services.revoke_key(actor=actor_of(request), key=key))
 
 
@@ -76,7 +77,7 @@ def _models(request: HttpRequest) -> list[Model]:
 def _weight(text: str) -> int:
     """The key's share; its bounds are the table's."""
     if not (text.isascii() and text.isdecimal() and len(text) < 5):
-        raise Invalid("Give the weight as a whole number from 1 to 100.", field="weight")
+        raise Invalid(_("Give the weight as a whole number from 1 to 100."), field="weight")
     return int(text)
 
 
@@ -89,5 +90,5 @@ def _expiry(text: str) -> datetime | None:
     except ValueError:
         day = None
     if day is None:
-        raise Invalid("Give the expiry as a date, such as 2027-01-31.", field="expires_at")
+        raise Invalid(_("Give the expiry as a date, such as 2027-01-31."), field="expires_at")
     return datetime.combine(day, time(23, 59, 59), UTC)

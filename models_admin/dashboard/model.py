@@ -8,6 +8,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from models_admin.dashboard.access import actor_of, change, model_or_404, page, perform, revision_of
 from models_admin.dashboard.status import model_status
@@ -16,6 +18,12 @@ from models_admin.services import models as services
 from models_admin.services import scaling
 from models_admin.services.errors import ServiceError
 from proxy import gateway
+
+SIGNALS = {
+    "utilisation": gettext_lazy("Utilisation"),
+    "demand": gettext_lazy("Demand"),
+    "backlog": gettext_lazy("Backlog"),
+}
 
 
 def head(model: Model) -> dict[str, Any]:
@@ -41,8 +49,8 @@ def _signals(model: Model) -> dict[str, Any]:
     """The last look of scaling: its words, and what each signal asked for."""
     signals = model.scaling.signals
     rows = [
-        (name.capitalize(), signals[name]["count"], _sentence(signals[name]["words"]))
-        for name in ("utilisation", "demand", "backlog")
+        (SIGNALS[name], signals[name]["count"], _sentence(signals[name]["words"]))
+        for name in SIGNALS
         if name in signals
     ]
     return {"signals": signals, "signal_rows": rows}
@@ -73,7 +81,8 @@ def set_instances(request: HttpRequest, name: str) -> HttpResponse:
     return perform(
         request,
         reverse("model", args=[name]),
-        f"{count} instance{'s' if count != 1 else ''} wanted for {name}.",
+        ngettext("%(count)s instance wanted for %(name)s.", "%(count)s instances wanted for %(name)s.", count)
+        % {"count": count, "name": name},
         lambda: scaling.set_instances(actor=actor_of(request), model=model, count=count),
     )
 
@@ -85,7 +94,7 @@ def describe(request: HttpRequest, name: str) -> HttpResponse:
     return perform(
         request,
         reverse("model", args=[name]),
-        "Description saved.",
+        _("Description saved."),
         lambda: services.update_model(
             actor=actor_of(request),
             model=model,
@@ -104,7 +113,7 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
     except ServiceError as error:
         messages.error(request, error.message)
         return redirect("model", name)
-    messages.success(request, f"{name} is deleted.")
+    messages.success(request, _("%(name)s is deleted.") % {"name": name})
     return redirect("overview")
 
 
@@ -113,6 +122,8 @@ def _set_loaded(request: HttpRequest, name: str, *, loaded: bool) -> HttpRespons
     return perform(
         request,
         reverse("model", args=[name]),
-        f"{name} is being loaded." if loaded else f"{name} is being unloaded.",
+        _("%(name)s is being loaded.") % {"name": name}
+        if loaded
+        else _("%(name)s is being unloaded.") % {"name": name},
         lambda: services.set_loaded(actor=actor_of(request), model=model, loaded=loaded),
     )

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -33,7 +34,7 @@ def new_model(request: HttpRequest) -> HttpResponse:
         except ServiceError as refused:
             error = refused
         else:
-            messages.success(request, f"{name} is created. Upload its first version.")
+            messages.success(request, _("%(name)s is created. Upload its first version.") % {"name": name})
             return redirect("model-versions", name)
     context = {"name": name, "description": description, "error": error, "name_pattern": NAME_PATTERN}
     return render(request, "dashboard/new_model.html", context, status=error.status if error else 200)

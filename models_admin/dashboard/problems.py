@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from models_admin.models import Model, ModelVersion
-from models_admin.models.registry import VersionState
 from models_admin.selectors import NodeView
 from proxy.core.reports import SecondReport, VersionReport
 
@@ -16,10 +17,10 @@ BAD, WARN = "bad", "warn"
 # Below this share of free disk, uploads soon fail and the database may follow. Larger: earlier warning.
 LEAST_FREE_DISK_RATIO = 0.05
 PARTS = {
-    "celery": "The Celery worker",
-    "beat": "Celery beat",
+    "celery": gettext_lazy("The Celery worker"),
+    "beat": gettext_lazy("Celery beat"),
 }
-WAITING = "Serving goes on with the last decisions; uploads are not validated and scaling waits."
+WAITING = gettext_lazy("Serving goes on with the last decisions; uploads are not validated and scaling waits.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,17 @@ def find(
 def _data_plane(report: SecondReport | None) -> list[Problem]:
     if report is not None:
         return []
-    reason = "No data plane runs in this process, so nothing is served and nothing is measured."
-    return [Problem(BAD, "Not serving", reason, reverse("system"), "See the system")]
+    reason = _("No data plane runs in this process, so nothing is served and nothing is measured.")
+    return [Problem(BAD, _("Not serving"), reason, reverse("system"), _("See the system"))]
 
 
 def _disk(free_disk_ratio: float) -> list[Problem]:
     if free_disk_ratio >= LEAST_FREE_DISK_RATIO:
         return []
-    reason = f"{100 * free_disk_ratio:.1f}% of the data disk is free. Delete archived versions or make the disk larger."
-    return [Problem(BAD, "The disk is nearly full", reason, reverse("system"), "See the system")]
+    reason = _("%(free_disk_ratio)s%% of the data disk is free. Delete archived versions or make the disk larger.") % {
+        "free_disk_ratio": f"{100 * free_disk_ratio:.1f}"
+    }
+    return [Problem(BAD, _("The disk is nearly full"), reason, reverse("system"), _("See the system"))]
 
 
 def _model(model: Model, report: SecondReport | None) -> list[Problem]:
@@ -72,22 +75,38 @@ def _model(model: Model, report: SecondReport | None) -> list[Problem]:
         if version.state in ("failed", "quarantined"):
             found.append(_failed_load(version, url))
         elif version.message and version.instances_ready == 0:
-            found.append(Problem(WARN, f"{model.name}/{version.version} has no instance", version.message, url, "Open"))
+            found.append(
+                Problem(
+                    WARN,
+                    _("%(name)s/%(version)s has no instance") % {"name": model.name, "version": version.version},
+                    version.message,
+                    url,
+                    _("Open"),
+                )
+            )
     second = report.models.get(model.name) if report else None
     if second is not None and second.rejections:
-        reason = (
-            f"{second.rejections} requests were refused or expired in the last second, with {second.queue_depth} "
-            "waiting. Allow more instances, larger batches or a longer queue."
-        )
+        reason = _(
+            "%(rejections)s requests were refused or expired in the last second, with "
+            "%(queue_depth)s waiting. Allow more instances, larger batches or a longer queue."
+        ) % {"rejections": second.rejections, "queue_depth": second.queue_depth}
         policy = reverse("model-policy", args=[model.name])
-        found.append(Problem(WARN, f"{model.name} refuses requests", reason, policy, "Change the policy"))
+        found.append(
+            Problem(WARN, _("%(name)s refuses requests") % {"name": model.name}, reason, policy, _("Change the policy"))
+        )
     return found
 
 
 def _failed_load(version: VersionReport, url: str) -> Problem:
     tone = BAD if version.is_default else WARN
-    reason = version.message or "Its instances would not start; see the version's page."
-    return Problem(tone, f"{version.model}/{version.version} cannot be loaded", reason, url, "Open")
+    reason = version.message or _("Its instances would not start; see the version’s page.")
+    return Problem(
+        tone,
+        _("%(model)s/%(version)s cannot be loaded") % {"model": version.model, "version": version.version},
+        reason,
+        url,
+        _("Open"),
+    )
 
 
 def _parts(nodes: dict[str, NodeView]) -> list[Problem]:
@@ -95,16 +114,38 @@ def _parts(nodes: dict[str, NodeView]) -> list[Problem]:
     for name, label in PARTS.items():
         node = nodes.get(name)
         if node is None:
-            reason = f"It has not been heard of since this data directory was made. {WAITING}"
-            found.append(Problem(WARN, f"{label} is not running", reason, reverse("system"), "See the system"))
+            reason = _("It has not been heard of since this data directory was made. %(waiting)s") % {
+                "waiting": WAITING
+            }
+            found.append(
+                Problem(
+                    WARN,
+                    _("%(label)s is not running") % {"label": label},
+                    reason,
+                    reverse("system"),
+                    _("See the system"),
+                )
+            )
         elif node.late:
-            reason = f"It has been silent for {node.age_s:.0f} s. {WAITING}"
-            found.append(Problem(WARN, f"{label} is silent", reason, reverse("system"), "See the system"))
+            reason = _("It has been silent for %(age_s)s s. %(waiting)s") % {
+                "age_s": f"{node.age_s:.0f}",
+                "waiting": WAITING,
+            }
+            found.append(
+                Problem(
+                    WARN, _("%(label)s is silent") % {"label": label}, reason, reverse("system"), _("See the system")
+                )
+            )
     return found
 
 
 def _failed_upload(version: ModelVersion) -> Problem:
     url = reverse("version", args=[version.model.name, version.number])
-    what = VersionState(version.state).label.lower()
-    reason = version.state_reason or "See the steps of its validation."
-    return Problem(WARN, f"{version.model.name}/{version.number}: validation {what}", reason, url, "See why")
+    reason = version.state_reason or _("See the steps of its validation.")
+    return Problem(
+        WARN,
+        _("%(name)s/%(number)s: validation failed") % {"name": version.model.name, "number": version.number},
+        reason,
+        url,
+        _("See why"),
+    )

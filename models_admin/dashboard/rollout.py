@@ -10,6 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from models_admin.dashboard.access import actor_of, change, model_or_404, page, perform
 from models_admin.models import Model, ModelVersion, Rollout
@@ -24,12 +26,18 @@ MOST_STEPS_SHOWN = 8
 PAST_SHOWN = 5
 # What may be done to a rollout by POST, with the words for when it was done.
 ACTIONS: Mapping[str, tuple[Callable[..., object], str]] = {
-    "advance": (rollouts.advance, "The rollout went on to its next step."),
-    "hold": (rollouts.hold, "The rollout is held. It is still watched, and ends if the candidate is surely worse."),
-    "resume": (rollouts.resume, "The rollout goes on; its step begins anew."),
-    "promote": (rollouts.promote, "The candidate is the default now; the one before stays warm for a while."),
-    "abort": (rollouts.abort, "The rollout is aborted; the default answers every call again."),
-    "cancel": (rollouts.cancel, "The rollout is cancelled; the default answers every call again."),
+    "advance": (rollouts.advance, gettext_lazy("The rollout went on to its next step.")),
+    "hold": (
+        rollouts.hold,
+        gettext_lazy("The rollout is held. It is still watched, and ends if the candidate is surely worse."),
+    ),
+    "resume": (rollouts.resume, gettext_lazy("The rollout goes on; its step begins anew.")),
+    "promote": (
+        rollouts.promote,
+        gettext_lazy("The candidate is the default now; the one before stays warm for a while."),
+    ),
+    "abort": (rollouts.abort, gettext_lazy("The rollout is aborted; the default answers every call again.")),
+    "cancel": (rollouts.cancel, gettext_lazy("The rollout is cancelled; the default answers every call again.")),
 }
 BOUNDS = ("max_error_percent", "max_p99_ratio", "max_differing_percent", "tolerance", "instances")
 
@@ -73,7 +81,7 @@ def live_context(model: Model) -> dict[str, Any]:
     evidence = rollout.evidence
     default = model.default_version
     sides = [
-        Side(f"Version {version.number} ({role})", *(evidence.get(f"{role}_{name}") for name in SIDE_NUMBERS))
+        Side(SIDES[role] % {"number": version.number}, *(evidence.get(f"{role}_{name}") for name in SIDE_NUMBERS))
         for role, version in (("default", default), ("candidate", rollout.candidate))
         if version is not None
     ]
@@ -92,12 +100,17 @@ def live_context(model: Model) -> dict[str, Any]:
     }
 
 
+SIDES = {
+    "default": gettext_lazy("Version %(number)s (default)"),
+    "candidate": gettext_lazy("Version %(number)s (candidate)"),
+}
 SIDE_NUMBERS = ("requests", "failed", "p99_ms")
 
 
 def spread(counts: Any) -> list[tuple[str, int]]:
     """A shadow's differences by size, in words; sizes that never came are left out."""
-    sizes = ["equal", "below 1e-8", *(f"1e{power} to 1e{power + 1}" for power in range(-8, 0)), "1 and above"]
+    between = (f"1e{power}–1e{power + 1}" for power in range(-8, 0))
+    sizes = [_("equal"), _("below 1e-8"), *between, _("1 and above")]
     return [(size, count) for size, count in zip(sizes, counts, strict=False) if count]
 
 
@@ -133,7 +146,7 @@ def start(request: HttpRequest, name: str) -> HttpResponse:
             **{bound: _bound(request, bound) for bound in BOUNDS if request.POST.get(bound, "").strip()},
         )
 
-    return perform(request, _back(name), "The rollout has begun; this page follows it.", begin)
+    return perform(request, _back(name), _("The rollout has begun; this page follows it."), begin)
 
 
 @change
@@ -152,7 +165,7 @@ def weight(request: HttpRequest, name: str) -> HttpResponse:
     return perform(
         request,
         _back(name),
-        f"The candidate's share is {given} %." if isinstance(given, float) else "",
+        _("The candidate's share is %(given)s %%.") % {"given": given} if isinstance(given, float) else "",
         lambda: rollouts.set_weight(actor=actor_of(request), rollout=_active(model), weight_percent=given),
     )
 
@@ -161,7 +174,7 @@ def weight(request: HttpRequest, name: str) -> HttpResponse:
 def roll_back(request: HttpRequest, name: str) -> HttpResponse:
     """Make the warm version that was replaced last the default again."""
     model = model_or_404(name)
-    done = f"{name} is back at the version before. It was warm, so nothing had to be loaded."
+    done = _("%(name)s is back at the version before. It was warm, so nothing had to be loaded.") % {"name": name}
     return perform(request, _back(name), done, lambda: rollouts.roll_back(actor=actor_of(request), model=model))
 
 
@@ -174,7 +187,7 @@ def set_label(request: HttpRequest, name: str) -> HttpResponse:
     return perform(
         request,
         f"{_back(name)}#labels",
-        f"{label} stands for version {number} now.",
+        _("%(label)s stands for version %(number)s now.") % {"label": label, "number": number},
         lambda: labels.set_label(actor=actor_of(request), model=model, name=label, version=_version(model, number)),
     )
 
@@ -184,7 +197,7 @@ def remove_label(request: HttpRequest, name: str) -> HttpResponse:
     """Take a label away."""
     model = model_or_404(name)
     label = request.POST.get("label", "")
-    done = f"{label} is removed; calls that name it are answered 404."
+    done = _("%(label)s is removed; calls that name it are answered 404.") % {"label": label}
     return perform(
         request,
         f"{_back(name)}#labels",
@@ -200,14 +213,14 @@ def _back(name: str) -> str:
 def _active(model: Model) -> Rollout:
     rollout = rollouts.active_rollout(model)
     if rollout is None:
-        raise NotFound("No rollout runs; it has ended meanwhile.")
+        raise NotFound(_("No rollout runs; it has ended meanwhile."))
     return rollout
 
 
 def _version(model: Model, text: str) -> ModelVersion:
     found = next((row for row in model.versions.all() if str(row.number) == text), None)
     if found is None:
-        raise Invalid("Choose a version.", field="version")
+        raise Invalid(_("Choose a version."), field="version")
     return found
 
 

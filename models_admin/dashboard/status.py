@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext_lazy
+
 from models_admin.models import Model, ModelVersion
 from models_admin.models.registry import VersionState
 from proxy.core.reports import SecondReport, VersionReport
@@ -18,12 +20,27 @@ class Status:
     words: str = ""
 
 
-EMPTY = Status("empty", "No version", "Upload a version to begin.")
-UNLOADED = Status("unloaded", "Unloaded", "No instance is wanted; calls are answered not ready.")
-UNKNOWN = Status("unknown", "Not serving", "No data plane runs in this process.")
+EMPTY = Status("empty", gettext_lazy("No version"), gettext_lazy("Upload a version to begin."))
+UNLOADED = Status(
+    "unloaded", gettext_lazy("Unloaded"), gettext_lazy("No instance is wanted; calls are answered not ready.")
+)
+UNKNOWN = Status("unknown", gettext_lazy("Not serving"), gettext_lazy("No data plane runs in this process."))
+# Where a version stands in the data plane (proxy.model_manager): the words that pages and scripts show.
+STATES = {
+    "verifying": gettext_lazy("Verifying"),
+    "loading": gettext_lazy("Loading"),
+    "ready": gettext_lazy("Ready"),
+    "draining": gettext_lazy("Draining"),
+    "asleep": gettext_lazy("Asleep"),
+    "failed": gettext_lazy("Failed"),
+    "quarantined": gettext_lazy("Quarantined"),
+    "unloaded": gettext_lazy("Unloaded"),
+}
 _ON_THE_WAY = frozenset({"verifying", "loading", "draining"})
-ASLEEP = Status("asleep", "Asleep", "Nobody asked for it lately. It wakes on the first request.")
-WANTED = Status("loading", "Waiting", "The data plane has not taken it up yet.")
+ASLEEP = Status(
+    "asleep", gettext_lazy("Asleep"), gettext_lazy("Nobody asked for it lately. It wakes on the first request.")
+)
+WANTED = Status("loading", gettext_lazy("Waiting"), gettext_lazy("The data plane has not taken it up yet."))
 
 
 def report_of(report: SecondReport | None, model: str, number: int) -> VersionReport | None:
@@ -60,7 +77,7 @@ def load_status(version: ModelVersion, report: SecondReport | None) -> Status | 
 def _reported(known: VersionReport) -> Status:
     if known.state == ASLEEP.state:
         return Status(ASLEEP.state, ASLEEP.label, known.message or ASLEEP.words)
-    return Status(known.state, known.state.capitalize(), known.message)
+    return Status(known.state, STATES.get(known.state, known.state.capitalize()), known.message)
 
 
 def is_moving(status: Status | None) -> bool:

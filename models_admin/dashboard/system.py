@@ -13,6 +13,8 @@ from django.db import DatabaseError, connection
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from models_admin import selectors
 from models_admin.dashboard.access import page
@@ -21,7 +23,11 @@ from models_admin.models import ModelVersion
 from proxy import gateway
 from proxy.core.reports import SecondReport
 
-PART_NAMES = {"web": "Web process", "celery": "Celery worker", "beat": "Celery beat"}
+PART_NAMES = {
+    "web": gettext_lazy("Web process"),
+    "celery": gettext_lazy("Celery worker"),
+    "beat": gettext_lazy("Celery beat"),
+}
 
 PACKAGES = (
     "django",
@@ -77,19 +83,19 @@ def installed(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed"
+        return _("not installed")
 
 
 def _facts(is_staff: bool) -> list[tuple[str, str]]:
     facts = [
-        ("Database", _database()),
-        ("Broker", _broker()),
-        ("Live messages", "Redis" if settings.REDIS_URL else "in this process's memory"),
-        ("Inference port", _inference_port()),
-        ("Python", f"{platform.python_version()} on {platform.system()} {platform.release()}, {platform.machine()}"),
+        (_("Database"), _database()),
+        (_("Broker"), _broker()),
+        (_("Live messages"), "Redis" if settings.REDIS_URL else _("in this process’s memory")),
+        (_("Inference port"), _inference_port()),
+        ("Python", f"{platform.python_version()}, {platform.system()} {platform.release()}, {platform.machine()}"),
     ]
     if is_staff:
-        facts.append(("Data directory", str(settings.DLPROXY_HOME)))
+        facts.append((_("Data directory"), str(settings.DLPROXY_HOME)))
     return facts
 
 
@@ -101,20 +107,20 @@ def _database() -> str:
                 cursor.execute("SELECT sqlite_version()")
                 number = cursor.fetchone()[0]
                 cursor.execute("PRAGMA journal_mode")
-                return f"{name} {number}, journal mode {cursor.fetchone()[0]}"
+                return _("%(name)s, journal mode %(mode)s") % {"name": f"{name} {number}", "mode": cursor.fetchone()[0]}
             cursor.execute("SHOW server_version")
             return f"{name} {cursor.fetchone()[0]}"
     except DatabaseError as error:
-        return f"{name}, not answering: {type(error).__name__}"
+        return _("%(name)s, not answering: %(error)s") % {"name": name, "error": type(error).__name__}
 
 
 def _broker() -> str:
     parts = urlsplit(settings.CELERY_BROKER_URL)
     if parts.scheme.startswith("redis"):
-        return f"Redis at {parts.hostname}"
-    return "embedded (files in the data directory)" if parts.scheme in {"embedded", "filesystem"} else parts.scheme
+        return _("Redis at %(host)s") % {"host": parts.hostname}
+    return _("embedded (files in the data directory)") if parts.scheme in {"embedded", "filesystem"} else parts.scheme
 
 
 def _inference_port() -> str:
     runtime: Any = gateway.current()
-    return str(runtime.inference_port) if runtime is not None else "not open in this process"
+    return str(runtime.inference_port) if runtime is not None else _("not open in this process")

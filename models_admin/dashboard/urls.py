@@ -8,6 +8,7 @@ from django.views.i18n import set_language
 import models_admin.selectors.paths  # noqa: F401  registers <model:…> and <number:…>
 from models_admin.dashboard import (
     audit,
+    cache,
     decisions,
     first_run,
     golden,
@@ -49,6 +50,9 @@ urlpatterns = [
     path("models/<model:name>/policy/history/", policy_history.history, name="model-policy-history"),
     path(f"{REVISION}/", policy_history.revision, name="model-policy-revision"),
     path(f"{REVISION}/revert/", policy_history.revert, name="model-policy-revert"),
+    path("models/<model:name>/cache/", cache.cache, name="model-cache"),
+    path("models/<model:name>/cache/now/", cache.cache_part, name="model-cache-part"),
+    path("models/<model:name>/cache/purge/", cache.purge, name="model-cache-purge"),
     path("models/<model:name>/decisions/", decisions.model_decisions, name="model-decisions"),
     path("models/<model:name>/versions/", versions.versions, name="model-versions"),
     path("models/<model:name>/versions/list/", versions.versions_part, name="model-versions-part"),

@@ -6,6 +6,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from models_admin.dashboard.access import actor_of, change, page, perform, revision_of, version_or_404
 from models_admin.dashboard.roles import roles
@@ -19,21 +21,24 @@ from models_admin.services.rollouts import active_rollout
 from proxy import gateway
 
 STEP_LABELS = {
-    "sandbox": "Start the sandbox",
-    "load": "Load the file",
-    "signature": "Find the signature",
-    "sample": "Run one sample",
-    "batch": "Run a batch",
-    "golden": "Repeat the golden samples",
-    "measure": "Measure time and memory",
+    "sandbox": gettext_lazy("Start the sandbox"),
+    "load": gettext_lazy("Load the file"),
+    "signature": gettext_lazy("Find the signature"),
+    "sample": gettext_lazy("Run one sample"),
+    "batch": gettext_lazy("Run a batch"),
+    "golden": gettext_lazy("Repeat the golden samples"),
+    "measure": gettext_lazy("Measure time and memory"),
 }
 # What may be done by POST, with the words for when it was done.
 ACTIONS = {
-    "promote": (services.promote, "{} is the default now; calls go there as soon as its instances are ready."),
-    "archive": (services.archive, "{} is archived. Its file is kept; restore it at any time."),
-    "restore": (services.restore, "{} is ready again."),
-    "validate": (services.revalidate, "Validation of {} begins anew."),
-    "retry": (try_again, "Instances of {} are started anew."),
+    "promote": (
+        services.promote,
+        gettext_lazy("%(version)s is the default now; calls go there as soon as its instances are ready."),
+    ),
+    "archive": (services.archive, gettext_lazy("%(version)s is archived. Its file is kept; restore it at any time.")),
+    "restore": (services.restore, gettext_lazy("%(version)s is ready again.")),
+    "validate": (services.revalidate, gettext_lazy("Validation of %(version)s begins anew.")),
+    "retry": (try_again, gettext_lazy("Instances of %(version)s are started anew.")),
 }
 
 
@@ -75,7 +80,7 @@ def act(request: HttpRequest, name: str, number: int, action: str) -> HttpRespon
     return perform(
         request,
         reverse("version", args=[name, number]),
-        done.format(row),
+        done % {"version": row},
         lambda: service(actor=actor_of(request), version=row, expected_revision=revision_of(request)),
     )
 
@@ -85,7 +90,9 @@ def keep_loaded(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Keep an instance of a version that is not the default, or let it go."""
     row = version_or_404(name, number)
     keep = request.POST.get("keep") == "true"
-    done = f"One instance of {row} is kept loaded." if keep else f"{row} is let go."
+    done = (
+        _("One instance of %(row)s is kept loaded.") % {"row": row} if keep else _("%(row)s is let go.") % {"row": row}
+    )
     return perform(
         request,
         reverse("version", args=[name, number]),
@@ -102,7 +109,7 @@ def notes(request: HttpRequest, name: str, number: int) -> HttpResponse:
     return perform(
         request,
         reverse("version", args=[name, number]),
-        "Notes saved.",
+        _("Notes saved."),
         lambda: services.update_version(
             actor=actor_of(request), version=row, expected_revision=revision_of(request), notes=text
         ),
@@ -118,7 +125,7 @@ def delete(request: HttpRequest, name: str, number: int) -> HttpResponse:
     except ServiceError as error:
         messages.error(request, error.message)
         return redirect("version", name, number)
-    messages.success(request, f"{row} is deleted.")
+    messages.success(request, _("%(row)s is deleted.") % {"row": row})
     return redirect("model-versions", name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from models_admin.models.registry import Model
 
@@ -13,13 +14,15 @@ class ScalingState(models.Model):
     model = models.OneToOneField(Model, on_delete=models.CASCADE, related_name="scaling")
     wanted_instances = models.PositiveIntegerField(default=1)
     fence = models.PositiveBigIntegerField(default=0)
-    low_since = models.DateTimeField(null=True, blank=True, help_text="Since when load has been low.")
+    low_since = models.DateTimeField(null=True, blank=True, help_text=gettext_lazy("Since when load has been low."))
     decided_at = models.DateTimeField(null=True, blank=True)
-    last_request_at = models.DateTimeField(null=True, blank=True, help_text="The newest request known of.")
+    last_request_at = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("The newest request known of.")
+    )
     signals = models.JSONField(
         default=dict,
         blank=True,
-        help_text="The last look: what each signal asked for, in numbers and words, and what came of it.",
+        help_text=gettext_lazy("The last look: what each signal asked for, in numbers and words, and what came of it."),
     )
 
     def __str__(self) -> str:
@@ -29,14 +32,14 @@ class ScalingState(models.Model):
 class DecisionStatus(models.TextChoices):
     """How far a decision has come. APPLIED: in force at once and for good, as people's changes and scaling's are."""
 
-    APPLIED = "applied", "Applied"
-    ADVISED = "advised", "Proposed"
-    MEASURING = "measuring", "Being measured"
-    KEPT = "kept", "Kept"
-    UNDONE = "undone", "Undone"
-    INCONCLUSIVE = "inconclusive", "Undone: nothing to conclude"
-    DISMISSED = "dismissed", "Dismissed"
-    EXPIRED = "expired", "No longer true"
+    APPLIED = "applied", gettext_lazy("Applied")
+    ADVISED = "advised", gettext_lazy("Proposed")
+    MEASURING = "measuring", gettext_lazy("Being measured")
+    KEPT = "kept", gettext_lazy("Kept")
+    UNDONE = "undone", gettext_lazy("Undone")
+    INCONCLUSIVE = "inconclusive", gettext_lazy("Undone: nothing to conclude")
+    DISMISSED = "dismissed", gettext_lazy("Dismissed")
+    EXPIRED = "expired", gettext_lazy("No longer true")
 
 
 class Decision(models.Model):
@@ -51,18 +54,22 @@ class Decision(models.Model):
     knob = models.CharField(max_length=40)
     from_value = models.CharField(max_length=60)
     to_value = models.CharField(max_length=60)
-    reason = models.CharField(max_length=60, help_text="One of proxy.tuner's reasons, or `operator`.")
-    explanation = models.TextField(help_text="The reason in words, with numbers.")
+    reason = models.CharField(max_length=60, help_text=gettext_lazy("One of proxy.tuner's reasons, or `operator`."))
+    explanation = models.TextField(help_text=gettext_lazy("The reason in words, with numbers."))
     expected = models.TextField(blank=True)
     evidence = models.JSONField(default=dict, blank=True)
     actor = models.CharField(max_length=200, default="system:autoscaler")
     fence = models.PositiveBigIntegerField(default=0)
     status = models.CharField(max_length=12, choices=DecisionStatus.choices, default=DecisionStatus.APPLIED)
     predicted = models.JSONField(
-        default=dict, blank=True, help_text="{metric, before, after, better}: what the change is expected to move."
+        default=dict,
+        blank=True,
+        help_text=gettext_lazy("{metric, before, after, better}: what the change is expected to move."),
     )
     measured = models.JSONField(
-        default=dict, blank=True, help_text="{before, after}: what was measured over two windows of equal length."
+        default=dict,
+        blank=True,
+        help_text=gettext_lazy("{before, after}: what was measured over two windows of equal length."),
     )
     outcome = models.TextField(blank=True)
     applied_at = models.DateTimeField(null=True, blank=True)
@@ -88,14 +95,18 @@ class TuningState(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="+",
-        help_text="The one being measured.",
+        help_text=gettext_lazy("The one being measured."),
     )
     cooldown_until = models.DateTimeField(null=True, blank=True)
     tried = models.JSONField(
-        default=list, blank=True, help_text="What was tried at which load and what came of it, newest last."
+        default=list,
+        blank=True,
+        help_text=gettext_lazy("What was tried at which load and what came of it, newest last."),
     )
     look = models.JSONField(
-        default=dict, blank=True, help_text="The last look: when, in words why nothing or what was done, by knob."
+        default=dict,
+        blank=True,
+        help_text=gettext_lazy("The last look: when, in words why nothing or what was done, by knob."),
     )
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ reads true percentiles instead of averaging percentiles.
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 SECOND_S = 1
 MINUTE_S = 60
@@ -23,15 +24,19 @@ class MetricSample(models.Model):
     """One model's measurements over `resolution_s` seconds from `at`. `model_name` empty: all models together."""
 
     model_name = models.CharField(max_length=128, blank=True)
-    version = models.PositiveIntegerField(default=WHOLE_MODEL, help_text="0: all versions of the model together.")
+    version = models.PositiveIntegerField(
+        default=WHOLE_MODEL, help_text=gettext_lazy("0: all versions of the model together.")
+    )
     resolution_s = models.PositiveSmallIntegerField(default=SECOND_S)
     at = models.DateTimeField()
-    requests = models.PositiveIntegerField(default=0, help_text="Answered with 200, cache hits included.")
+    requests = models.PositiveIntegerField(default=0, help_text=gettext_lazy("Answered with 200, cache hits included."))
     errors = models.PositiveIntegerField(default=0)
-    rejections = models.PositiveIntegerField(default=0, help_text="Refused at admission or expired in the queue.")
+    rejections = models.PositiveIntegerField(
+        default=0, help_text=gettext_lazy("Refused at admission or expired in the queue.")
+    )
     cache_hits = models.PositiveIntegerField(default=0)
     cache_misses = models.PositiveIntegerField(default=0)
-    inferences = models.PositiveIntegerField(default=0, help_text="Rows executed.")
+    inferences = models.PositiveIntegerField(default=0, help_text=gettext_lazy("Rows executed."))
     executions = models.PositiveIntegerField(default=0)
     p50_ms = models.FloatField(null=True)
     p95_ms = models.FloatField(null=True)
@@ -41,11 +46,13 @@ class MetricSample(models.Model):
     queue_depth = models.PositiveIntegerField(default=0)
     in_flight = models.PositiveIntegerField(default=0)
     instances = models.PositiveSmallIntegerField(default=0)
-    busy_ratio = models.FloatField(default=0, help_text="Busy share of the ready instances, 0 to 1.")
+    busy_ratio = models.FloatField(default=0, help_text=gettext_lazy("Busy share of the ready instances, 0 to 1."))
     histogram = models.JSONField(default=dict)
     compute_mean_ms = models.FloatField(null=True)
     cache_bytes = models.PositiveBigIntegerField(default=0)
-    rows_by_bits = models.JSONField(default=dict, help_text="{n: executions of at most 2^n rows, more than 2^(n-1)}")
+    rows_by_bits = models.JSONField(
+        default=dict, help_text=gettext_lazy("{n: executions of at most 2^n rows, more than 2^(n-1)}")
+    )
 
     class Meta:
         ordering = ["at"]

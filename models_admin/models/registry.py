@@ -6,6 +6,7 @@ import uuid
 
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 MODEL_NAME_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$"
 # `\Z`, since `$` would let a trailing newline pass.
@@ -21,7 +22,8 @@ class Model(models.Model):
     name = models.CharField(max_length=128, unique=True, validators=[validate_model_name])
     description = models.TextField(blank=True, max_length=4_000)
     loaded = models.BooleanField(
-        default=True, help_text="Whether instances of the default version are wanted. Off frees their memory."
+        default=True,
+        help_text=gettext_lazy("Whether instances of the default version are wanted. Off frees their memory."),
     )
     default_version = models.ForeignKey(
         "ModelVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -40,20 +42,20 @@ class Model(models.Model):
 class ArtifactFormat(models.TextChoices):
     """File formats that a backend can run, decided from the file's content."""
 
-    TORCHSCRIPT = "torchscript", "TorchScript"
-    EXPORTED = "exported", "torch.export (.pt2)"
-    SAFETENSORS = "safetensors", "safetensors"
-    ONNX = "onnx", "ONNX"
+    TORCHSCRIPT = "torchscript", gettext_lazy("TorchScript")
+    EXPORTED = "exported", gettext_lazy("torch.export (.pt2)")
+    SAFETENSORS = "safetensors", gettext_lazy("safetensors")
+    ONNX = "onnx", gettext_lazy("ONNX")
 
 
 class VersionState(models.TextChoices):
     """Where a version stands. Legal order: uploaded → validating → ready | failed; ready → archived → ready."""
 
-    UPLOADED = "uploaded", "Uploaded"
-    VALIDATING = "validating", "Validating"
-    READY = "ready", "Ready"
-    FAILED = "failed", "Failed"
-    ARCHIVED = "archived", "Archived"
+    UPLOADED = "uploaded", gettext_lazy("Uploaded")
+    VALIDATING = "validating", gettext_lazy("Validating")
+    READY = "ready", gettext_lazy("Ready")
+    FAILED = "failed", gettext_lazy("Failed")
+    ARCHIVED = "archived", gettext_lazy("Archived")
 
 
 class ModelVersion(models.Model):
@@ -66,30 +68,47 @@ class ModelVersion(models.Model):
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
     artifact_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    digest = models.CharField(max_length=64, help_text="SHA-256 of the artifact, hexadecimal.")
+    digest = models.CharField(max_length=64, help_text=gettext_lazy("SHA-256 of the artifact, hexadecimal."))
     size_bytes = models.PositiveBigIntegerField()
     format = models.CharField(max_length=16, choices=ArtifactFormat.choices)
     original_filename = models.CharField(max_length=255, blank=True)
     options = models.JSONField(
-        default=dict, blank=True, help_text="Strings for the backend: method, reset_method, architecture, sample."
+        default=dict,
+        blank=True,
+        help_text=gettext_lazy("Strings for the backend: method, reset_method, architecture, sample."),
     )
     declared_signature = models.JSONField(null=True, blank=True)
     signature = models.JSONField(null=True, blank=True)
-    batchable = models.BooleanField(default=True, help_text="Rows of several requests may share one execution.")
-    stateful = models.BooleanField(default=False, help_text="Keeps state between calls; reset before each request.")
-    cacheable = models.BooleanField(default=True, help_text="The same input always gives the same output.")
-    keep_loaded = models.BooleanField(default=False, help_text="Keep one instance even when not the default version.")
+    batchable = models.BooleanField(
+        default=True, help_text=gettext_lazy("Rows of several requests may share one execution.")
+    )
+    stateful = models.BooleanField(
+        default=False, help_text=gettext_lazy("Keeps state between calls; reset before each request.")
+    )
+    cacheable = models.BooleanField(
+        default=True, help_text=gettext_lazy("The same input always gives the same output.")
+    )
+    keep_loaded = models.BooleanField(
+        default=False, help_text=gettext_lazy("Keep one instance even when not the default version.")
+    )
     warm_until = models.DateTimeField(
-        null=True, blank=True, help_text="Kept loaded until then after it was replaced, so that going back is instant."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("Kept loaded until then after it was replaced, so that going back is instant."),
     )
     golden_digest = models.CharField(
-        max_length=64, blank=True, help_text="SHA-256 of the golden samples' document; empty without samples."
+        max_length=64,
+        blank=True,
+        help_text=gettext_lazy("SHA-256 of the golden samples' document; empty without samples."),
     )
     inherit_golden = models.BooleanField(
-        default=True, help_text="Must reproduce the default version's golden samples if the signatures are the same."
+        default=True,
+        help_text=gettext_lazy("Must reproduce the default version's golden samples if the signatures are the same."),
     )
     quarantined_reason = models.TextField(blank=True)
-    load_attempt = models.PositiveIntegerField(default=0, help_text="How often an operator had it started anew.")
+    load_attempt = models.PositiveIntegerField(
+        default=0, help_text=gettext_lazy("How often an operator had it started anew.")
+    )
     state = models.CharField(max_length=16, choices=VersionState.choices, default=VersionState.UPLOADED)
     state_reason = models.TextField(blank=True)
     state_changed_at = models.DateTimeField(auto_now_add=True)
@@ -114,11 +133,11 @@ class ModelVersion(models.Model):
 class StepStatus(models.TextChoices):
     """Outcome of one validation step."""
 
-    PENDING = "pending", "Pending"
-    RUNNING = "running", "Running"
-    PASSED = "passed", "Passed"
-    FAILED = "failed", "Failed"
-    SKIPPED = "skipped", "Skipped"
+    PENDING = "pending", gettext_lazy("Pending")
+    RUNNING = "running", gettext_lazy("Running")
+    PASSED = "passed", gettext_lazy("Passed")
+    FAILED = "failed", gettext_lazy("Failed")
+    SKIPPED = "skipped", gettext_lazy("Skipped")
 
 
 class ValidationStep(models.Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from models_admin.models.registry import Model, ModelVersion
 
@@ -30,8 +31,8 @@ class VersionLabel(models.Model):
 class GoldenSource(models.TextChoices):
     """Where a golden sample's outputs come from."""
 
-    UPLOAD = "upload", "Uploaded"
-    RECORDED = "recorded", "Recorded from a live answer"
+    UPLOAD = "upload", gettext_lazy("Uploaded")
+    RECORDED = "recorded", gettext_lazy("Recorded from a live answer")
 
 
 class GoldenSample(models.Model):
@@ -40,8 +41,8 @@ class GoldenSample(models.Model):
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="golden_samples")
     inputs = models.JSONField()
     outputs = models.JSONField()
-    rtol = models.FloatField(default=1e-3, help_text="Part of |expected| that an output may be off by.")
-    atol = models.FloatField(default=1e-5, help_text="What an output may be off by besides.")
+    rtol = models.FloatField(default=1e-3, help_text=gettext_lazy("Part of |expected| that an output may be off by."))
+    atol = models.FloatField(default=1e-5, help_text=gettext_lazy("What an output may be off by besides."))
     source = models.CharField(max_length=8, choices=GoldenSource.choices, default=GoldenSource.UPLOAD)
     created_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -56,18 +57,18 @@ class GoldenSample(models.Model):
 class RolloutModeChoice(models.TextChoices):
     """How the candidate meets traffic (values are those of proxy.core.snapshot.RolloutMode)."""
 
-    CANARY = "canary", "Canary"
-    SHADOW = "shadow", "Shadow"
+    CANARY = "canary", gettext_lazy("Canary")
+    SHADOW = "shadow", gettext_lazy("Shadow")
 
 
 class RolloutState(models.TextChoices):
     """Where a rollout stands. Legal order: running ⇄ holding → promoted | aborted | cancelled."""
 
-    RUNNING = "running", "Running"
-    HOLDING = "holding", "Held"
-    PROMOTED = "promoted", "Promoted"
-    ABORTED = "aborted", "Aborted"
-    CANCELLED = "cancelled", "Cancelled"
+    RUNNING = "running", gettext_lazy("Running")
+    HOLDING = "holding", gettext_lazy("Held")
+    PROMOTED = "promoted", gettext_lazy("Promoted")
+    ABORTED = "aborted", gettext_lazy("Aborted")
+    CANCELLED = "cancelled", gettext_lazy("Cancelled")
 
 
 ACTIVE_STATES = (RolloutState.RUNNING, RolloutState.HOLDING)
@@ -90,29 +91,35 @@ class Rollout(models.Model):
     max_error_percent = models.FloatField(
         default=1.0,
         validators=[MinValueValidator(0), MaxValueValidator(100)],
-        help_text="Percentage points by which the candidate may fail more often than the default version.",
+        help_text=gettext_lazy(
+            "Percentage points by which the candidate may fail more often than the default version."
+        ),
     )
     max_p99_ratio = models.FloatField(
         default=2.0,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
-        help_text="How many times the default version's p99 the candidate's may be.",
+        help_text=gettext_lazy("How many times the default version's p99 the candidate's may be."),
     )
     max_differing_percent = models.FloatField(
         default=1.0,
         validators=[MinValueValidator(0), MaxValueValidator(100)],
-        help_text="Part of a shadow's answers that may differ beyond the tolerance.",
+        help_text=gettext_lazy("Part of a shadow's answers that may differ beyond the tolerance."),
     )
     tolerance = models.FloatField(
         default=1e-3,
         validators=[MinValueValidator(0), MaxValueValidator(1_000)],
-        help_text="Largest |difference| / (1 + |expected|) at which two answers count as the same.",
+        help_text=gettext_lazy("Largest |difference| / (1 + |expected|) at which two answers count as the same."),
     )
     instances = models.PositiveSmallIntegerField(
-        default=1, validators=[MinValueValidator(1), MaxValueValidator(64)], help_text="Instances of the candidate."
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(64)],
+        help_text=gettext_lazy("Instances of the candidate."),
     )
     reason = models.TextField(blank=True)
     started_by = models.CharField(max_length=200, blank=True)
-    fence = models.PositiveBigIntegerField(default=0, help_text="Lease number of its last automatic writer.")
+    fence = models.PositiveBigIntegerField(
+        default=0, help_text=gettext_lazy("Lease number of its last automatic writer.")
+    )
     revision = models.PositiveBigIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
     ended_at = models.DateTimeField(null=True, blank=True)

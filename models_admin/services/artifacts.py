@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db.models import Sum
+from django.utils.translation import gettext as _
 
 from models_admin.inspection import Inspection, Refused, inspect
 from models_admin.models import ModelVersion
@@ -88,8 +89,11 @@ def check_quota(size_bytes: int) -> None:
     used = ModelVersion.objects.aggregate(total=Sum("size_bytes"))["total"] or 0
     if used + size_bytes > limit:
         raise NoSpace(
-            f"All artifacts together may hold {limit} bytes; {used} are used and this one has {size_bytes}. "
-            "Delete versions that are no longer needed.",
+            _(
+                "All artifacts together may hold %(limit)s bytes; %(used)s are used and this one has "
+                "%(size_bytes)s. Delete versions that are no longer needed."
+            )
+            % {"limit": limit, "used": used, "size_bytes": size_bytes},
             field="file",
         )
 
@@ -128,7 +132,10 @@ def _receive(file: BinaryIO | Any, aside: Path) -> tuple[str, int]:
         for chunk in _chunks(file):
             size_bytes += len(chunk)
             if size_bytes > limit:
-                raise TooLarge(f"A file may have at most {limit} bytes (DLPROXY_MAX_UPLOAD_BYTES).", field="file")
+                raise TooLarge(
+                    _("A file may have at most %(limit)s bytes (DLPROXY_MAX_UPLOAD_BYTES).") % {"limit": limit},
+                    field="file",
+                )
             if shutil.disk_usage(aside.parent).free < settings.DLPROXY_MIN_FREE_BYTES + len(chunk):
                 raise _no_space()
             digest.update(chunk)
@@ -136,14 +143,15 @@ def _receive(file: BinaryIO | Any, aside: Path) -> tuple[str, int]:
         target.flush()
         os.fsync(target.fileno())
     if size_bytes == 0:
-        raise Invalid("The file is empty.", field="file", code="empty")
+        raise Invalid(_("The file is empty."), field="file", code="empty")
     return digest.hexdigest(), size_bytes
 
 
 def _compare(digest: str, expected_sha256: str | None) -> None:
     if expected_sha256 is not None and expected_sha256.strip().lower() != digest:
         raise Unprocessable(
-            f"The file arrived with SHA-256 {digest}, which is not the declared one. Send it again.",
+            _("The file arrived with SHA-256 %(digest)s, which is not the declared one. Send it again.")
+            % {"digest": digest},
             field="sha256",
             code="digest_mismatch",
         )
@@ -162,7 +170,7 @@ def _inspect(path: Path) -> Inspection:
 
 
 def _no_space() -> NoSpace:
-    return NoSpace("The disk is full: the upload was dropped and nothing else changed.", field="file")
+    return NoSpace(_("The disk is full: the upload was dropped and nothing else changed."), field="file")
 
 
 def _sync_folder(folder: Path) -> None:

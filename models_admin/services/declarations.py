@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from models_admin.services.errors import Invalid
 from proxy.core.tensors import DATATYPES
 
@@ -25,7 +27,7 @@ def check_signature(value: Any, *, batchable: bool) -> dict[str, list[dict[str, 
         return None
     if not isinstance(value, dict) or set(value) != {"inputs", "outputs"}:
         raise Invalid(
-            'declared_signature: an object with "inputs" and "outputs" is needed.', field="declared_signature"
+            _('declared_signature: an object with "inputs" and "outputs" is needed.'), field="declared_signature"
         )
     return {side: _check_side(side, value[side], batchable=batchable) for side in ("inputs", "outputs")}
 
@@ -35,29 +37,41 @@ def check_options(value: Any) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise Invalid("options: an object of strings is needed.", field="options")
+        raise Invalid(_("options: an object of strings is needed."), field="options")
     for name, text in value.items():
         if name not in OPTION_NAMES:
-            raise Invalid(f"options: {name!r:.60} is unknown; known are {', '.join(OPTION_NAMES)}.", field="options")
+            raise Invalid(
+                _("options: %(name)s is unknown; known are %(names)s.")
+                % {"name": f"{name!r:.60}", "names": ", ".join(OPTION_NAMES)},
+                field="options",
+            )
         if not isinstance(text, str) or not 0 < len(text) <= MAX_OPTION_CHARACTERS:
-            raise Invalid(f"options.{name}: a string of at most {MAX_OPTION_CHARACTERS} characters.", field="options")
+            raise Invalid(
+                _("options.%(name)s: a string of at most %(max_option_characters)s characters.")
+                % {"name": name, "max_option_characters": MAX_OPTION_CHARACTERS},
+                field="options",
+            )
         if name in JSON_OPTIONS:
             _check_json(name, text)
         elif not IDENTIFIER.fullmatch(text):
-            raise Invalid(f"options.{name}: the name of a method is needed.", field="options")
+            raise Invalid(_("options.%(name)s: the name of a method is needed.") % {"name": name}, field="options")
     return dict(value)
 
 
 def check_flags(*, batchable: bool, stateful: bool, cacheable: bool, options: dict[str, str]) -> None:
     """Flags that contradict each other are refused, so that state never leaks from one request to another."""
     if stateful and batchable:
-        raise Invalid("batchable: a model that keeps state between calls cannot share executions.", field="batchable")
+        raise Invalid(
+            _("batchable: a model that keeps state between calls cannot share executions."), field="batchable"
+        )
     if stateful and cacheable:
-        raise Invalid("cacheable: a model that keeps state between calls cannot be cached.", field="cacheable")
+        raise Invalid(_("cacheable: a model that keeps state between calls cannot be cached."), field="cacheable")
     if stateful and "reset_method" not in options:
         raise Invalid(
-            'options: a stateful model needs "reset_method", the method that is called before each request so that no '
-            "request sees another's state.",
+            _(
+                'options: a stateful model needs "reset_method", the method that is called before each request '
+                "so that no request sees another's state."
+            ),
             field="options",
         )
 
@@ -68,36 +82,54 @@ def _check_json(name: str, text: str) -> None:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise Invalid(f"options.{name}: a JSON object, given as a string, is needed.", field="options")
+        raise Invalid(
+            _("options.%(name)s: a JSON object, given as a string, is needed.") % {"name": name}, field="options"
+        )
 
 
 def _check_side(side: str, tensors: Any, *, batchable: bool) -> list[dict[str, Any]]:
     where = f"declared_signature.{side}"
     if not isinstance(tensors, list) or not 0 < len(tensors) <= MAX_TENSORS:
-        raise Invalid(f"{where}: a list of 1 to {MAX_TENSORS} tensors is needed.", field="declared_signature")
+        raise Invalid(
+            _("%(where)s: a list of 1 to %(max_tensors)s tensors is needed.")
+            % {"where": where, "max_tensors": MAX_TENSORS},
+            field="declared_signature",
+        )
     checked = [_check_tensor(f"{where}[{i}]", tensor, batchable=batchable) for i, tensor in enumerate(tensors)]
     names = [tensor["name"] for tensor in checked]
     if len(set(names)) != len(names):
-        raise Invalid(f"{where}: two tensors have the same name.", field="declared_signature")
+        raise Invalid(_("%(where)s: two tensors have the same name.") % {"where": where}, field="declared_signature")
     return checked
 
 
 def _check_tensor(where: str, tensor: Any, *, batchable: bool) -> dict[str, Any]:
     if not isinstance(tensor, dict) or set(tensor) != {"name", "datatype", "shape"}:
-        raise Invalid(f'{where}: an object with "name", "datatype" and "shape" is needed.', field="declared_signature")
+        raise Invalid(
+            _('%(where)s: an object with "name", "datatype" and "shape" is needed.') % {"where": where},
+            field="declared_signature",
+        )
     name, datatype, shape = tensor["name"], tensor["datatype"], tensor["shape"]
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
-        raise Invalid(f"{where}.name: 1 to {MAX_NAME_CHARACTERS} printable characters.", field="declared_signature")
+        raise Invalid(
+            _("%(where)s.name: 1 to %(max_name_characters)s printable characters.")
+            % {"where": where, "max_name_characters": MAX_NAME_CHARACTERS},
+            field="declared_signature",
+        )
     if not isinstance(datatype, str) or datatype not in DATATYPES:
-        raise Invalid(f"{where}.datatype: one of {', '.join(DATATYPES)} is needed.", field="declared_signature")
+        raise Invalid(
+            _("%(where)s.datatype: one of %(names)s is needed.") % {"where": where, "names": ", ".join(DATATYPES)},
+            field="declared_signature",
+        )
     if not isinstance(shape, list) or len(shape) > MAX_DIMS or not all(_is_dimension(size) for size in shape):
         raise Invalid(
-            f"{where}.shape: at most {MAX_DIMS} whole numbers, each from 1, or -1 where the size varies.",
+            _("%(where)s.shape: at most %(max_dims)s whole numbers, each from 1, or -1 where the size varies.")
+            % {"where": where, "max_dims": MAX_DIMS},
             field="declared_signature",
         )
     if batchable and (not shape or shape[0] != -1):
         raise Invalid(
-            f"{where}.shape: a batchable model's first dimension is the batch and is declared as -1.",
+            _("%(where)s.shape: a batchable model's first dimension is the batch and is declared as -1.")
+            % {"where": where},
             field="declared_signature",
         )
     return {"name": name, "datatype": datatype, "shape": list(shape)}

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from models_admin.models import GoldenSample, ModelVersion
 from models_admin.publishing.snapshot import signature_value
@@ -70,9 +71,16 @@ def add_sample(
         )
         size_bytes = len(json.dumps([kept_inputs, kept_outputs]))
         if size_bytes > MAX_SAMPLE_BYTES:
-            raise TooLarge(f"A golden sample may have {MAX_SAMPLE_BYTES} bytes of JSON; this one has {size_bytes}.")
+            raise TooLarge(
+                _("A golden sample may have %(max_sample_bytes)s bytes of JSON; this one has %(size_bytes)s.")
+                % {"max_sample_bytes": MAX_SAMPLE_BYTES, "size_bytes": size_bytes}
+            )
         if row.golden_samples.count() >= MAX_SAMPLES:
-            raise Conflict(f"{row} has {MAX_SAMPLES} golden samples already; remove one first.", code="too_many")
+            raise Conflict(
+                _("%(row)s has %(max_samples)s golden samples already; remove one first.")
+                % {"row": row, "max_samples": MAX_SAMPLES},
+                code="too_many",
+            )
         sample = GoldenSample.objects.create(
             version=row,
             inputs=kept_inputs,
@@ -126,7 +134,7 @@ def remove_sample(*, actor: Actor, version: ModelVersion, sample_id: int, expect
     """Drop one golden sample. Raises NotFound if the version has no such one."""
     row = versions.lock_version(version, expected_revision)
     if not row.golden_samples.filter(pk=sample_id).delete()[0]:
-        raise NotFound(f"{row} has no golden sample {sample_id}.")
+        raise NotFound(_("%(row)s has no golden sample %(sample_id)s.") % {"row": row, "sample_id": sample_id})
     _rewrite(row)
     writing.audit(actor, "golden.remove", "version", str(row), sample=sample_id)
     writing.publish()
@@ -220,16 +228,26 @@ def _write(path: Path, content: bytes) -> None:
             os.close(folder)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise NoSpace(f"The golden samples could not be written ({error.strerror}); nothing was changed.") from error
+        raise NoSpace(
+            _("The golden samples could not be written (%(strerror)s); nothing was changed.")
+            % {"strerror": error.strerror}
+        ) from error
 
 
 def _signature(version: ModelVersion) -> Signature:
     try:
         return signature_value(version.signature)
     except (KeyError, TypeError, ValueError):
-        raise Conflict(f"{version} has not been validated, so its tensors are not known yet.", code="state") from None
+        raise Conflict(
+            _("%(version)s has not been validated, so its tensors are not known yet.") % {"version": version},
+            code="state",
+        ) from None
 
 
 def _check_tolerance(value: Any, field: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_TOLERANCE:
-        raise Invalid(f"{field}: a number from 0 to {MAX_TOLERANCE:g}.", field=field)
+        raise Invalid(
+            _("%(field)s: a number from 0 to %(max_tolerance)s.")
+            % {"field": field, "max_tolerance": f"{MAX_TOLERANCE:g}"},
+            field=field,
+        )

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from models_admin.services.errors import Invalid
 from proxy.core.tensors import TensorSpec
 
@@ -36,15 +38,17 @@ def check_sample(
     given = _tensors(inputs, input_specs, "inputs")
     missing = [spec.name for spec in input_specs if spec.name not in given]
     if missing:
-        raise Invalid(f"inputs: {', '.join(missing)} is missing.", field="inputs")
+        raise Invalid(_("inputs: %(names)s is missing.") % {"names": ", ".join(missing)}, field="inputs")
     expected = _tensors(outputs, output_specs, "outputs")
     if not expected:
-        raise Invalid("outputs: give at least one expected output.", field="outputs")
+        raise Invalid(_("outputs: give at least one expected output."), field="outputs")
     if batchable:
         rows = {tensor["shape"][0] for tensor in (*given.values(), *expected.values())}
         if len(rows) != 1:
             counts = ", ".join(str(count) for count in sorted(rows))
-            raise Invalid(f"outputs: the first dimension is rows; here it is {counts}.", field="outputs")
+            raise Invalid(
+                _("outputs: the first dimension is rows; here it is %(counts)s.") % {"counts": counts}, field="outputs"
+            )
     return _ordered(given, input_specs), _ordered(expected, output_specs)
 
 
@@ -54,15 +58,19 @@ def _ordered(tensors: Mapping[str, dict[str, Any]], specs: Sequence[TensorSpec])
 
 def _tensors(value: Any, specs: Sequence[TensorSpec], field: str) -> dict[str, dict[str, Any]]:
     if not isinstance(value, list):
-        raise Invalid(f"{field}: give a list of tensors.", field=field)
+        raise Invalid(_("%(field)s: give a list of tensors.") % {"field": field}, field=field)
     known = {spec.name: spec for spec in specs}
     found: dict[str, dict[str, Any]] = {}
     for tensor in value:
         name = tensor.get("name") if isinstance(tensor, dict) else None
         if not isinstance(name, str) or name not in known:
-            raise Invalid(f"{field}: name one of {', '.join(known)}; not {name!r:.60}.", field=field)
+            raise Invalid(
+                _("%(field)s: name one of %(names)s; not %(name)s.")
+                % {"field": field, "names": ", ".join(known), "name": f"{name!r:.60}"},
+                field=field,
+            )
         if name in found:
-            raise Invalid(f"{field}: {name} is given twice.", field=field)
+            raise Invalid(_("%(field)s: %(name)s is given twice.") % {"field": field, "name": name}, field=field)
         found[name] = _tensor(tensor, known[name], field)
     return found
 
@@ -70,33 +78,61 @@ def _tensors(value: Any, specs: Sequence[TensorSpec], field: str) -> dict[str, d
 def _tensor(tensor: Mapping[str, Any], spec: TensorSpec, field: str) -> dict[str, Any]:
     unknown = set(tensor) - {"name", "datatype", "shape", "data", "parameters"}
     if unknown:
-        raise Invalid(f"{field}: {spec.name} has unknown fields {', '.join(sorted(unknown))[:100]}.", field=field)
+        raise Invalid(
+            _("%(field)s: %(name)s has unknown fields %(names)s.")
+            % {"field": field, "name": spec.name, "names": ", ".join(sorted(unknown))[:100]},
+            field=field,
+        )
     if tensor.get("datatype") != spec.datatype:
-        raise Invalid(f"{field}: {spec.name} is {spec.datatype}, not {tensor.get('datatype')!r:.40}.", field=field)
+        raise Invalid(
+            _("%(field)s: %(name)s is %(datatype)s, not %(datatype2)s.")
+            % {
+                "field": field,
+                "name": spec.name,
+                "datatype": spec.datatype,
+                "datatype2": f"{tensor.get('datatype')!r:.40}",
+            },
+            field=field,
+        )
     shape = _shape(tensor.get("shape"), spec, field)
     elements = math.prod(shape)
     if not 0 < elements <= MAX_ELEMENTS:
-        raise Invalid(f"{field}: {spec.name} may have 1 to {MAX_ELEMENTS} elements.", field=field)
+        raise Invalid(
+            _("%(field)s: %(name)s may have 1 to %(max_elements)s elements.")
+            % {"field": field, "name": spec.name, "max_elements": MAX_ELEMENTS},
+            field=field,
+        )
     data = []
     for element in _flat(tensor.get("data"), spec, field):
         data.append(_element(element, spec, field))
         if len(data) > elements:
             break
     if len(data) != elements:
-        raise Invalid(f"{field}: {spec.name} has the shape {list(shape)}, so {elements} elements.", field=field)
+        raise Invalid(
+            _("%(field)s: %(name)s has the shape %(shape)s, so %(elements)s elements.")
+            % {"field": field, "name": spec.name, "shape": list(shape), "elements": elements},
+            field=field,
+        )
     return {"name": spec.name, "datatype": spec.datatype, "shape": list(shape), "data": data}
 
 
 def _shape(value: Any, spec: TensorSpec, field: str) -> tuple[int, ...]:
     sound = isinstance(value, list) and len(value) <= MAX_DIMENSIONS and all(type(size) is int for size in value)
     if not sound or any(size < 0 for size in value) or not spec.accepts_shape(tuple(value)):
-        raise Invalid(f"{field}: {spec.name} has the shape {list(spec.shape)} (-1: any size).", field=field)
+        raise Invalid(
+            _("%(field)s: %(name)s has the shape %(shape)s (-1: any size).")
+            % {"field": field, "name": spec.name, "shape": list(spec.shape)},
+            field=field,
+        )
     return tuple(value)
 
 
 def _flat(value: Any, spec: TensorSpec, field: str, depth: int = 0) -> Iterator[Any]:
     if not isinstance(value, list) or depth > MAX_DIMENSIONS:
-        raise Invalid(f"{field}: {spec.name}: data is a list of elements, flat or nested.", field=field)
+        raise Invalid(
+            _("%(field)s: %(name)s: data is a list of elements, flat or nested.") % {"field": field, "name": spec.name},
+            field=field,
+        )
     for part in value:
         if isinstance(part, list):
             yield from _flat(part, spec, field, depth + 1)
@@ -115,7 +151,11 @@ def _element(value: Any, spec: TensorSpec, field: str) -> Any:
     else:
         good = isinstance(value, int) and not isinstance(value, bool) and _in_range(value, spec.datatype)
     if not good:
-        raise Invalid(f"{field}: {value!r:.40} is no element of {spec.name} ({spec.datatype}).", field=field)
+        raise Invalid(
+            _("%(field)s: %(value)s is no element of %(name)s (%(datatype)s).")
+            % {"field": field, "value": f"{value!r:.40}", "name": spec.name, "datatype": spec.datatype},
+            field=field,
+        )
     return value
 
 

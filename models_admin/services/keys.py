@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from models_admin.models import ApiKey, Model
 from models_admin.models.access import KeyScope
@@ -41,15 +42,15 @@ def create_key(
     """A new key and its secret, which cannot be shown again. `weight` (1 to 100): its share of a busy model."""
     chosen = list(models)
     if not all_models and not chosen:
-        raise Invalid("Choose at least one model, or allow all models.", field="models")
+        raise Invalid(_("Choose at least one model, or allow all models."), field="models")
     if scope == KeyScope.ADMIN and not all_models:
-        raise Invalid("An administration key opens every model.", field="all_models")
+        raise Invalid(_("An administration key opens every model."), field="all_models")
     if may_upload_code and scope != KeyScope.ADMIN:
-        raise Invalid("Only administration keys may upload code.", field="may_upload_code")
+        raise Invalid(_("Only administration keys may upload code."), field="may_upload_code")
     if may_upload_code and not actor.may_upload_code:
-        raise Forbidden("You may not give a right that you do not have: uploading code.", field="may_upload_code")
+        raise Forbidden(_("You may not give a right that you do not have: uploading code."), field="may_upload_code")
     if expires_at is not None and expires_at <= timezone.now():
-        raise Invalid("The expiry lies in the past.", field="expires_at")
+        raise Invalid(_("The expiry lies in the past."), field="expires_at")
     secret = KEY_PREFIX + secrets.token_urlsafe(32)
     key = ApiKey(
         name=name,

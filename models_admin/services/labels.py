@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from models_admin.models import Model, ModelVersion, VersionLabel
 from models_admin.models.registry import VersionState
@@ -34,17 +35,26 @@ def set_label(
     """
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         raise Invalid(
-            f"label: use 1 to {MAX_LABEL_CHARACTERS} lower-case letters, digits, hyphens or underscores; begin with a "
-            "letter.",
+            _(
+                "label: use 1 to %(max_label_characters)s lower-case letters, digits, hyphens or "
+                "underscores; begin with a letter."
+            )
+            % {"max_label_characters": MAX_LABEL_CHARACTERS},
             field="label",
         )
     row = writing.lock(model, expected_revision)
     target = versions.lock_version(version)
     if target.model_id != row.pk:
-        raise Conflict(f"{target} is not a version of {row.name}.", field="version", code="other_model")
+        raise Conflict(
+            _("%(target)s is not a version of %(name)s.") % {"target": target, "name": row.name},
+            field="version",
+            code="other_model",
+        )
     if target.state != VersionState.READY:
         raise Conflict(
-            f"{target} is {target.get_state_display().lower()}; only a ready version can have a label.", code="state"
+            _("%(target)s is %(state)s; only a ready version can have a label.")
+            % {"target": target, "state": target.get_state_display().lower()},
+            code="state",
         )
     label = VersionLabel.objects.select_related("version").filter(model=row, name=name).first()
     before = label.version.number if label is not None else None
@@ -52,7 +62,11 @@ def set_label(
         return label
     if label is None:
         if VersionLabel.objects.filter(model=row).count() >= MAX_LABELS:
-            raise Conflict(f"{row.name} has {MAX_LABELS} labels already; remove one first.", code="too_many")
+            raise Conflict(
+                _("%(name)s has %(max_labels)s labels already; remove one first.")
+                % {"name": row.name, "max_labels": MAX_LABELS},
+                code="too_many",
+            )
         label = VersionLabel(model=row, name=name)
     label.version = target
     label.save()
@@ -68,7 +82,7 @@ def remove_label(*, actor: Actor, model: Model, name: str, expected_revision: in
     row = writing.lock(model, expected_revision)
     label = VersionLabel.objects.select_related("version").filter(model=row, name=name).first()
     if label is None:
-        raise NotFound(f"{row.name} has no label {name!r:.60}.")
+        raise NotFound(_("%(name)s has no label %(name2)s.") % {"name": row.name, "name2": f"{name!r:.60}"})
     before = label.version.number
     label.delete()
     _touch(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from models_admin.models import ControlLease
 from models_admin.services.errors import Conflict
@@ -51,7 +52,7 @@ def require(*, name: str, fence: int) -> None:
     """Conflict unless `fence` is the lease's newest number. Locks the lease row until the transaction ends."""
     lease = ControlLease.objects.select_for_update().filter(name=name).first()
     if lease is None or lease.fence != fence:
-        raise Conflict("Another holder has the lease; this one's write is refused.", code="stale_fence")
+        raise Conflict(_("Another holder has the lease; this one's write is refused."), code="stale_fence")
 
 
 def forget(*, prefix: str, before: datetime) -> int:

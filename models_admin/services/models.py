@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from models_admin.models import MetricSample, Model, Policy, ScalingState
 from models_admin.selectors.artifacts import artifact_path, golden_paths
@@ -17,12 +18,14 @@ def create_model(*, actor: Actor, name: str, description: str = "") -> Model:
     model = Model(name=name, description=description)
     writing.check_except_unique(model)
     if Model.objects.filter(name=name).exists():
-        raise Conflict(f"A model named {name} exists already.", field="name", code="name_taken")
+        raise Conflict(_("A model named %(name)s exists already.") % {"name": name}, field="name", code="name_taken")
     try:
         with transaction.atomic():
             model.save(force_insert=True)
     except IntegrityError:
-        raise Conflict(f"A model named {name} exists already.", field="name", code="name_taken") from None
+        raise Conflict(
+            _("A model named %(name)s exists already.") % {"name": name}, field="name", code="name_taken"
+        ) from None
     policy = Policy.objects.create(model=model)
     ScalingState.objects.create(model=model, wanted_instances=policy.min_instances)
     writing.audit(actor, "model.create", "model", name)
@@ -68,7 +71,10 @@ def delete_model(*, actor: Actor, model: Model, expected_revision: int | None = 
     """
     row = writing.lock(model, expected_revision)
     if row.loaded and row.default_version_id is not None:
-        raise Conflict(f"{row.name} is loaded and may be answering calls. Unload it first.", code="model_loaded")
+        raise Conflict(
+            _("%(name)s is loaded and may be answering calls. Unload it first.") % {"name": row.name},
+            code="model_loaded",
+        )
     paths = [path for one in row.versions.all() for path in (artifact_path(one), *golden_paths(one.artifact_id))]
     name, versions = row.name, row.versions.count()
     row.delete()

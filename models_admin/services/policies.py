@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import models, transaction
+from django.utils.translation import gettext as _
 
 from models_admin.models import Decision, Model, Policy, PolicyRevision
 from models_admin.services import scaling, writing
@@ -47,7 +48,11 @@ def values_at(model: Model, revision: int) -> dict[str, Any]:
         PolicyRevision.objects.filter(model=model, revision__in=(revision, revision + 1)).order_by("revision").first()
     )
     if kept is None:
-        raise NotFound(f"Revision {revision} of the policy of {model.name} is not kept.", field="revision")
+        raise NotFound(
+            _("Revision %(revision)s of the policy of %(name)s is not kept.")
+            % {"revision": revision, "name": model.name},
+            field="revision",
+        )
     values = dict(kept.values)
     if kept.revision != revision:
         values |= {name: before for name, (before, _) in kept.changes.items()}
@@ -97,7 +102,9 @@ def changes_of(policy: Policy, fields: Mapping[str, Any]) -> dict[str, list[Any]
     changes = {}
     for name, value in fields.items():
         if name not in EDITABLE_FIELDS:
-            raise Invalid(f"{name} is not a field of the policy.", field=name, code="unknown_field")
+            raise Invalid(
+                _("%(name)s is not a field of the policy.") % {"name": name}, field=name, code="unknown_field"
+            )
         cleaned = _typed(Policy._meta.get_field(name), name, value)
         if cleaned != getattr(policy, name):
             changes[name] = [getattr(policy, name), cleaned]
@@ -142,4 +149,6 @@ def _typed(field: Any, name: str, value: Any) -> Any:
             return dict(value) if isinstance(value, dict) else list(value)
     elif isinstance(value, str):
         return value
-    raise Invalid(f"{name}: {value!r:.60} is not a valid value.", field=name)
+    raise Invalid(
+        _("%(name)s: %(value)s is not a valid value.") % {"name": name, "value": f"{value!r:.60}"}, field=name
+    )

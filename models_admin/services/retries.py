@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 from django.db.models import F
+from django.utils.translation import gettext as _
 
 from models_admin.models import ModelVersion
 from models_admin.models.registry import VersionState
@@ -20,7 +21,11 @@ def try_again(*, actor: Actor, version: ModelVersion, expected_revision: int | N
     """
     row = versions.lock_version(version, expected_revision)
     if row.state != VersionState.READY:
-        raise Conflict(f"{row} is {row.get_state_display().lower()}; only a ready version has instances.", code="state")
+        raise Conflict(
+            _("%(row)s is %(state)s; only a ready version has instances.")
+            % {"row": row, "state": row.get_state_display().lower()},
+            code="state",
+        )
     ModelVersion.objects.filter(pk=row.pk).update(load_attempt=F("load_attempt") + 1, quarantined_reason="")
     writing.audit(actor, "version.try_again", "version", str(row), reason=row.quarantined_reason[:500])
     writing.publish()

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from models_admin.models import Model, ModelVersion, Rollout
 from models_admin.models.registry import VersionState
 from models_admin.models.rollouts import RolloutModeChoice
@@ -21,19 +23,35 @@ def check_candidate(model: Model, version: ModelVersion) -> None:
     """Conflict unless the version can be compared with the model's default and take its traffic."""
     default = model.default_version
     if version.model_id != model.pk:
-        raise Conflict(f"{version} is not a version of {model.name}.", field="candidate", code="other_model")
+        raise Conflict(
+            _("%(version)s is not a version of %(name)s.") % {"version": version, "name": model.name},
+            field="candidate",
+            code="other_model",
+        )
     if version.state != VersionState.READY:
         raise Conflict(
-            f"{version} is {version.get_state_display().lower()}; only a ready version can be rolled out.", code="state"
+            _("%(version)s is %(state)s; only a ready version can be rolled out.")
+            % {"version": version, "state": version.get_state_display().lower()},
+            code="state",
         )
     if default is None:
-        raise Conflict(f"{model.name} has no default version to be compared with; promote one.", code="no_default")
+        raise Conflict(
+            _("%(name)s has no default version to be compared with; promote one.") % {"name": model.name},
+            code="no_default",
+        )
     if default.pk == version.pk:
-        raise Conflict(f"{version} is the default version already.", field="candidate", code="is_default")
+        raise Conflict(
+            _("%(version)s is the default version already.") % {"version": version},
+            field="candidate",
+            code="is_default",
+        )
     if _inputs(default) != _inputs(version):
         raise Conflict(
-            f"{version} takes other inputs than {default}: clients that name no version would be refused. Promote it "
-            "when they are ready.",
+            _(
+                "%(version)s takes other inputs than %(default)s: clients that name no version would "
+                "be refused. Promote it when they are ready."
+            )
+            % {"version": version, "default": default},
             field="candidate",
             code="signature",
         )
@@ -42,7 +60,7 @@ def check_candidate(model: Model, version: ModelVersion) -> None:
 def check_mode(mode: Any) -> str:
     """The mode."""
     if mode not in RolloutModeChoice.values:
-        raise Invalid(f"mode: use {' or '.join(RolloutModeChoice.values)}.", field="mode")
+        raise Invalid(_("mode: use %(names)s.") % {"names": " or ".join(RolloutModeChoice.values)}, field="mode")
     return str(mode)
 
 
@@ -51,16 +69,21 @@ def check_steps(steps: Any, mode: Any, *, given: bool = True) -> list[dict[str, 
     if not given and mode == RolloutModeChoice.SHADOW:
         steps = SHADOW_STEPS
     if not isinstance(steps, Sequence) or isinstance(steps, str) or not 1 <= len(steps) <= MAX_STEPS:
-        raise Invalid(f"steps: a list of 1 to {MAX_STEPS} steps is needed.", field="steps")
+        raise Invalid(
+            _("steps: a list of 1 to %(max_steps)s steps is needed.") % {"max_steps": MAX_STEPS}, field="steps"
+        )
     checked: list[dict[str, float]] = []
     for step in steps:
         if not isinstance(step, dict) or set(step) != {"weight_percent", "hold_s"}:
-            raise Invalid('steps: each is {"weight_percent": …, "hold_s": …}.', field="steps")
+            raise Invalid(_('steps: each is {"weight_percent": …, "hold_s": …}.'), field="steps")
         weight, hold_s = check_weight(step["weight_percent"], "steps"), step["hold_s"]
         if not _is_number(hold_s) or not 1 <= hold_s <= MAX_HOLD_S:
-            raise Invalid(f"steps: hold_s is a number of seconds from 1 to {MAX_HOLD_S}.", field="steps")
+            raise Invalid(
+                _("steps: hold_s is a number of seconds from 1 to %(max_hold_s)s.") % {"max_hold_s": MAX_HOLD_S},
+                field="steps",
+            )
         if checked and weight < checked[-1]["weight_percent"]:
-            raise Invalid("steps: weights rise from step to step.", field="steps")
+            raise Invalid(_("steps: weights rise from step to step."), field="steps")
         checked.append({"weight_percent": weight, "hold_s": float(hold_s)})
     return checked
 
@@ -68,7 +91,7 @@ def check_steps(steps: Any, mode: Any, *, given: bool = True) -> list[dict[str, 
 def check_weight(value: Any, field: str = "weight_percent") -> float:
     """A share in percent."""
     if not _is_number(value) or not 0 <= value <= 100:
-        raise Invalid(f"{field}: a weight is a number from 0 to 100 percent.", field=field)
+        raise Invalid(_("%(field)s: a weight is a number from 0 to 100 percent.") % {"field": field}, field=field)
     return float(value)
 
 
@@ -76,10 +99,11 @@ def check_bounds(bounds: dict[str, Any]) -> dict[str, Any]:
     """Only known bounds, and only numbers; the table's own rules say from where to where."""
     for name, value in bounds.items():
         if name not in BOUNDS:
-            raise Invalid(f"{name} is no bound of a rollout.", field=name, code="unknown_field")
+            raise Invalid(_("%(name)s is no bound of a rollout.") % {"name": name}, field=name, code="unknown_field")
         whole = name == "instances"
         if not _is_number(value) or (whole and not isinstance(value, int)):
-            raise Invalid(f"{name}: a {'whole ' if whole else ''}number is needed.", field=name)
+            words = _("%(name)s: a whole number is needed.") if whole else _("%(name)s: a number is needed.")
+            raise Invalid(words % {"name": name}, field=name)
     return bounds
 
 

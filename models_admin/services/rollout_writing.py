@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from models_admin.models import Decision, Model, ModelVersion, Rollout
 from models_admin.models.registry import VersionState
@@ -34,7 +35,9 @@ def lock_active(rollout: Rollout, expected_revision: int | None) -> Rollout:
     """As `lock`; Conflict if it has ended."""
     row = lock(rollout, expected_revision)
     if not row.is_active:
-        raise Conflict(f"This rollout has ended: it was {row.get_state_display().lower()}.", code="ended")
+        raise Conflict(
+            _("This rollout has ended: it was %(state)s.") % {"state": row.get_state_display().lower()}, code="ended"
+        )
     return row
 
 
@@ -89,7 +92,11 @@ def promote(row: Rollout, actor: Actor, reason: str, words: str, evidence: dict[
     """Make the candidate the default and end the rollout."""
     candidate = writing.lock(row.candidate)
     if candidate.state != VersionState.READY:
-        raise Conflict(f"{candidate} is {candidate.get_state_display().lower()}; it cannot be promoted.", code="state")
+        raise Conflict(
+            _("%(candidate)s is %(state)s; it cannot be promoted.")
+            % {"candidate": candidate, "state": candidate.get_state_display().lower()},
+            code="state",
+        )
     before = weight(row)
     defaults.make_default(row.model, candidate)
     finish(row, RolloutState.PROMOTED, words, evidence, fence)

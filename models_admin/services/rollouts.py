@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from models_admin.models import Decision, Model, ModelVersion, Rollout
 from models_admin.models.registry import VersionState
@@ -55,7 +56,10 @@ def start(
     version = versions.lock_version(candidate)
     rollout_rules.check_candidate(row, version)
     if row.rollouts.filter(state__in=ACTIVE_STATES).exists():
-        raise Conflict(f"A rollout of {row.name} runs already; promote, abort or cancel it first.", code="running")
+        raise Conflict(
+            _("A rollout of %(name)s runs already; promote, abort or cancel it first.") % {"name": row.name},
+            code="running",
+        )
     moment = now or timezone.now()
     rollout = Rollout(
         model=row,
@@ -80,7 +84,7 @@ def advance(*, actor: Actor, rollout: Rollout, expected_revision: int | None = N
     with transaction.atomic():
         row = changes.lock_active(rollout, expected_revision)
         if row.step_index + 1 >= len(row.steps):
-            raise Conflict("This is the last step; promote the candidate instead.", code="last_step")
+            raise Conflict(_("This is the last step; promote the candidate instead."), code="last_step")
         return changes.step(row, row.step_index + 1, actor, OPERATOR, f"{actor.label} went on.", {}, timezone.now())
 
 
@@ -153,7 +157,8 @@ def roll_back(*, actor: Actor, model: Model, expected_revision: int | None = Non
     warm = rollback_target(row)
     if warm is None:
         raise Conflict(
-            f"No replaced version of {row.name} is warm; promote the version that you want.", code="nothing_warm"
+            _("No replaced version of %(name)s is warm; promote the version that you want.") % {"name": row.name},
+            code="nothing_warm",
         )
     left = row.default_version
     version = versions.lock_version(warm)

@@ -7,11 +7,12 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from models_admin.models import Decision, Model, Policy, ScalingState
 from models_admin.services import leases, writing
 from models_admin.services.actors import Actor
-from models_admin.services.errors import Invalid
+from models_admin.services.errors import Conflict, Invalid
 from proxy.tuner.instance_count import CountReason
 
 KNOB = "instances"
@@ -27,14 +28,17 @@ def set_instances(*, actor: Actor, model: Model, count: int) -> Decision | None:
     With `autoscale` on, the control loop goes on from this number.
     """
     if isinstance(count, bool) or not isinstance(count, int):
-        raise Invalid("count: use a whole number.", field="count")
+        raise Invalid(_("count: use a whole number."), field="count")
     writing.hold(model)
     policy = Policy.objects.select_for_update().get(model=model)
     if _within(policy, count) != count:
-        zero = "0 or " if policy.scale_to_zero_after_s else ""
         raise Invalid(
-            f"count: the policy of {model.name} allows {zero}{policy.min_instances} to {policy.max_instances} "
-            "instances.",
+            (
+                _("count: the policy of %(name)s allows 0 or %(low)s to %(high)s instances.")
+                if policy.scale_to_zero_after_s
+                else _("count: the policy of %(name)s allows %(low)s to %(high)s instances.")
+            )
+            % {"name": model.name, "low": policy.min_instances, "high": policy.max_instances},
             field="count",
         )
     state = _locked_state(policy)
@@ -45,6 +49,53 @@ def set_instances(*, actor: Actor, model: Model, count: int) -> Decision | None:
     writing.audit(actor, "model.set_instances", "model", model.name, count=count)
     writing.publish()
     return decision
+
+
+@transaction.atomic
+def undo(*, actor: Actor, decision: Decision) -> Decision:
+    """Want the number from before `decision` again; the new Decision `undoes` it. Conflict if it is another one by now.
+
+    With `autoscale` on, the control loop goes on from this number.
+    """
+    writing.hold(decision.model)
+    policy = Policy.objects.select_for_update().get(model=decision.model)
+    state = move(policy, int(decision.to_value), int(decision.from_value))
+    undone = Decision.objects.create(
+        model_id=decision.model_id,
+        knob=KNOB,
+        from_value=decision.to_value,
+        to_value=decision.from_value,
+        reason=OPERATOR,
+        explanation=f"{actor.label} undid it.",
+        actor=actor.label[:200],
+        fence=state.fence,
+        undoes=decision,
+    )
+    writing.audit(actor, "model.set_instances", "model", decision.model.name, count=state.wanted_instances)
+    writing.publish()
+    return undone
+
+
+def move(policy: Policy, started_from: int, target: int) -> ScalingState:
+    """Want `target` where `started_from` is wanted. Conflict otherwise, or if the (locked) policy does not allow it.
+
+    The Decision, the audit event and the publication are the caller's.
+    """
+    state = _locked_state(policy)
+    if state.wanted_instances != started_from:
+        raise Conflict(
+            _("%(now)s instances are wanted now, not %(then)s: that was changed since. Nothing was done.")
+            % {"now": state.wanted_instances, "then": started_from},
+            code="changed_meanwhile",
+        )
+    if _within(policy, target) != target:
+        raise Conflict(
+            _("The policy allows %(low)s to %(high)s instances by now, so not %(wanted)s.")
+            % {"low": policy.min_instances, "high": policy.max_instances, "wanted": target},
+            code="not_allowed",
+        )
+    _want(state, target, state.fence)
+    return state
 
 
 def keep_within(*, actor: Actor, policy: Policy) -> Decision | None:
@@ -177,9 +228,15 @@ def _change(
         fence=fence,
         **said,
     )
+    _want(state, target, fence, low_since, at)
+    return decision
+
+
+def _want(
+    state: ScalingState, target: int, fence: int, low_since: datetime | None = None, at: datetime | None = None
+) -> None:
     state.wanted_instances = target
     state.fence = fence
     state.low_since = low_since
     state.decided_at = at or timezone.now()
     state.save()
-    return decision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from models_admin.models import ModelVersion
 from models_admin.models.registry import VersionState
@@ -22,7 +23,11 @@ def move(version: ModelVersion, state: VersionState, reason: str = "") -> None:
     """Set the version's next state; Conflict if the table does not allow it. The caller saves the row."""
     current = VersionState(version.state)
     if state not in LEGAL[current]:
-        raise Conflict(f"{version} is {current.label.lower()}; it cannot become {state.label.lower()}.", code="state")
+        raise Conflict(
+            _("%(version)s is %(state)s; it cannot become %(state2)s.")
+            % {"version": version, "state": current.label.lower(), "state2": state.label.lower()},
+            code="state",
+        )
     version.state = state
     version.state_reason = reason
     version.state_changed_at = timezone.now()

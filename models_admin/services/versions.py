@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from celery import current_app
 from django.db import IntegrityError, transaction
 from django.db.models import Max
+from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
 from models_admin.inspection import Inspection
@@ -114,7 +115,9 @@ def promote(*, actor: Actor, version: ModelVersion, expected_revision: int | Non
     row = lock_version(version, expected_revision)
     if row.state != VersionState.READY:
         raise Conflict(
-            f"{row} is {row.get_state_display().lower()}; only a ready version can be promoted.", code="state"
+            _("%(row)s is %(state)s; only a ready version can be promoted.")
+            % {"row": row, "state": row.get_state_display().lower()},
+            code="state",
         )
     model = row.model
     if model.default_version_id == row.pk:
@@ -131,7 +134,7 @@ def promote(*, actor: Actor, version: ModelVersion, expected_revision: int | Non
 def archive(*, actor: Actor, version: ModelVersion, expected_revision: int | None = None) -> ModelVersion:
     """Put a ready version away; it stays on disk. The default version is in use and cannot be archived."""
     row = lock_version(version, expected_revision)
-    _refuse_in_use(row, "archived")
+    _refuse_in_use(row)
     transitions.move(row, VersionState.ARCHIVED)
     row.save()
     writing.audit(actor, "version.archive", "version", str(row))
@@ -159,7 +162,11 @@ def set_keep_loaded(
     if row.keep_loaded == keep:
         return row
     if keep and row.state != VersionState.READY:
-        raise Conflict(f"{row} is {row.get_state_display().lower()}; only a ready version can be loaded.", code="state")
+        raise Conflict(
+            _("%(row)s is %(state)s; only a ready version can be loaded.")
+            % {"row": row, "state": row.get_state_display().lower()},
+            code="state",
+        )
     row.keep_loaded = keep
     row.revision += 1
     row.save()
@@ -190,7 +197,7 @@ def revalidate(*, actor: Actor, version: ModelVersion, expected_revision: int | 
     row = lock_version(version, expected_revision)
     if row.state in {VersionState.UPLOADED, VersionState.VALIDATING}:
         return row
-    _refuse_in_use(row, "validated anew")
+    _refuse_in_use(row)
     transitions.move(row, VersionState.UPLOADED)
     row.validation_attempts = 0
     row.save()
@@ -204,9 +211,9 @@ def revalidate(*, actor: Actor, version: ModelVersion, expected_revision: int | 
 def delete_version(*, actor: Actor, version: ModelVersion, expected_revision: int | None = None) -> None:
     """Delete a version that is not in use, then its artifact."""
     row = lock_version(version, expected_revision)
-    _refuse_in_use(row, "deleted")
+    _refuse_in_use(row)
     if row.state == VersionState.VALIDATING:
-        raise Conflict(f"{row} is being validated; wait until that has ended.", code="state")
+        raise Conflict(_("%(row)s is being validated; wait until that has ended.") % {"row": row}, code="state")
     paths, label = [artifact_path(row), *golden_paths(row.artifact_id)], str(row)
     row.delete()
     writing.audit(actor, "version.delete", "version", label, digest=row.digest)
@@ -243,25 +250,29 @@ def lock_version(version: ModelVersion, expected_revision: int | None = None) ->
     return row
 
 
-def _refuse_in_use(version: ModelVersion, what: str) -> None:
-    if version.model.default_version_id == version.pk:
-        raise Conflict(
-            f"{version} is the default version and cannot be {what}. Promote another version first.", code="in_use"
-        )
+def _refuse_in_use(version: ModelVersion) -> None:
     labels = ", ".join(version.labels.values_list("name", flat=True))
-    if labels:
-        raise Conflict(f"{version} has the label {labels} and cannot be {what}. Move the label first.", code="in_use")
-    if version.rollouts.filter(state__in=ACTIVE_STATES).exists():
-        raise Conflict(f"{version} is being rolled out and cannot be {what}. End the rollout first.", code="in_use")
-    if version.keep_loaded:
-        raise Conflict(f"{version} is kept loaded and cannot be {what}. Let it go first.", code="in_use")
+    is_default = version.model.default_version_id == version.pk
+    is_rolled_out = version.rollouts.filter(state__in=ACTIVE_STATES).exists()
+    uses = (
+        (is_default, _("%(version)s is the default version, so it is in use. Promote another version first.")),
+        (labels, _("%(version)s has the label %(labels)s, so it is in use. Move the label first.")),
+        (is_rolled_out, _("%(version)s is being rolled out, so it is in use. End the rollout first.")),
+        (version.keep_loaded, _("%(version)s is kept loaded, so it is in use. Let it go first.")),
+    )
+    words = next((words for holds, words in uses if holds), "")
+    if words:
+        raise Conflict(words % {"version": version, "labels": labels}, code="in_use")
 
 
 def _check_right(actor: Actor, inspection: Inspection) -> None:
     if inspection.carries_code and not actor.may_upload_code:
         raise Forbidden(
-            f"This is a {inspection.summary}, which carries code. You need the right to upload code; safetensors and "
-            "ONNX need no such right.",
+            _(
+                "This is a %(summary)s, which carries code. You need the right to upload code; "
+                "safetensors and ONNX need no such right."
+            )
+            % {"summary": inspection.summary},
             field="file",
             code="code_upload",
         )
@@ -271,8 +282,14 @@ def _check_number(number: int | None) -> None:
     if number is None:
         return
     if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= MAX_NUMBER:
-        raise Invalid(f"number: a whole number from 1 to {MAX_NUMBER}.", field="number")
+        raise Invalid(
+            _("number: a whole number from 1 to %(max_number)s.") % {"max_number": MAX_NUMBER}, field="number"
+        )
 
 
 def _number_taken(model: Model, number: int) -> Conflict:
-    return Conflict(f"{model.name} has a version {number} already.", field="number", code="number_taken")
+    return Conflict(
+        _("%(name)s has a version %(number)s already.") % {"name": model.name, "number": number},
+        field="number",
+        code="number_taken",
+    )

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import F
+from django.utils.translation import gettext as _
 
 from models_admin.models import AuditEvent, ConfigurationGeneration, Model
 from models_admin.services.actors import Actor
@@ -27,11 +28,20 @@ def lock(row: Row, expected_revision: int | None = None) -> Row:
     try:
         fresh = type(row)._base_manager.select_for_update().get(pk=row.pk)
     except type(row).DoesNotExist:  # type: ignore[attr-defined]
-        raise NotFound(f"This {row._meta.verbose_name} was deleted meanwhile.") from None
+        raise NotFound(
+            _("This %(verbose_name)s was deleted meanwhile.") % {"verbose_name": row._meta.verbose_name}
+        ) from None
     if expected_revision is not None and fresh.revision != expected_revision:  # type: ignore[attr-defined]
         raise PreconditionFailed(
-            f"Someone changed this {row._meta.verbose_name} since you read it "
-            f"(revision {expected_revision}, now {fresh.revision}). Read it again and repeat your change."  # type: ignore[attr-defined]
+            _(
+                "Someone changed this %(verbose_name)s since you read it (revision "
+                "%(expected_revision)s, now %(revision)s). Read it again and repeat your change."
+            )
+            % {
+                "verbose_name": row._meta.verbose_name,
+                "expected_revision": expected_revision,
+                "revision": fresh.revision,
+            }  # type: ignore[attr-defined]
         )
     return fresh
 
@@ -44,7 +54,7 @@ def hold(model: Model) -> None:
     """
     held = Model._base_manager.select_for_update(no_key=True).filter(pk=model.pk)
     if not held.values_list("pk", flat=True).first():
-        raise NotFound(f"The model {model.name} was deleted meanwhile.")
+        raise NotFound(_("The model %(name)s was deleted meanwhile.") % {"name": model.name})
 
 
 def check(row: models.Model) -> None:
@@ -70,7 +80,7 @@ def _refuse_null(row: models.Model) -> None:
     for field in row._meta.concrete_fields:
         value = getattr(row, field.attname)
         if isinstance(value, str) and "\0" in value:
-            raise Invalid(f"{field.name}: null characters are not allowed.", field=field.name)
+            raise Invalid(_("%(name)s: null characters are not allowed.") % {"name": field.name}, field=field.name)
 
 
 def first_error(error: ValidationError) -> Invalid:

@@ -12,6 +12,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 register = template.Library()
 
@@ -88,14 +89,28 @@ def ms(value: float | None) -> str:
 
 
 @register.filter
+def us(value: float | None) -> str:
+    """Microseconds with a sensible number of digits."""
+    if not isinstance(value, int | float):
+        return "–"
+    return f"{value:.1f} µs" if value < 100 else f"{value:,.0f} µs"
+
+
+@register.filter
+def percent(ratio: float | None) -> str:
+    """A ratio from 0 to 1 as a percentage."""
+    return f"{100 * ratio:.0f}%" if isinstance(ratio, int | float) else "–"
+
+
+@register.filter
 def duration(value: float | None) -> str:
     """Seconds for people: 45 s, 5 min, 1 h 30 min."""
     if not isinstance(value, int | float):
         return "–"
     minutes, seconds = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
-    parts = [f"{number} {unit}" for number, unit in ((hours, "h"), (minutes, "min"), (seconds, "s")) if number]
-    return " ".join(parts[:2]) or "0 s"
+    parts = [f"{number} {unit}" for number, unit in ((hours, _("h")), (minutes, _("min")), (seconds, _("s"))) if number]
+    return " ".join(parts[:2]) or _("0 s")
 
 
 @register.filter
@@ -117,10 +132,10 @@ def figure(value: float | None) -> str:
 
 
 @register.simple_tag
-def when(value: datetime | None, empty: str = "never") -> SafeString | str:
+def when(value: datetime | None, empty: str = "") -> SafeString | str:
     """A moment: exact UTC in the title; the page's script shows it in the viewer's zone."""
     if value is None:
-        return empty
+        return empty or _("never")
     return format_html(
         '<time datetime="{}" title="{} UTC" data-local>{}</time>',
         value.isoformat(),
@@ -132,7 +147,7 @@ def when(value: datetime | None, empty: str = "never") -> SafeString | str:
 @register.filter
 def shape(value: list[int]) -> str:
     """A tensor's shape; a size that varies is shown as a dash-like any."""
-    return "[" + ", ".join("any" if size == -1 else str(size) for size in value) + "]"
+    return "[" + ", ".join(_("any") if size == -1 else str(size) for size in value) + "]"
 
 
 @register.filter
