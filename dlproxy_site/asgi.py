@@ -94,6 +94,7 @@ class Site:
                 host=settings.DLPROXY_HOST,
                 inference_port=settings.DLPROXY_INFERENCE_PORT,
                 memory_budget_bytes=settings.DLPROXY_MEMORY_BUDGET_MIB * BYTES_PER_MIB,
+                cache_budget_bytes=settings.DLPROXY_CACHE_MAX_MIB * BYTES_PER_MIB,
             )
             runtime = Runtime(config, load_snapshot, keep_report, set_loaded)
             await runtime.start()

@@ -77,10 +77,10 @@ def key_holder(authorization: bytes) -> Principal | None:
     return _runtime.key_holder(authorization) if _runtime is not None else None
 
 
-def purge_cache(model: str | None = None) -> None:
-    """Drop cached answers of `model`, or of all models. Does nothing where no data plane runs."""
+def purge_cache(model: str | None = None, version_digest: str | None = None) -> None:
+    """Drop cached answers of `model` (or of one of its artifacts), or of all. Does nothing where no data plane runs."""
     if _runtime is not None:
-        _runtime.purge_cache(model)
+        _runtime.purge_cache(model, version_digest)
 
 
 async def infer(principal: Principal, model: str, version: str | None, body: bytes, headers: Headers = ()) -> Answer:

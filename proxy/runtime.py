@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from proxy.cache.budget import budget_bytes
 from proxy.cache.cache import ResultCache
 from proxy.control.feed import Feed, LoadSnapshot
 from proxy.core.errors import Unauthenticated
@@ -20,7 +21,7 @@ from proxy.core.units import NS_PER_S
 from proxy.endpoint.extensions import Extensions, SetLoaded, no_control_plane
 from proxy.endpoint.listener import InferenceServer
 from proxy.instances.group import InstanceGroup
-from proxy.metrics.machine import MachineProbe
+from proxy.metrics.machine import MachineProbe, host_memory_bytes
 from proxy.metrics.metrics import Metrics
 from proxy.model_manager.model_manager import ModelManager
 from proxy.pipeline import Pipeline
@@ -39,6 +40,7 @@ class RuntimeConfig:
     """Where the inference port listens and how patient the shell is. `inference_port` 0 takes a free one.
 
     `memory_budget_bytes` is what all instances together may take; 0: 90 % of the host less what others use.
+    `cache_budget_bytes` is what the cached answers of all models may take; 0: an eighth of the host.
     """
 
     host: str = "127.0.0.1"
@@ -47,6 +49,7 @@ class RuntimeConfig:
     drain_timeout_s: float = 8.0
     limits: Limits = DEFAULT_LIMITS
     memory_budget_bytes: int = 0
+    cache_budget_bytes: int = 0
 
 
 class Runtime:
@@ -79,7 +82,7 @@ class Runtime:
         self.loop = asyncio.get_running_loop()
         self.clock = SystemClock()
         self.metrics = Metrics()
-        self.cache = ResultCache(self.clock)
+        self.cache = ResultCache(self.clock, budget_bytes(self.config.cache_budget_bytes, host_memory_bytes()))
         self.scheduler = Scheduler(self.clock, self.loop.call_later, meter=self.metrics, call_soon=self.loop.call_soon)
         self.manager = ModelManager(self.scheduler, self._make_group, self.clock, self.config.memory_budget_bytes)
         self.machine = MachineProbe()
@@ -133,9 +136,9 @@ class Runtime:
         except Unauthenticated:
             return None
 
-    def purge_cache(self, model: str | None = None) -> None:
-        """Drop cached answers of `model`, or all. Safe from any thread."""
-        self.loop.call_soon_threadsafe(self.cache.purge, model)
+    def purge_cache(self, model: str | None = None, version_digest: str | None = None) -> None:
+        """Drop cached answers of `model` (or of one of its artifacts), or all. Safe from any thread."""
+        self.loop.call_soon_threadsafe(self.cache.purge, model, version_digest)
 
     async def infer(
         self, principal: Principal, model: str, version: str | None, body: bytes, headers: Headers = ()

@@ -86,16 +86,16 @@ class FakeRuntime:
     answer: Answer = field(default_factory=lambda: Answer(200, b'{"outputs": []}'))
     asked: list[tuple[Principal, str, str | None, bytes]] = field(default_factory=list)
     headers: dict[bytes, bytes] = field(default_factory=dict)
-    purged: list[str] = field(default_factory=list)
+    purged: list[tuple[str | None, str | None]] = field(default_factory=list)
     fed: int = 0
 
     def feed_soon(self) -> None:
         """Count the bells."""
         self.fed += 1
 
-    def purge_cache(self, model: str) -> None:
+    def purge_cache(self, model: str | None = None, version_digest: str | None = None) -> None:
         """Remember the purge."""
-        self.purged.append(model)
+        self.purged.append((model, version_digest))
 
 
 @pytest.fixture

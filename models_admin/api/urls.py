@@ -34,6 +34,7 @@ urlpatterns = [
     path("models/<model:name>/policy/history", policy_history.PolicyHistoryView.as_view(), name="policy-history"),
     path("models/<model:name>/policy/revert", policy_history.PolicyRevertView.as_view(), name="policy-revert"),
     path("models/<model:name>/cache", caching.CacheView.as_view(), name="cache"),
+    path("cache", caching.CachesView.as_view(), name="caches"),
     path("models/<model:name>/infer", infer.InferView.as_view(), name="infer"),
     path("models/<model:name>/labels", labels.LabelListView.as_view(), name="labels"),
     path("models/<model:name>/labels/<label:label>", labels.LabelView.as_view(), name="label"),

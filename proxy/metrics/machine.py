@@ -8,6 +8,11 @@ from proxy.core.reports import MachineReport
 from proxy.metrics.gpu import GpuProbe
 
 
+def host_memory_bytes() -> int:
+    """What the host has in all."""
+    return int(psutil.virtual_memory().total)
+
+
 class MachineProbe:
     """Shares are over the time since the last `read`. Not for two threads at once."""
 

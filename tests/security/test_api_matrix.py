@@ -28,6 +28,7 @@ ROUTES: dict[str, tuple[type, str]] = {
     "policy-history": (ReadOrStaff, "GET"),
     "policy-revert": (ReadOrStaff, "POST"),
     "cache": (ReadOrStaff, "DELETE"),
+    "caches": (ReadOrStaff, "DELETE"),
     "infer": (InferencePolicy, "POST"),
     "versions": (ReadOrStaff, "GET POST"),
     "version": (ReadOrStaff, "GET PATCH DELETE"),

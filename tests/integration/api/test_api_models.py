@@ -124,8 +124,36 @@ def test_purging_the_cache_is_passed_on_and_audited(
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
         assert staff("DELETE", "/models/digits/cache").status_code == 204
-    assert runtime.purged == ["digits"]
-    assert AuditEvent.objects.filter(action="model.purge_cache", object_id="digits").exists()
+    assert runtime.purged == [("digits", None)]
+    assert AuditEvent.objects.filter(action="model.purge_cache", object_id="digits", details={}).exists()
+
+
+def test_purging_one_version_names_its_artifact(
+    staff: Caller, digits: Model, runtime: FakeRuntime, django_capture_on_commit_callbacks: object
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+        assert staff("DELETE", "/models/digits/cache?version=2").status_code == 204
+    assert runtime.purged == [("digits", digits.versions.get(number=2).digest)]
+    assert AuditEvent.objects.filter(action="model.purge_cache", details={"version": 2}).exists()
+
+
+@pytest.mark.parametrize(
+    ("query", "status"), [("version=99", 404), ("version=0", 400), ("version=x", 400), ("version=", 400), ("v=1", 400)]
+)
+def test_a_purge_of_something_else_drops_nothing(
+    staff: Caller, digits: Model, runtime: FakeRuntime, query: str, status: int
+) -> None:
+    assert staff("DELETE", f"/models/digits/cache?{query}").status_code == status
+    assert runtime.purged == []
+
+
+def test_purging_every_cache_is_passed_on_and_audited(
+    staff: Caller, runtime: FakeRuntime, django_capture_on_commit_callbacks: object
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+        assert staff("DELETE", "/cache").status_code == 204
+    assert runtime.purged == [(None, None)]
+    assert AuditEvent.objects.filter(action="cache.purge").exists()
 
 
 def test_without_a_data_plane_there_is_no_cache_to_purge(staff: Caller, digits: Model) -> None:
