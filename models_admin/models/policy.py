@@ -18,8 +18,8 @@ from models_admin.models.policy_choices import (
     sizes,
     validate_device,
     validate_modes,
+    validate_sizes,  # noqa: F401  migrations name it here
 )
-from models_admin.models.policy_choices import validate_sizes  # noqa: F401  migrations name it here
 from models_admin.models.registry import Model
 
 

@@ -3,6 +3,7 @@ import { all, setText } from "./lib/dom.js";
 import { clock, localTime } from "./lib/format.js";
 import { csrfToken } from "./lib/http.js";
 import { live } from "./lib/live.js";
+import { t } from "./lib/i18n.js";
 
 const root = document.documentElement;
 
@@ -36,7 +37,7 @@ async function copy(button) {
   const source = document.getElementById(button.dataset.copy);
   await navigator.clipboard.writeText(source.textContent);
   const before = button.textContent;
-  button.textContent = "Copied";
+  button.textContent = t("Copied");
   setTimeout(() => { button.textContent = before; }, 1500);
 }
 
@@ -51,7 +52,7 @@ function confirmation(form) {
   setText(dialog.querySelector("#confirm-words"), form.dataset.words ?? "");
   setText(dialog.querySelector("#confirm-expected"), typed);
   dialog.querySelector("#confirm-typing").hidden = !typed;
-  setText(go, form.dataset.go ?? "Go on");
+  setText(go, form.dataset.go ?? t("Go on"));
   input.value = "";
   const check = () => { go.disabled = input.value.trim() !== typed; };
   input.oninput = check;
@@ -102,11 +103,11 @@ function liveStatus() {
   if (!node) return;
   live.onStatus(({ status, reason, lastMessageAt }) => {
     const since = lastMessageAt ? clock(lastMessageAt) : "";
-    const words = { connecting: "Connecting", live: "Live", paused: "Paused", stale: `Stale since ${since}` }[status];
+    const words = { connecting: t("Connecting"), live: t("Live"), paused: t("Paused"), stale: t("Stale since {since}", { since }) }[status];
     node.dataset.status = status;
     setText(node, reason || words);
     all("[data-live]").forEach((part) => part.classList.toggle("stale-data", status === "stale"));
-    all("[data-stale-words]").forEach((part) => { part.hidden = status !== "stale"; setText(part, `Stale since ${since}; reconnecting.`); });
+    all("[data-stale-words]").forEach((part) => { part.hidden = status !== "stale"; setText(part, t("Stale since {since}; reconnecting.", { since })); });
   });
   live.start();
 }

@@ -1,4 +1,5 @@
 // Small helpers; text goes into the page as text, never as markup.
+import { t } from "./i18n.js";
 export const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 export function setText(node, text) {
@@ -22,11 +23,20 @@ export function readJson(id) {
 
 const TONES = { ready: "ok", failed: "bad", verifying: "busy", loading: "busy", starting: "busy", draining: "warn", quarantined: "bad" };
 
+// Where a version or an instance stands, in words.
+export function stateWords(value) {
+  const words = {
+    verifying: t("Verifying"), loading: t("Loading"), ready: t("Ready"), draining: t("Draining"), asleep: t("Asleep"), failed: t("Failed"),
+    quarantined: t("Quarantined"), unloaded: t("Unloaded"), starting: t("Starting"), stopped: t("Stopped"), busy: t("Busy"), lost: t("Lost"),
+  };
+  return words[value] ?? value.charAt(0).toUpperCase() + value.slice(1);
+}
+
 // A state's word, colour and reason (its tooltip).
 export function setState(node, value, reason = "") {
   if (!node) return;
   if (node.title !== reason) node.title = reason;
-  setText(node, value.charAt(0).toUpperCase() + value.slice(1));
+  setText(node, stateWords(value));
   const tone = TONES[value] ?? "";
   if (node.dataset.tone !== tone) node.dataset.tone = tone;
 }

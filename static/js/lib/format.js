@@ -1,10 +1,12 @@
 // Numbers and times for people. Every function takes null and answers a dash.
+import { language, t } from "./i18n.js";
+
 const DASH = "–";
-const number0 = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const number0 = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
 
 export function count(value) {
   if (value === null || value === undefined) return DASH;
-  return value < 100_000 ? number0.format(value) : new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }).format(value);
+  return value < 100_000 ? number0.format(value) : new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 }).format(value);
 }
 
 export function decimal(value, digits = 1) {
@@ -33,10 +35,10 @@ export function bytes(value) {
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return DASH;
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 129_600) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86_400)} days`;
+  if (seconds < 90) return `${Math.round(seconds)} ${t("s")}`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} ${t("min")}`;
+  if (seconds < 129_600) return `${Math.round(seconds / 3600)} ${t("h")}`;
+  return `${Math.round(seconds / 86_400)} ${t("days")}`;
 }
 
 const two = (value) => String(value).padStart(2, "0");

@@ -1,4 +1,6 @@
 // Calls to our own API with the session's CSRF token; errors carry the server's words (problem details).
+import { t } from "./i18n.js";
+
 export function csrfToken() {
   const found = document.cookie.split("; ").find((pair) => pair.startsWith("dlproxy_csrf="));
   return found ? decodeURIComponent(found.slice("dlproxy_csrf=".length)) : "";
@@ -30,10 +32,10 @@ function flat(value) {
 }
 
 function fallbackWords(status) {
-  if (status === 0) return "The server did not answer. Check that it runs, then try again.";
-  if (status === 401 || status === 403) return "You may not do this, or your login has ended. Log in again.";
-  if (status === 413) return "The file is larger than this server takes.";
-  return `The server answered ${status}. Try again; if it stays, see its log.`;
+  if (status === 0) return t("The server did not answer. Check that it runs, then try again.");
+  if (status === 401 || status === 403) return t("You may not do this, or your login has ended. Log in again.");
+  if (status === 413) return t("The file is larger than this server takes.");
+  return t("The server answered {status}. Try again; if it stays, see its log.", { status });
 }
 
 export async function getJson(url, signal) {
@@ -63,7 +65,7 @@ export function upload(url, form, onProgress) {
       else reject(new HttpProblem(request.status, problemWords(request.status, request.responseText)));
     });
     request.addEventListener("error", () => reject(new HttpProblem(0, problemWords(0, ""))));
-    request.addEventListener("abort", () => reject(new HttpProblem(0, "Upload cancelled. Nothing was kept.")));
+    request.addEventListener("abort", () => reject(new HttpProblem(0, t("Upload cancelled. Nothing was kept."))));
   });
   request.open("POST", url);
   request.setRequestHeader("X-CSRFToken", csrfToken());

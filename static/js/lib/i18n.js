@@ -1,7 +1,7 @@
 // Words in the page's language. The English text is the key; the catalogue is made by script/messages.py.
 //   t("Stale since {time}", { time })        tn("{count} row", "{count} rows", count)
 // Give the English text as a literal: the catalogue is collected from the source.
-export const language = document.documentElement.lang || "en";
+export const language = globalThis.document?.documentElement?.lang || "en";
 const isChinese = language.toLowerCase().startsWith("zh");
 const catalogue = isChinese ? (await import("../locale/zh-hans.js")).default : {};
 

@@ -1,5 +1,7 @@
 // The page's one live socket: a snapshot, then differences each second with sequence numbers.
 // Rules: a gap asks for a new snapshot; a lost socket comes back with growing, jittered pauses; a hidden tab asks for nothing.
+import { t } from "./i18n.js";
+
 const STALE_AFTER_MS = 4000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
@@ -88,7 +90,7 @@ class Live extends EventTarget {
       location.assign(`/login/?next=${encodeURIComponent(location.pathname + location.search)}`);
       return;
     }
-    this.reason = code === TOO_MANY ? "Too many live pages are open; close some." : "";
+    this.reason = code === TOO_MANY ? t("Too many live pages are open; close some.") : "";
     this.#become(this.lastMessageAt ? "stale" : "connecting");
     setTimeout(() => this.#socket ?? this.#open(), pauseBefore(this.#attempt));
     this.#attempt += 1;

@@ -1,6 +1,7 @@
 // An 8 by 8 drawing pad: by pointer, by keyboard (arrows move, space paints, backspace clears), or from sample digits.
 import { make } from "./dom.js";
 import { DIGITS } from "./digits.js";
+import { t } from "./i18n.js";
 
 export const SIDE = 8;
 const INK = 16;
@@ -9,7 +10,7 @@ const HALO = 6;
 export function drawingPad(onChange) {
   const pixels = new Array(SIDE * SIDE).fill(0);
   const cells = pixels.map(() => make("i"));
-  const pad = make("div", { class: "pad", tabindex: 0, role: "application", "data-own-keys": true, "aria-label": "Drawing pad, 8 by 8. Arrow keys move, space paints, backspace clears." }, ...cells);
+  const pad = make("div", { class: "pad", tabindex: 0, role: "application", "data-own-keys": true, "aria-label": t("Drawing pad, 8 by 8. Arrow keys move, space paints, backspace clears.") }, ...cells);
   let cursor = 27;
 
   const paint = () => cells.forEach((cell, index) => {
@@ -49,10 +50,10 @@ export function drawingPad(onChange) {
     paint();
   });
 
-  const clear = make("button", { type: "button", class: "button button--small" }, "Clear");
+  const clear = make("button", { type: "button", class: "button button--small" }, t("Clear"));
   clear.addEventListener("click", () => set(new Array(SIDE * SIDE).fill(0)));
-  const samples = make("div", { class: "samples", role: "group", "aria-label": "Sample digits" }, ...DIGITS.map((digit) => {
-    const button = make("button", { type: "button", "aria-label": `Sample ${digit.label}`, title: `A handwritten ${digit.label}` }, thumbnail(digit.pixels));
+  const samples = make("div", { class: "samples", role: "group", "aria-label": t("Sample digits") }, ...DIGITS.map((digit) => {
+    const button = make("button", { type: "button", "aria-label": t("Sample {digit}", { digit: digit.label }), title: t("A handwritten {digit}", { digit: digit.label }) }, thumbnail(digit.pixels));
     button.addEventListener("click", () => set(digit.pixels));
     return button;
   }));

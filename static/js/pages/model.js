@@ -4,11 +4,12 @@ import { all, make, setState, setText } from "../lib/dom.js";
 import { bytes, count, decimal, duration, hitRatio, ms, percent } from "../lib/format.js";
 import { getJson } from "../lib/http.js";
 import { live } from "../lib/live.js";
+import { t } from "../lib/i18n.js";
 
 const NO_INSTANCE = {
-  asleep: "No instance runs: the model sleeps, and the next request wakes it.",
-  quarantined: "No instance runs: its instances could not be started. The page of its version says why, and tries again.",
-  failed: "No instance runs: the file is not the one that was uploaded. The page of its version says more.",
+  asleep: t("No instance runs: the model sleeps, and the next request wakes it."),
+  quarantined: t("No instance runs: its instances could not be started. The page of its version says why, and tries again."),
+  failed: t("No instance runs: the file is not the one that was uploaded. The page of its version says more."),
 };
 
 const RANGES = { "5m": 300, "1h": 3600, "24h": 86_400 };
@@ -41,10 +42,10 @@ function begin() {
       const [history, total] = await Promise.all([model, ""].map((name) => getJson(historyUrl(name, start, end), loading.signal)));
       store = storeOf(history, total);
       if (range !== "24h") pending.filter(([at]) => at > start).forEach(([at, row]) => store.push(at, row));
-      setText(document.getElementById("range-words"), history.resolution_s === 1 ? "One point a second" : `One point each ${duration(history.resolution_s)}`);
+      setText(document.getElementById("range-words"), history.resolution_s === 1 ? t("One point a second") : t("One point each {time}", { time: duration(history.resolution_s) }));
       draw();
     } catch (error) {
-      if (error.name !== "AbortError") setText(document.getElementById("range-words"), `The history could not be read: ${error.message}`);
+      if (error.name !== "AbortError") setText(document.getElementById("range-words"), t("The history could not be read: {reason}", { reason: error.message }));
     }
   }
 
@@ -125,12 +126,12 @@ function makeCharts() {
   const host = (key) => document.querySelector(`[data-chart=${key}]`);
   const plain = (value) => (value === null ? "–" : value >= 100 ? count(value) : decimal(value));
   return [
-    new TimeChart(host("rate"), { format: plain, least: 4, series: [{ key: "rps", label: "answered", swatch: 1, fill: true }, { key: "rejections", label: "refused", swatch: 2, hideZero: true }, { key: "errors", label: "errors", swatch: 3, hideZero: true }] }),
+    new TimeChart(host("rate"), { format: plain, least: 4, series: [{ key: "rps", label: t("answered"), swatch: 1, fill: true }, { key: "rejections", label: t("refused"), swatch: 2, hideZero: true }, { key: "errors", label: t("errors"), swatch: 3, hideZero: true }] }),
     new TimeChart(host("latency"), { format: ms, axisFormat: axisMs, least: 1, series: [{ key: "p50_ms", label: "p50", swatch: 1 }, { key: "p95_ms", label: "p95", swatch: 2 }, { key: "p99_ms", label: "p99", swatch: 3 }] }),
-    new TimeChart(host("queue"), { format: plain, least: 4, series: [{ key: "queue_depth", label: "waiting", swatch: 2, fill: true }, { key: "in_flight", label: "in flight", swatch: 1 }] }),
-    new TimeChart(host("batch"), { format: plain, least: 4, series: [{ key: "batch", label: "rows an execution", swatch: 5, fill: true }] }),
-    new TimeChart(host("cache"), { format: percent, top: 1, series: [{ key: "hit", label: "hits", swatch: 4, fill: true }] }),
-    new TimeChart(host("instances"), { format: plain, axisFormat: (value) => (Number.isInteger(value) ? String(value) : ""), least: 4, stepped: true, series: [{ key: "instances", label: "ready", swatch: 4, fill: true }] }),
+    new TimeChart(host("queue"), { format: plain, least: 4, series: [{ key: "queue_depth", label: t("waiting"), swatch: 2, fill: true }, { key: "in_flight", label: t("in flight"), swatch: 1 }] }),
+    new TimeChart(host("batch"), { format: plain, least: 4, series: [{ key: "batch", label: t("rows an execution"), swatch: 5, fill: true }] }),
+    new TimeChart(host("cache"), { format: percent, top: 1, series: [{ key: "hit", label: t("hits"), swatch: 4, fill: true }] }),
+    new TimeChart(host("instances"), { format: plain, axisFormat: (value) => (Number.isInteger(value) ? String(value) : ""), least: 4, stepped: true, series: [{ key: "instances", label: t("ready"), swatch: 4, fill: true }] }),
   ];
 }
 
@@ -145,12 +146,12 @@ function showNow(state, second) {
   const known = state.versions.find((one) => one.model === model && one.version === version);
   if (known) {
     setState(document.getElementById("model-state"), known.state, known.message);
-    setText(document.getElementById("instances-words"), `${known.instances_ready} ready of ${known.instances_wanted} wanted; ${known.restarts} replaced since loading`);
+    setText(document.getElementById("instances-words"), t("{ready} ready of {wanted} wanted; {restarts} replaced since loading", { ready: known.instances_ready, wanted: known.instances_wanted, restarts: known.restarts }));
   }
   showInstances(state.instances.filter((one) => one.model === model), known?.state);
 }
 
-function noInstance(state) { return NO_INSTANCE[state] ?? "No instance runs. Load the model, or wait until its version is loaded."; }
+function noInstance(state) { return NO_INSTANCE[state] ?? t("No instance runs. Load the model, or wait until its version is loaded."); }
 
 function showInstances(instances, state) {
   const body = document.getElementById("instances");
@@ -176,7 +177,7 @@ function showInstances(instances, state) {
 
 function newRow(body, id) {
   const cell = (label) => make("td", { class: "num", "data-label": label });
-  const row = make("tr", { "data-id": id }, make("td", { class: "two" }, make("span", { class: "mono" })), make("td", {}, make("span", { class: "state" })), make("td", { "data-label": "Device" }), cell("Process"), cell("Up"), cell("Memory"), cell("Executions"), cell("Time each"));
+  const row = make("tr", { "data-id": id }, make("td", { class: "two" }, make("span", { class: "mono" })), make("td", {}, make("span", { class: "state" })), make("td", { "data-label": t("Device") }), cell(t("Process")), cell(t("Up")), cell(t("Memory")), cell(t("Executions")), cell(t("Time each")));
   body.append(row);
   return row;
 }

@@ -3,6 +3,7 @@ import { all, make, setState, setText } from "../lib/dom.js";
 import { bytes, count, hitRatio, ms, percent } from "../lib/format.js";
 import { live } from "../lib/live.js";
 import { sparkline } from "../lib/sparkline.js";
+import { t } from "../lib/i18n.js";
 
 const SPARK_SECONDS = 120;
 const FIELDS = {
@@ -54,7 +55,7 @@ function meter(name, ratio) {
 
 function showMachine(machine) {
   setText(document.querySelector("[data-machine=cpu]"), `${Math.round(machine.cpu_percent)}%`);
-  setText(document.querySelector("[data-machine=memory]"), `${bytes(machine.memory_used_bytes)} of ${bytes(machine.memory_total_bytes)}`);
+  setText(document.querySelector("[data-machine=memory]"), t("{used} of {total}", { used: bytes(machine.memory_used_bytes), total: bytes(machine.memory_total_bytes) }));
   meter("cpu-meter", machine.cpu_percent / 100);
   meter("memory-meter", machine.memory_used_bytes / (machine.memory_total_bytes || 1));
   showCores(machine.per_core_percent);
@@ -65,7 +66,7 @@ function showCores(cores) {
   const host = document.querySelector("[data-machine=cores]");
   while (host.children.length < cores.length) host.append(make("i", {}, make("b")));
   cores.forEach((percentBusy, index) => {
-    host.children[index].title = `Core ${index}: ${Math.round(percentBusy)}%`;
+    host.children[index].title = t("Core {index}: {percent}%", { index, percent: Math.round(percentBusy) });
     host.children[index].firstElementChild.style.transform = `scaleY(${percentBusy / 100})`;
   });
 }
@@ -73,19 +74,19 @@ function showCores(cores) {
 function showGpus(machine) {
   const host = document.querySelector("[data-machine=gpus]");
   if (!machine.gpus.length) {
-    const words = machine.gpu_note || "The driver reports none.";
+    const words = machine.gpu_note || t("The driver reports none.");
     if (host.dataset.note !== words) {
       host.dataset.note = words;
-      host.replaceChildren(make("p", {}, make("strong", {}, "No GPU is used.")), make("p", { class: "muted" }, words));
+      host.replaceChildren(make("p", {}, make("strong", {}, t("No GPU is used."))), make("p", { class: "muted" }, words));
     }
     return;
   }
   host.replaceChildren(...machine.gpus.map((gpu) => {
     const figures = [
-      ["Utilisation", gpu.utilisation_percent === null ? "–" : `${gpu.utilisation_percent}%`],
-      ["Memory", gpu.memory_used_bytes === null ? "–" : `${bytes(gpu.memory_used_bytes)} of ${bytes(gpu.memory_total_bytes)}`],
-      ["Temperature", gpu.temperature_c === null ? "–" : `${gpu.temperature_c} °C`],
-      ["Power", gpu.power_w === null ? "–" : `${Math.round(gpu.power_w)} W`],
+      [t("Utilisation"), gpu.utilisation_percent === null ? "–" : `${gpu.utilisation_percent}%`],
+      [t("Memory"), gpu.memory_used_bytes === null ? "–" : t("{used} of {total}", { used: bytes(gpu.memory_used_bytes), total: bytes(gpu.memory_total_bytes) })],
+      [t("Temperature"), gpu.temperature_c === null ? "–" : `${gpu.temperature_c} °C`],
+      [t("Power"), gpu.power_w === null ? "–" : `${Math.round(gpu.power_w)} W`],
     ];
     const list = make("dl", { class: "figures figures--plain" }, ...figures.map(([name, value]) => make("div", { class: "figure" }, make("dt", {}, name), make("dd", {}, value))));
     return make("div", { class: "stack stack--tight" }, make("h3", {}, `${gpu.index}: ${gpu.name}`), list);

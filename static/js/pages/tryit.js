@@ -6,6 +6,7 @@ import { ms } from "../lib/format.js";
 import { SIDE, drawingPad } from "../lib/pad.js";
 import { snippet } from "../lib/snippets.js";
 import { example, exampleShape, isReal, parse, round } from "../lib/values.js";
+import { t } from "../lib/i18n.js";
 
 const MOST_FILLED = 1_000_000;
 const facts = readJson("facts");
@@ -18,7 +19,7 @@ if (facts) begin();
 
 function begin() {
   part("version").addEventListener("change", build);
-  part("body").addEventListener("input", () => { part("body-words").textContent = "Edited by hand; a change in the form overwrites it."; showSnippet(); });
+  part("body").addEventListener("input", () => { part("body-words").textContent = t("Edited by hand; a change in the form overwrites it."); showSnippet(); });
   part("try-form").addEventListener("submit", (event) => { event.preventDefault(); event.stopPropagation(); send(); });
   part("keep-go").addEventListener("click", keep);
   document.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send(); });
@@ -49,16 +50,16 @@ function isImage(shape) {
 }
 
 function label(tensor, id) {
-  return make("label", { for: id }, make("code", {}, tensor.name), make("span", { class: "muted small" }, ` ${tensor.datatype} [${tensor.shape.map((size) => (size === -1 ? "any" : size)).join(", ")}]`));
+  return make("label", { for: id }, make("code", {}, tensor.name), make("span", { class: "muted small" }, ` ${tensor.datatype} [${tensor.shape.map((size) => (size === -1 ? t("any") : size)).join(", ")}]`));
 }
 
 function padField(tensor) {
   const pad = drawingPad(fill);
   const id = `scale-${tensor.name}`;
-  const scale = make("select", { id }, make("option", { value: "1" }, "0 to 1"), make("option", { value: "16" }, "0 to 16"), make("option", { value: "255" }, "0 to 255"));
+  const scale = make("select", { id }, make("option", { value: "1" }, t("0 to 1")), make("option", { value: "16" }, t("0 to 16")), make("option", { value: "255" }, t("0 to 255")));
   if (!isReal(tensor.datatype)) scale.value = "16";
   scale.addEventListener("change", fill);
-  const node = make("div", { class: "field" }, make("span", { class: "label" }, label(tensor, id)), ...pad.nodes, make("div", { class: "row" }, make("label", { for: id, class: "small muted" }, "Pixel values"), scale));
+  const node = make("div", { class: "field" }, make("span", { class: "label" }, label(tensor, id)), ...pad.nodes, make("div", { class: "row" }, make("label", { for: id, class: "small muted" }, t("Pixel values")), scale));
   const values = () => pad.pixels.map((value) => round((value / 16) * Number(scale.value), tensor.datatype));
   return { node, isPad: true, tensor: () => ({ name: tensor.name, shape: tensor.shape.map((size) => (size === -1 ? 1 : size)), datatype: tensor.datatype, data: values() }) };
 }
@@ -70,13 +71,13 @@ function textField(tensor) {
   const sizes = () => shape.value.split(/[\s,×x]+/u).filter(Boolean).map(Number);
   const elements = () => Math.min(MOST_FILLED, sizes().reduce((product, size) => product * size, 1) || 0);
   const fillWith = (make_one) => { data.value = Array.from({ length: elements() }, (_, index) => make_one(index)).join(", "); fill(); };
-  const makers = { BYTES: { Example: () => '"text"' }, BOOL: { False: () => "false", True: () => "true" } }[tensor.datatype] ?? {
-    Zeros: () => 0,
-    Ones: () => 1,
-    Random: () => round(Math.random() * (isReal(tensor.datatype) ? 1 : 10), tensor.datatype),
-    Tone: (index) => round(0.5 * Math.sin((2 * Math.PI * 440 * index) / 16_000), tensor.datatype),
+  const makers = { BYTES: { [t("Example")]: () => '"text"' }, BOOL: { [t("False")]: () => "false", [t("True")]: () => "true" } }[tensor.datatype] ?? {
+    [t("Zeros")]: () => 0,
+    [t("Ones")]: () => 1,
+    [t("Random")]: () => round(Math.random() * (isReal(tensor.datatype) ? 1 : 10), tensor.datatype),
+    [t("Tone")]: (index) => round(0.5 * Math.sin((2 * Math.PI * 440 * index) / 16_000), tensor.datatype),
   };
-  if (elements() < 64) delete makers.Tone;
+  if (elements() < 64) delete makers[t("Tone")];
   const buttons = Object.entries(makers).map(([name, one]) => {
     const button = make("button", { type: "button", class: "button button--small" }, name);
     button.addEventListener("click", () => fillWith(one));
@@ -86,13 +87,13 @@ function textField(tensor) {
   data.addEventListener("input", fill);
   data.value = Array.from({ length: elements() }, () => example(tensor.datatype)).join(", ");
   if (tensor.datatype.startsWith("INT") && elements() === 1 && /^(sr|sample_rate)$/u.test(tensor.name)) data.value = "16000";
-  const node = make("div", { class: "field" }, label(tensor, id), data, make("div", { class: "row" }, ...buttons, make("label", { class: "small muted", for: `${id}-shape` }, "Shape"), make("span", {}, shape)));
+  const node = make("div", { class: "field" }, label(tensor, id), data, make("div", { class: "row" }, ...buttons, make("label", { class: "small muted", for: `${id}-shape` }, t("Shape")), make("span", {}, shape)));
   return { node, isPad: false, tensor: () => ({ name: tensor.name, shape: sizes(), datatype: tensor.datatype, data: parse(data.value, tensor.datatype) }) };
 }
 
 function fill() {
   part("body").value = JSON.stringify({ inputs: fields.map((field) => field.tensor()) });
-  part("body-words").textContent = "Made from the form above. What stands here is sent; edit it freely.";
+  part("body-words").textContent = t("Made from the form above. What stands here is sent; edit it freely.");
   showSnippet();
 }
 
@@ -115,10 +116,10 @@ async function send() {
   try {
     const body = part("body").value;
     const answer = await postJson(path("/api/v1"), body);
-    part("latency").textContent = `${ms(performance.now() - began)} in this browser`;
+    part("latency").textContent = t("{time} in this browser", { time: ms(performance.now() - began) });
     if (answer.status === 200) {
       const said = JSON.parse(answer.text);
-      part("latency").textContent += `, version ${said.model_version}`;
+      part("latency").textContent += `, ${t("version {number}", { number: said.model_version })}`;
       showAnswer(part("answer"), said, answer.text);
       offerToKeep({ version: said.model_version, inputs: JSON.parse(body).inputs });
     } else showRefusal(part("answer"), answer.status, problemWords(answer.status, answer.text));
@@ -133,7 +134,7 @@ function offerToKeep(answered) {
   kept = answered;
   part("keep").hidden = !kept || !facts.may_keep;
   part("keep-go").disabled = false;
-  part("keep-words").textContent = kept ? `Version ${kept.version} is asked once more; each of its instances must repeat the answer before it serves.` : "";
+  part("keep-words").textContent = kept ? t("Version {number} is asked once more; each of its instances must repeat the answer before it serves.", { number: kept.version }) : "";
 }
 
 async function keep() {
@@ -142,7 +143,7 @@ async function keep() {
   const base = `models/${encodeURIComponent(facts.model)}/versions/${encodeURIComponent(version)}`;
   const answer = await postJson(`/api/v1/${base}/golden/record`, JSON.stringify({ inputs })).catch(() => ({ status: 0, text: "" }));
   if (answer.status === 201) {
-    part("keep-words").replaceChildren("Kept; checked from the next load on. ", make("a", { href: `/${base}/#golden` }, `Golden samples of version ${version}`));
+    part("keep-words").replaceChildren(`${t("Kept; checked from the next load on.")} `, make("a", { href: `/${base}/#golden` }, t("Golden samples of version {number}", { number: version })));
     return;
   }
   part("keep-words").textContent = problemWords(answer.status, answer.text);

@@ -1,6 +1,7 @@
 // Uploading a version: drag and drop, SHA-256 in the browser where it can, progress, then the version's page.
 import { bytes } from "../lib/format.js";
 import { upload } from "../lib/http.js";
+import { t } from "../lib/i18n.js";
 
 // The digest needs the whole file in memory; above this the server alone computes it.
 const LARGEST_HASHED_BYTES = 512 * 1024 * 1024;
@@ -17,7 +18,7 @@ function begin() {
   for (const type of ["dragenter", "dragover"]) drop.addEventListener(type, (event) => { event.preventDefault(); drop.dataset.over = ""; });
   for (const type of ["dragleave", "drop"]) drop.addEventListener(type, (event) => { event.preventDefault(); delete drop.dataset.over; });
   drop.addEventListener("drop", (event) => {
-    if (event.dataTransfer.files.length > 1) complain("Drop one file at a time.");
+    if (event.dataTransfer.files.length > 1) complain(t("Drop one file at a time."));
     else choose(event.dataTransfer.files[0]);
   });
   part("stateful").addEventListener("change", () => {
@@ -34,8 +35,8 @@ function choose(file) {
   complain("");
   part("file-name").textContent = file.name;
   part("file-words").textContent = bytes(file.size);
-  if (file.size > Number(form.dataset.maxBytes)) complain(`This file has ${bytes(file.size)}; the server takes at most ${bytes(Number(form.dataset.maxBytes))}.`);
-  else if (file.size === 0) complain("This file is empty.");
+  if (file.size > Number(form.dataset.maxBytes)) complain(t("This file has {size}; the server takes at most {most}.", { size: bytes(file.size), most: bytes(Number(form.dataset.maxBytes)) }));
+  else if (file.size === 0) complain(t("This file is empty."));
 }
 
 function complain(words) {
@@ -62,17 +63,17 @@ function fields(digest) {
 }
 
 async function send() {
-  if (!chosen) { complain("Choose a file first."); return; }
+  if (!chosen) { complain(t("Choose a file first.")); return; }
   complain("");
   busy(true);
-  say("Computing SHA-256…");
+  say(t("Computing SHA-256…"));
   try {
     const digest = await digestOf(chosen);
     const began = performance.now();
     running = upload(`/api/v1/models/${encodeURIComponent(form.dataset.model)}/versions`, fields(digest), (sent, total) => {
       part("upload-bar").value = sent / total;
       const rate = sent / Math.max(0.001, (performance.now() - began) / 1000);
-      say(sent < total ? `${bytes(sent)} of ${bytes(total)}, ${bytes(rate)}/s` : "Checking and storing…");
+      say(sent < total ? t("{sent} of {total}, {rate}/s", { sent: bytes(sent), total: bytes(total), rate: bytes(rate) }) : t("Checking and storing…"));
     });
     const version = await running.done;
     running = null;
