@@ -12,12 +12,14 @@ from functools import partial
 
 from proxy.cache.cache import ResultCache
 from proxy.cache.coalescing import InFlight
+from proxy.call import Call, Cancel, Respond
 from proxy.core.clock import Clock
 from proxy.core.errors import Cancelled, ExecutionFailed, ProxyError, Reason
 from proxy.core.principals import Principal
 from proxy.core.requests import Answer, InferenceRequest, InferenceResult
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import BYTES_PER_MIB
+from proxy.metrics import request_records as records
 from proxy.metrics.metrics import Metrics
 from proxy.offload import Offload
 from proxy.protocol import v2_answer, v2_errors
@@ -26,8 +28,6 @@ from proxy.scheduler.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
-Respond = Callable[[Answer], None]
-Cancel = Callable[[], None]
 Keep = Callable[[], None]
 
 
@@ -35,37 +35,6 @@ Keep = Callable[[], None]
 HEAVY_OUTPUT_BYTES = BYTES_PER_MIB
 # Classified outputs of more strings than this, too: they take the loop about 10 ms.
 HEAVY_TEXTS = 8_192
-
-
-class _Call:
-    """A parsed request on its way, and whom to answer. `key` is its cache key, None where nothing may be shared.
-
-    `received_ns` is 0 where nobody wants to know where the time went; `executed_ns` counts only where somebody does.
-    `body` is the whole of what the client asked, where that may be kept beside the answer of a hit, else None.
-    """
-
-    __slots__ = ("_room", "answered", "body", "executed_ns", "kept", "key", "received_ns", "request", "respond")
-
-    def __init__(
-        self, room: Answering, request: InferenceRequest, respond: Respond, received_ns: int, body: bytes | None
-    ) -> None:
-        self._room = room
-        self.request = request
-        self.respond = respond
-        self.received_ns = received_ns
-        self.body = body
-        self.executed_ns = 0
-        self.key: bytes | None = None
-        self.answered = False
-        self.kept = False
-
-    def done(self, _: InferenceRequest, outcome: InferenceResult | ProxyError) -> None:
-        """The scheduler's answer."""
-        self._room.done(self, outcome)
-
-    def leave(self) -> None:
-        """The client has left."""
-        self._room.leave(self)
 
 
 class Answering:
@@ -82,9 +51,10 @@ class Answering:
     ) -> None:
         self._clock = clock
         self._cache = cache
-        self._in_flight: InFlight[_Call] = InFlight()
+        self._in_flight: InFlight[Call] = InFlight()
         self._scheduler = scheduler
         self._metrics = metrics
+        self._requests = metrics.requests
         self._offload = offload
         self._shadows = shadows
 
@@ -102,23 +72,36 @@ class Answering:
             totals.looked_up(now_ns - before_ns, is_hit=True)
             totals.answered(now_ns - arrival_ns, 0)
             self._metrics.on_answer(version.key, 200, None, now_ns - arrival_ns, 0, 0, True)
+            if self._requests.wants(version.model, None, now_ns - arrival_ns, now_ns):
+                number, request_id = self._requests.next_number(), v2_answer.id_of(answer)
+                kept = records.repeated(
+                    number, version, request_id, principal.principal_id, arrival_ns, before_ns, now_ns
+                )
+                self._requests.keep(kept, now_ns)
         return answer
 
     def begin(
-        self, request: InferenceRequest, respond: Respond, received_ns: int = 0, body: bytes | None = None
+        self,
+        request: InferenceRequest,
+        respond: Respond,
+        received_ns: int = 0,
+        body: bytes | None = None,
+        *,
+        with_timing: bool = False,
     ) -> Cancel | None:
         """Answer from the cache at once, or when an execution ends. The returned function takes the request back.
 
-        With `received_ns`, when its body was complete, the answer says where the time went. With `body`, as `repeat`
-        takes it, a hit's answer is kept for the next who sends the same.
+        `received_ns`: when its body was complete. With `with_timing` the answer says where the time went. With `body`,
+        as `repeat` takes it, a hit's answer is kept for the next who sends the same.
         """
-        this = _Call(self, request, respond, received_ns, body)
+        this = Call(self, request, respond, received_ns, body, with_timing)
         version = request.version
         if version.cacheable and self._cache.is_enabled(version.model):
-            before_ns = self._clock.now_ns()
+            this.asked_ns = self._clock.now_ns()
             this.key = self._cache.key(request)
             hit = self._cache.get(version.model, this.key, request.arrival_ns)
-            self._metrics.totals_of(version.key).looked_up(self._clock.now_ns() - before_ns, is_hit=hit is not None)
+            this.looked_ns = self._clock.now_ns()
+            self._metrics.totals_of(version.key).looked_up(this.looked_ns - this.asked_ns, is_hit=hit is not None)
             if hit is not None:
                 self._answer(this, InferenceResult(version, hit, 0, request.rows, cache_hit=True))
                 return None
@@ -131,17 +114,25 @@ class Answering:
         self._metrics.on_answer(key, error.status, error.reason, waited_ns, 0, 0, None)
         return v2_errors.encode(error)
 
-    def _join_or_submit(self, this: _Call) -> None:
+    def remember_unread(self, call: records.OpenView, error: ProxyError) -> None:
+        """Note a request whose body was refused, or whose client left while it was read, for the page of requests."""
+        now_ns = self._clock.now_ns()
+        if self._requests.wants_error(now_ns):
+            self._requests.keep(records.unread(self._requests.next_number(), call, error, now_ns), now_ns)
+
+    def _join_or_submit(self, this: Call) -> None:
         """Wait for an identical request's execution, or execute. One with an earlier deadline executes by itself."""
         if this.key is not None:
             leader = self._in_flight.leader(this.key)
             if leader is not None and leader.request.deadline_ns > this.request.deadline_ns:
                 this.key = None
             elif not self._in_flight.join(this.key, this):
+                this.leader = leader
                 return
+        this.leader = None
         self._scheduler.submit(this.request, this.done)
 
-    def done(self, this: _Call, outcome: InferenceResult | ProxyError) -> None:
+    def done(self, this: Call, outcome: InferenceResult | ProxyError) -> None:
         """The scheduler is through with `this`: answer it and all who waited for the same, or hand the lead over."""
         if this.key is None:
             self._answer(this, outcome)
@@ -156,7 +147,7 @@ class Answering:
             except Exception:  # nor is one that cannot be reached the others'
                 log.exception("an answer of %s could not be delivered", waiter.request.version.key)
 
-    def _keep(self, this: _Call, result: InferenceResult) -> None:
+    def _keep(self, this: Call, result: InferenceResult) -> None:
         """Remember what was answered well, once however many waited for it."""
         if this.key is None or this.kept:
             return
@@ -173,25 +164,20 @@ class Answering:
             saved_ns=saved_ns,
         )
 
-    def leave(self, this: _Call) -> None:
+    def leave(self, this: Call) -> None:
         """The client has left: nothing is written to it, and what only it waited for is not executed."""
         if this.answered:
             return
         this.answered = True
-        self._metrics.on_answer(
-            this.request.version.key,
-            Cancelled.status,
-            Reason.CANCELLED,
-            self._clock.now_ns() - this.request.arrival_ns,
-            0,
-            0,
-            None,
-        )
+        request, now_ns = this.request, self._clock.now_ns()
+        waited_ns = now_ns - request.arrival_ns
+        self._metrics.on_answer(request.version.key, Cancelled.status, Reason.CANCELLED, waited_ns, 0, 0, None)
+        self._remember_error(this, Cancelled.status, Reason.CANCELLED, now_ns)
         last = this if this.key is None else self._in_flight.leave(this.key, this)
         if last is not None:
             self._scheduler.cancel(last.request)
 
-    def _answer(self, this: _Call, outcome: InferenceResult | ProxyError, keep: Keep | None = None) -> None:
+    def _answer(self, this: Call, outcome: InferenceResult | ProxyError, keep: Keep | None = None) -> None:
         """Write the one answer; `keep` is called if it was a good one."""
         if this.answered:
             return
@@ -200,7 +186,7 @@ class Answering:
         if isinstance(outcome, ProxyError):
             self._fail(this, outcome)
             return
-        if this.received_ns:
+        if this.with_timing or request.run is None:
             this.executed_ns = self._clock.now_ns()
         is_heavy = outcome.outputs.size_bytes > HEAVY_OUTPUT_BYTES and v2_answer.is_encoded(request)
         if is_heavy or v2_answer.texts(request) > HEAVY_TEXTS:
@@ -219,21 +205,24 @@ class Answering:
         else:
             self._send(this, outcome, keep, answer)
 
-    def _send_later(
-        self, this: _Call, result: InferenceResult, keep: Keep | None, written: Answer | ProxyError
-    ) -> None:
+    def _send_later(self, this: Call, result: InferenceResult, keep: Keep | None, written: Answer | ProxyError) -> None:
         if isinstance(written, ProxyError):
             self._fail(this, written)
         else:
             self._send(this, result, keep, written)
 
-    def _fail(self, this: _Call, error: ProxyError) -> None:
+    def _fail(self, this: Call, error: ProxyError) -> None:
         """Count and send a refusal or fault."""
-        request = this.request
-        self._metrics.totals_of(request.version.key).failed(self._clock.now_ns() - request.arrival_ns)
+        request, now_ns = this.request, self._clock.now_ns()
+        self._metrics.totals_of(request.version.key).failed(now_ns - request.arrival_ns)
+        self._remember_error(this, error.status, error.reason, now_ns)
         this.respond(self.refuse(error, request.version.key, request.arrival_ns))
 
-    def _send(self, this: _Call, result: InferenceResult, keep: Keep | None, answer: Answer) -> None:
+    def _remember_error(self, this: Call, status: int, reason: Reason, now_ns: int) -> None:
+        if self._requests.wants_error(now_ns):
+            self._requests.keep(records.failed(self._requests.next_number(), this, status, reason, now_ns), now_ns)
+
+    def _send(self, this: Call, result: InferenceResult, keep: Keep | None, answer: Answer) -> None:
         """Count, send and keep a good answer."""
         request = this.request
         version = request.version
@@ -242,7 +231,9 @@ class Answering:
         cached = result.cache_hit if this.key is not None else None
         self._metrics.on_answer(version.key, 200, None, latency_ns, result.queue_ns, result.compute_ns, cached)
         self._metrics.totals_of(version.key).answered(latency_ns, result.queue_ns)
-        if this.received_ns:
+        if self._requests.wants(version.model, request.run, latency_ns, now_ns):
+            self._requests.keep(records.answered(self._requests.next_number(), this, result, now_ns), now_ns)
+        if this.with_timing:
             timing = v2_answer.server_timing(result, request, this.received_ns, this.executed_ns, now_ns)
             answer.headers = (*answer.headers, timing)
         if cached and this.key is not None and this.body is not None:

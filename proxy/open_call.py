@@ -13,8 +13,8 @@ from proxy.protocol.parsed import ParsedRequest
 class OpenCall:
     """Who asks which version, and how long the body may be.
 
-    `received_ns`: when the body was complete, where the answer shall say how long that took, else 0. `sticky` is the
-    client's key for staying on one version of a canary.
+    `received_ns`: when the body was complete (0: not yet). `sticky` is the client's key for staying on one version of a
+    canary.
     """
 
     __slots__ = ("arrival_ns", "asked_version", "max_body_bytes", "principal", "received_ns", "sticky", "version")

@@ -13,9 +13,10 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from proxy.answering import Answering, Cancel, Respond
+from proxy.answering import Answering
 from proxy.authorization.authorization import Recognised, authorise, unknown_model
 from proxy.cache.cache import ResultCache
+from proxy.call import Cancel, Respond
 from proxy.core.clock import Clock
 from proxy.core.errors import Cancelled, NotReady, ProxyError, Reason
 from proxy.core.principals import Principal
@@ -93,7 +94,7 @@ class Pipeline(Views):
 
     def run(self, call: OpenCall, body: Body, respond: Respond, form: BodyForm = PLAIN) -> Cancel | None:
         """Body → cache → scheduler → answer. The returned function takes the request back (its client left)."""
-        if form.with_timing and not call.received_ns:
+        if not call.received_ns:
             call.received_ns = self._clock.now_ns()
         try:
             if not self._manager.routes.answers(call.version):  # it left while the body was on its way
@@ -135,6 +136,7 @@ class Pipeline(Views):
         if isinstance(read, ProxyError):
             self._metrics.totals_of(call.version.key).failed(self._clock.now_ns() - call.arrival_ns)
             answer = self.refuse(read, model, call.arrival_ns)
+            self._answering.remember_unread(call, read)
             if not isinstance(read, Cancelled):
                 respond(answer)
             return None
@@ -142,7 +144,7 @@ class Pipeline(Views):
         if self._manager.waking:  # a request waits no longer for a version to wake than its policy says
             limit_ns = self._manager.waking.get(call.version.key, request.deadline_ns)
             request.deadline_ns = min(request.deadline_ns, request.arrival_ns + limit_ns)
-        return self._answering.begin(request, respond, call.received_ns, body)
+        return self._answering.begin(request, respond, call.received_ns, body, with_timing=form.with_timing)
 
     def refuse(self, error: ProxyError, model: str | None, arrival_ns: int) -> Answer:
         """An error as the answer that its client sees, counted under `model` where that is a registered one."""

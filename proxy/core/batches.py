@@ -36,6 +36,22 @@ class Batch:
         self.padded_rows = padded_rows
 
 
+class Run:
+    """Where a batch is executed and with how many: each of its requests has it, without holding the others alive.
+
+    `finished_ns`: when its outcome was there (0: not yet).
+    """
+
+    __slots__ = ("batch_id", "finished_ns", "instance_id", "requests", "rows")
+
+    def __init__(self, batch_id: int, instance_id: str, requests: int, rows: int = 0) -> None:
+        self.batch_id = batch_id
+        self.instance_id = instance_id
+        self.requests = requests
+        self.rows = rows
+        self.finished_ns = 0
+
+
 class BatchOutputs:
     """All outputs of one execution, owned (already copied out of shared memory).
 

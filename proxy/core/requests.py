@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.core.batches import BatchOutputs, BatchResult
+from proxy.core.batches import BatchOutputs, BatchResult, Run
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import Tensor
 
@@ -15,7 +15,8 @@ class InferenceRequest:
     """One client call of `rows` inferences. Mutable only in its timestamps (`*_ns`, monotonic).
 
     `arrival_ns`: its head was read. `queued_ns`: it joined the queue, body read and cache asked. `idle_ns`: since when
-    the instance that runs it was idle (0: not known), maybe before it came. `dispatched_ns`: its batch was sent.
+    the instance that runs it was idle (0: not known), maybe before it came. `dispatched_ns`: its batch was sent. `run`:
+    the batch that it was last in (None: in none, or in several as parts).
 
     `inputs` stand in the signature's order. `outputs` None means all, else names in the client's order.
     `attempts` counts executions begun with it. `binary_outputs` are answered as raw bytes, the others as JSON.
@@ -37,6 +38,7 @@ class InferenceRequest:
         "queued_ns",
         "request_id",
         "rows",
+        "run",
         "tenant",
         "top_classes",
         "version",
@@ -77,6 +79,7 @@ class InferenceRequest:
         self.queued_ns = 0
         self.dispatched_ns = 0
         self.idle_ns = 0
+        self.run: Run | None = None
 
 
 class InferenceResult:

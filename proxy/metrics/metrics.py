@@ -15,6 +15,7 @@ from proxy.core.totals import VersionTotals
 from proxy.core.units import NS_PER_S
 from proxy.metrics.exposition import write
 from proxy.metrics.histogram import index
+from proxy.metrics.requests import RequestLog
 from proxy.metrics.window import Counts, ExecutionCounts, Gauges, ModelWindow, summarise
 
 # Versions counted apart; more are counted under the empty name. Larger: more series than a Prometheus server likes.
@@ -63,6 +64,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.versions: dict[str, VersionTotals] = {}  # by version key; read by the statistics extension
+        self.requests = RequestLog()
         self._answers: dict[str, Counts] = {}
         self._executions: dict[str, ExecutionCounts] = {}
         self._answer_totals: dict[str, Counts] = {}

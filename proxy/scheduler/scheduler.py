@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from proxy.core.batches import Batch, BatchFault, BatchResult
+from proxy.core.batches import Batch, BatchFault, BatchResult, Run
 from proxy.core.clock import Clock
 from proxy.core.errors import ProxyError
 from proxy.core.policies import ModelPolicy
@@ -205,8 +205,11 @@ class Scheduler:
         waited_ns = 0
         record = lane.records.get(instance.instance_id) or lane.records.of(instance, lane.group.ready_instances())
         idle_ns = record.idle_ns
+        self._batches += 1
+        run = Run(self._batches, instance.instance_id, len(entries))
         for entry in entries:
             request = entry.request
+            request.run = run
             if entry.state is RETRYING:
                 lane.retrying -= 1
             entry.state = RUNNING
@@ -222,26 +225,26 @@ class Scheduler:
         lane.in_flight += len(entries)
         lane.turn += 1
         record.last_turn = lane.turn
-        self._batches += 1
+        run.rows = rows
         batch = Batch(self._batches, lane.version, requests, rows, lane.padded_rows(rows))
         measured.account(1, now_ns)
         try:
-            instance.execute(batch, partial(self._finished, lane, instance.instance_id, entries))
+            instance.execute(batch, partial(self._finished, lane, run, entries))
         except Exception:
             logger.exception("execute of %s raised", instance.instance_id)
             measured.account(-1, now_ns)
             self._register.end_all(lane, entries, refusals.not_handed_over())
 
     def _finished(
-        self, lane: Lane, instance_id: str, entries: list[Entry], batch: Batch, outcome: BatchResult | BatchFault
+        self, lane: Lane, run: Run, entries: list[Entry], batch: Batch, outcome: BatchResult | BatchFault
     ) -> None:
-        now_ns = self._now_ns()
+        now_ns = run.finished_ns = self._now_ns()
         lane.measured.account(-1, now_ns)
         lane.blocked = False
         if isinstance(outcome, BatchFault):
             self._recover(lane, entries, batch, outcome, now_ns)
             return
-        lane.note_service(instance_id, batch, outcome.service_ns, now_ns)
+        lane.note_service(run.instance_id, batch, outcome.service_ns, now_ns)
         if self._meter is not None:
             requests, service_ns = len(batch.requests), outcome.service_ns
             self._meter.on_execution(lane.key, batch.rows, requests, service_ns, outcome.input_ns, outcome.output_ns)

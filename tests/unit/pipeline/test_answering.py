@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.answering import Answering, Respond
+from proxy.answering import Answering
 from proxy.cache.cache import ResultCache
+from proxy.call import Respond
 from proxy.core.batches import BatchFault
 from proxy.core.policies import CachePolicy, ModelPolicy
 from proxy.core.principals import Principal

@@ -1,0 +1,63 @@
+"""What remembering requests costs an answer that is not kept, beside counting it: `python -m bench.request_log`.
+
+The answer is asked about as the line does it: one moment more, and one question. Figures are this machine's.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+from proxy.core.batches import Run
+from proxy.core.units import NS_PER_S
+from proxy.metrics.metrics import Metrics
+from proxy.metrics.requests import Kept, RequestLog
+from proxy.system import SystemClock
+
+ROUNDS = 200_000
+REPEATS = 7
+
+
+def main() -> None:
+    """Print nanoseconds an answer: what is new, and what one answer's count takes."""
+    log, metrics, clock = RequestLog(), Metrics(), SystemClock()
+    run = Run(1, "digits/1#1", 8, 8)
+    now_ns = clock.now_ns()
+    for number in range(200):
+        log.keep(Kept(number, "", "digits", 1, "key:1", now_ns, 900 * NS_PER_S, 200, "", (), run=Run(0, "", 1)), now_ns)
+    asked_ns = _median_ns(lambda: _ask(log, run, clock))
+    counted_ns = _median_ns(lambda: _count(metrics))
+    empty_ns = _median_ns(_nothing)
+    new_ns, count_ns = asked_ns - empty_ns, counted_ns - empty_ns
+    print(f"an answer that is not kept: {new_ns:.0f} ns; counting it: {count_ns:.0f} ns; ratio {new_ns / count_ns:.2f}")
+
+
+def _ask(log: RequestLog, run: Run, clock: SystemClock) -> None:
+    far_ns = clock.now_ns()
+    for _ in range(ROUNDS):
+        clock.now_ns()
+        if log.wants("digits", run, 1_000_000, far_ns - NS_PER_S):
+            raise AssertionError("this answer is none that is kept")
+
+
+def _count(metrics: Metrics) -> None:
+    for _ in range(ROUNDS):
+        metrics.on_answer("digits/1", 200, None, 1_000_000, 1_000, 1_000, None)
+
+
+def _nothing() -> None:
+    for _ in range(ROUNDS):
+        pass
+
+
+def _median_ns(work: object) -> float:
+    times = []
+    for _ in range(REPEATS):
+        begun_ns = time.perf_counter_ns()
+        work()  # type: ignore[operator]
+        times.append((time.perf_counter_ns() - begun_ns) / ROUNDS)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()
