@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from proxy.cache.budget import Ledger, equal_share_bytes, robbed
-from proxy.cache.key import request_key, tenant_prefix, version_prefix
+from proxy.cache.key import begun_key, request_key
 from proxy.cache.not_a_number import holds_nan
 from proxy.cache.store import Observer, Store
 from proxy.core.batches import BatchOutputs
@@ -24,8 +25,8 @@ from proxy.core.units import NS_PER_S
 
 # Entries looked at for age each time statistics are read. Larger: aged memory is freed sooner, statistics cost more.
 SWEEP_ENTRIES = 1_024
-# Versions and tenants whose key prefix is remembered. Larger: more memory; beyond it all are made anew.
-PREFIXES = 1_024
+# Versions and tenants whose begun key is remembered. Larger: more memory; beyond it all are made anew.
+BEGUN_KEYS = 1_024
 # Share of a new reading of saved time in `saved_ns_per_s`. Larger: follows a change sooner, rests less.
 SAVED_WEIGHT = 0.1
 
@@ -54,7 +55,7 @@ class ResultCache:
         self._clock = clock
         self._ledger = Ledger(budget_bytes)
         self._stores: dict[str, Store] = {}
-        self._prefixes: dict[tuple[int, str | None], tuple[VersionSnapshot, bytes]] = {}
+        self._begun: dict[tuple[int, str | None], tuple[VersionSnapshot, blake2b]] = {}
         self._saved: dict[str, int] = {}  # what each store had saved when statistics were last read
         self._read_ns = clock.now_ns()
         self._leaving: tuple[Store, float] | None = None  # whose answers leave, down to how many bytes
@@ -73,7 +74,7 @@ class ResultCache:
         if store is not None:
             store.purge(None)
         self._saved.pop(model, None)
-        self._prefixes.clear()
+        self._begun.clear()
 
     def bypass(self, model: str, *, is_bypassed: bool) -> None:
         """Neither ask nor fill the model's cache for now, or do again; what it holds stays."""
@@ -97,12 +98,11 @@ class ResultCache:
         version = request.version
         store = self._stores.get(version.model)
         tenant = None if store is not None and store.policy.is_shared else request.tenant
-        known = self._prefixes.get((id(version), tenant))
+        known = self._begun.get((id(version), tenant))
         if known is None or known[0] is not version:
-            if len(self._prefixes) >= PREFIXES:
-                self._prefixes.clear()
-            prefix = version_prefix(version) + tenant_prefix(tenant)
-            known = self._prefixes[id(version), tenant] = (version, prefix)
+            if len(self._begun) >= BEGUN_KEYS:
+                self._begun.clear()
+            known = self._begun[id(version), tenant] = (version, begun_key(version, tenant))
         return request_key(known[1], request.inputs, request.outputs)
 
     def get(self, model: str, key: bytes, now_ns: int) -> BatchOutputs | None:

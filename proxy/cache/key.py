@@ -26,27 +26,32 @@ _ALL_OUTPUTS = b"\x00"
 _ALL_TENANTS = b"\x00"
 
 
-def version_prefix(version: VersionSnapshot) -> bytes:
-    """What the answer owes to the version: artifact, format, options, and whether state or rows matter."""
-    options = (part for item in sorted(version.options.items()) for part in item)
-    flags = f"{version.batchable:d}{version.stateful:d}"
-    return _lengths_and_parts("dlproxy-2", version.model, version.digest, version.format, flags, *options)
+def begun_key(version: VersionSnapshot, tenant: str | None) -> blake2b:
+    """What all keys of a tenant's requests to the version begin with. `tenant` None: the model's answers go to all."""
+    return blake2b(version_part(version) + tenant_part(tenant), digest_size=KEY_BYTES)
 
 
-def tenant_prefix(tenant: str | None) -> bytes:
-    """On whose account the request is asked. None: the model's answers are given to all."""
-    return _ALL_TENANTS if tenant is None else b"\x01" + _lengths_and_parts(tenant)
-
-
-def request_key(prefix: bytes, inputs: Iterable[Tensor], outputs: tuple[str, ...] | None) -> bytes:
-    """The key of a request to the version and tenant that `prefix` stands for. `outputs` None means all of them."""
-    digest = blake2b(prefix, digest_size=KEY_BYTES)
+def request_key(begun: blake2b, inputs: Iterable[Tensor], outputs: tuple[str, ...] | None) -> bytes:
+    """The key of a request; what `begun` stands for is read, not changed. `outputs` None means all of them."""
+    digest = begun.copy()
     for tensor in inputs:
         data = tensor.data
         digest.update(_tensor_head(tensor.name, tensor.datatype, tensor.shape, len(data)))
         digest.update(data)
     digest.update(_ALL_OUTPUTS if outputs is None else b"\x01" + _lengths_and_parts(*sorted(set(outputs))))
     return digest.digest()
+
+
+def version_part(version: VersionSnapshot) -> bytes:
+    """What the answer owes to the version: artifact, format, options, and whether state or rows matter."""
+    options = (part for item in sorted(version.options.items()) for part in item)
+    flags = f"{version.batchable:d}{version.stateful:d}"
+    return _lengths_and_parts("dlproxy-2", version.model, version.digest, version.format, flags, *options)
+
+
+def tenant_part(tenant: str | None) -> bytes:
+    """On whose account it is asked. None: the model's answers are given to all."""
+    return _ALL_TENANTS if tenant is None else b"\x01" + _lengths_and_parts(tenant)
 
 
 @lru_cache(maxsize=1_024)

@@ -45,40 +45,31 @@ class Reply:
 
 
 class Replies:
-    """The replies of one model's store, by tenant, version number and body."""
+    """The replies of one model's store, by tenant, version number and body. `by_tenant` is read by the store itself,
+    since a call for each hit would cost a tenth of it.
+    """
 
-    __slots__ = ("_by_tenant",)
+    __slots__ = ("by_tenant",)
 
     def __init__(self) -> None:
-        self._by_tenant: dict[str, dict[int, dict[bytes, Reply]]] = {}
+        self.by_tenant: dict[str, dict[int, dict[bytes, Reply]]] = {}
 
     def __len__(self) -> int:
-        return sum(len(replies) for numbers in self._by_tenant.values() for replies in numbers.values())
-
-    def get(self, version: VersionSnapshot, tenant: str, body: bytes) -> Reply | None:
-        """The reply that was kept for this very snapshot of the version."""
-        numbers = self._by_tenant.get(tenant)
-        if numbers is None:
-            return None
-        replies = numbers.get(version.number)
-        if replies is None:
-            return None
-        reply = replies.get(body)
-        return reply if reply is not None and reply.version is version else None
+        return sum(len(replies) for numbers in self.by_tenant.values() for replies in numbers.values())
 
     def at(self, version: VersionSnapshot, tenant: str, body: bytes) -> Reply | None:
         """The reply that stands there, of whichever snapshot."""
-        return self._by_tenant.get(tenant, {}).get(version.number, {}).get(body)
+        return self.by_tenant.get(tenant, {}).get(version.number, {}).get(body)
 
     def add(self, reply: Reply) -> None:
         """Keep `reply`."""
-        numbers = self._by_tenant.setdefault(reply.tenant, {})
+        numbers = self.by_tenant.setdefault(reply.tenant, {})
         numbers.setdefault(reply.version.number, {})[reply.body] = reply
 
     def discard(self, reply: Reply) -> None:
         """Forget `reply` if it is still the one in its place, and the dictionaries that it was the last in."""
         number = reply.version.number
-        numbers = self._by_tenant.get(reply.tenant, {})
+        numbers = self.by_tenant.get(reply.tenant, {})
         replies = numbers.get(number, {})
         if replies.get(reply.body) is not reply:
             return
@@ -86,4 +77,4 @@ class Replies:
         if not replies:
             del numbers[number]
         if not numbers:
-            del self._by_tenant[reply.tenant]
+            del self.by_tenant[reply.tenant]

@@ -55,10 +55,12 @@ class Store:
 
     __slots__ = (
         "_entries",
+        "_is_shared",
         "_ledger",
         "_order",
         "_replies",
         "_touch",
+        "_ttl_ns",
         "evictions",
         "expirations",
         "hits",
@@ -75,8 +77,7 @@ class Store:
     )
 
     def __init__(self, policy: CachePolicy, ledger: Ledger | None = None) -> None:
-        self.policy = policy
-        self.is_open = policy.enabled
+        self._obey(policy)
         self._ledger = ledger or Ledger()
         self._entries: dict[bytes, Kept] = {}  # in the order in which they were stored
         self._follow(eviction_order(policy.eviction, policy.max_bytes))
@@ -93,8 +94,8 @@ class Store:
 
     def apply(self, policy: CachePolicy) -> None:
         """Follow `policy` from now on: a smaller bound evicts at once, a disabled cache is emptied."""
-        before, self.policy = self.policy, policy
-        self.is_open = policy.enabled
+        before = self.policy
+        self._obey(policy)
         if not policy.enabled or policy.is_shared != before.is_shared or policy.keeps_nan < before.keeps_nan:
             self.purge(None)
         if policy.eviction != before.eviction:
@@ -109,7 +110,7 @@ class Store:
     def get(self, key: bytes, now_ns: int) -> BatchOutputs | None:
         """The outputs kept under `key`, or None."""
         entry = self._entries.get(key)
-        if entry is not None and 0 < self.policy.ttl_ns <= now_ns - entry.stored_ns:
+        if entry is not None and 0 < self._ttl_ns <= now_ns - entry.stored_ns:
             self._drop(entry)
             self.expirations += 1
             entry = None
@@ -128,11 +129,17 @@ class Store:
 
         None counts as nothing: the body is then read, and `get` asked.
         """
-        reply = self._replies.get(version, "" if self.policy.is_shared else tenant, body)
-        if reply is None:
+        numbers = self._replies.by_tenant.get("" if self._is_shared else tenant)
+        if numbers is None:
+            return None
+        replies = numbers.get(version.number)
+        if replies is None:
+            return None
+        reply = replies.get(body)
+        if reply is None or reply.version is not version:
             return None
         entry = reply.entry
-        if 0 < self.policy.ttl_ns <= now_ns - entry.stored_ns:
+        if 0 < self._ttl_ns <= now_ns - entry.stored_ns:
             return None
         if entry.key < self.sampled_below and self.observer is not None:
             self.observer.on_lookup(entry.key, entry.size_bytes)
@@ -146,7 +153,7 @@ class Store:
         entry = self._entries.get(key)
         if entry is None or len(body) > LONGEST_BODY_BYTES:
             return
-        tenant = "" if self.policy.is_shared else tenant
+        tenant = "" if self._is_shared else tenant
         reply = Reply(version, tenant, body, entry, answer)
         if entry.size_bytes + reply.size_bytes > self.policy.max_bytes:
             return
@@ -192,7 +199,7 @@ class Store:
 
     def sweep(self, now_ns: int, limit: int) -> None:
         """Drop the aged among the `limit` entries that were stored first."""
-        ttl_ns = self.policy.ttl_ns
+        ttl_ns = self._ttl_ns
         if ttl_ns <= 0:
             return
         for entry in list(islice(self._entries.values(), limit)):
@@ -207,6 +214,11 @@ class Store:
         del self._entries[entry.key]
         self._gone(entry)
         self.evictions += 1
+
+    def _obey(self, policy: CachePolicy) -> None:
+        self.policy = policy
+        self.is_open = policy.enabled
+        self._ttl_ns, self._is_shared = policy.ttl_ns, policy.is_shared
 
     def _follow(self, order: EvictionOrder[Kept]) -> None:
         self._order = order

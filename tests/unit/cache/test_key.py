@@ -7,18 +7,18 @@ import dataclasses
 import pytest
 
 from proxy.cache.cache import ResultCache
-from proxy.cache.key import KEY_BYTES, request_key, tenant_prefix, version_prefix
+from proxy.cache.key import KEY_BYTES, begun_key, request_key, version_part
 from proxy.core.requests import InferenceRequest
 from proxy.core.tensors import Tensor, join_elements
 from proxy.testing.clock import ManualClock
 from proxy.testing.instances import fake_version
 
 VERSION = fake_version()
-PREFIX = version_prefix(VERSION) + tenant_prefix("")
+BEGUN = begun_key(VERSION, "")
 
 
-def key(*tensors, outputs=None, prefix=PREFIX):
-    return request_key(prefix, tensors, outputs)
+def key(*tensors, outputs=None, begun=BEGUN):
+    return request_key(begun, tensors, outputs)
 
 
 def tensor(name="x", datatype="FP32", shape=(1, 2), data=b"12345678"):
@@ -72,18 +72,18 @@ def test_requested_outputs_are_part_of_the_key_but_not_their_order():
 )
 def test_c2_whatever_changes_what_a_version_answers_changes_its_keys(change):
     other = dataclasses.replace(VERSION, **change)
-    assert key(tensor(), prefix=version_prefix(other) + tenant_prefix("")) != key(tensor())
+    assert key(tensor(), begun=begun_key(other, "")) != key(tensor())
 
 
 def test_c2_the_number_of_a_version_is_not_what_tells_it_apart():
     again = dataclasses.replace(VERSION, number=7)
-    assert key(tensor(), prefix=version_prefix(again) + tenant_prefix("")) == key(tensor())
+    assert key(tensor(), begun=begun_key(again, "")) == key(tensor())
 
 
 def test_options_do_not_depend_on_their_order():
     one = dataclasses.replace(VERSION, options={"a": "1", "b": "2"})
     other = dataclasses.replace(VERSION, options={"b": "2", "a": "1"})
-    assert version_prefix(one) == version_prefix(other)
+    assert version_part(one) == version_part(other)
 
 
 def test_id_priority_timeout_and_caller_are_not_in_the_key():
