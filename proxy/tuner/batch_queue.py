@@ -2,10 +2,11 @@
 
     S(b)   = α + β·b                        an execution of b rows
     ρ      = λ·r·S(B) / (B·c)               load over what c instances carry with full batches of B rows; r a request
-    b      = r + P·(λ·r·S(b)/c − r)         rows of an execution: what gathers while all are busy (found by iteration)
+    b      = r·(m + e^−m), m = λ·S(b)/c     rows of an execution: what came during the last one, and at least one
+                                            request: the mean of max(1, Poisson(m)), found by iteration
     P      = Erlang C of c servers at a = λ·r·S(b)/b     share of arrivals that find all busy
     wait   = residual + backlog
-             residual: uniform up to S(b)/c with probability P
+             residual: of c executions the first to end, P(> t) = P·(1 − t/S)^c
              backlog:  Allen–Cunneen on full batches, variability (Ca²·r/B + Cs²)/2, exponential tail
     answer = wait + S(b);  quantiles take a fuller batch, b + z·√(b·r)
 
@@ -18,7 +19,7 @@ Source: PROTOCOLS section 10; Bailey, "On queueing processes with bulk service",
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import inf, log, sqrt
+from math import exp, inf, log, sqrt
 
 from proxy.tuner.queueing import erlang_c
 from proxy.tuner.service_time import ServiceTime
@@ -79,13 +80,13 @@ def predict(line: ServiceTime, load: Load, served: Served, quantile: float) -> P
     variability = (load.gap_variation * r / most + SERVICE_VARIATION) / 2
     backlog = erlang_c(c, offered_full) if offered_full < c else 1.0
     scale_s = variability * full_s / (c - offered_full)
-    mean_s = busy * service_s / (2 * c) + backlog * scale_s + service_s
+    mean_s = busy * service_s / (c + 1) + backlog * scale_s + service_s
     inner = 1 - (1 - quantile) / (1 - load.hit_ratio) if load.hit_ratio < 1 else 0.0
     if inner <= 0:
         quantile_ms = HIT_MS
     else:
         fuller = min(rows + _NORMAL.get(quantile, 2.326) * sqrt(rows * r), most)
-        residual_s = line.of(fuller) / c * max(0.0, 1 - (1 - inner) / busy) if busy > 0 else 0.0
+        residual_s = service_s * (1 - ((1 - inner) / busy) ** (1 / c)) if busy > 1 - inner else 0.0
         tail_s = max(0.0, scale_s * log(backlog / (1 - inner))) if backlog > 0 else 0.0
         quantile_ms = (residual_s + tail_s + line.of(fuller)) * 1_000 + held_ms
     mean_ms = load.hit_ratio * HIT_MS + (1 - load.hit_ratio) * (mean_s * 1_000 + held_ms / 2)
@@ -95,14 +96,11 @@ def predict(line: ServiceTime, load: Load, served: Served, quantile: float) -> P
 def _batch(line: ServiceTime, load: Load, instances: int, most: float) -> tuple[float, float]:
     """(Mean rows of an execution, share of arrivals that find all busy)."""
     r = load.rows_per_request
-    rows, busy = r, 0.0
+    rows = r
     for _ in range(ITERATIONS):
-        service_s = line.of(rows)
-        offered = load.arrivals_per_s * r * service_s / rows
-        busy = erlang_c(instances, offered)
-        gathered = load.arrivals_per_s * r * service_s / instances
-        rows = min(max(r + busy * (gathered - r), r, rows / 2), most)
-    return rows, busy
+        gathered = load.arrivals_per_s * line.of(rows) / instances
+        rows = min(r * (gathered + exp(-gathered)), most)
+    return rows, erlang_c(instances, load.arrivals_per_s * r * line.of(rows) / rows)
 
 
 def _company(line: ServiceTime, load: Load, served: Served, rows: float, busy: float) -> tuple[float, float]:

@@ -29,8 +29,8 @@ LEAST_FACTOR, MOST_FACTOR = 0.2, 5.0
 class Fit:
     """The live fit: service line, rows a request, Ca², hits, and how measured latencies relate to predicted ones.
 
-    `present` is the prediction for the load measured, by quantile (95, 99); `measured_ms` beside it. `mean_factor` and
-    `quantile_factor` (by percent) are measured / predicted, 1 where either is missing.
+    `predicted_ms` is the prediction for the load measured, by quantile (95, 99); `measured_ms` beside it.
+    `mean_factor` and `busy_factor` are measured / predicted, 1 where either is missing.
     """
 
     line: ServiceTime
@@ -41,6 +41,7 @@ class Fit:
     utilisation: float
     measured_utilisation: float
     mean_factor: float
+    busy_factor: float
     executions: int
 
     def factor(self, percent: int) -> float:
@@ -93,6 +94,7 @@ def fit_from(window: Window | None, settings: Settings) -> Fit | None:
         found[99].utilisation,
         window.busy_ratio,
         _factor(window.mean_ms, found[99].mean_ms),
+        _factor(window.busy_ratio, found[99].utilisation),
         window.executions,
     )
 

@@ -7,6 +7,8 @@
     cost        resources × (1 + breach)                                 breach: how far the quantile is above target
     each        × (1 + LOSS_WEIGHT × share of requests lost)             a refusal is no way to be fast or cheap
 
+While another knob than the number of instances is tried for the cost, busy instances count instead of all: what it
+frees can be taken away afterwards, one knob at a time.
 Rules: a window without answers has no score (None). Guards are compared by proxy.tuner.trial.
 """
 
@@ -15,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from proxy.core.policies import Objective
+from proxy.core.policies import Knob, Objective
 from proxy.tuner.knobs import Settings
 from proxy.tuner.windows import Window
 
@@ -43,45 +45,50 @@ class Goal:
         return f"{self.objective.value.replace('_', ' ')}{target}"
 
 
-def resources(settings: Settings, instances: float) -> float:
-    """What the settings use, in instances: those, and the memory of the cache at the stated rate."""
-    return instances + settings.cache_max_mib / MIB_PER_INSTANCE
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a score is made of, measured or expected."""
+
+    instances: float
+    mean_ms: float
+    quantile_ms: float
+    busy_ratio: float
+    throughput_per_s: float
+    lost_ratio: float = 0.0
 
 
-def score(window: Window, settings: Settings, goal: Goal) -> float | None:
-    """What the window is worth; lower is better. None where nothing was answered or no instance was there."""
-    quantile_ms, instances = window.quantile_ms(goal.quantile), window.instances
-    if quantile_ms is None or window.mean_ms is None or not window.requests or not instances:
+def cache_instances(settings: Settings) -> float:
+    """The cache's memory, in instances."""
+    return settings.cache_max_mib / MIB_PER_INSTANCE
+
+
+def score(window: Window, settings: Settings, goal: Goal, knob: Knob = Knob.INSTANCES) -> float | None:
+    """What the window is worth, lower is better, in a trial of `knob`. None: nothing was answered, or by nobody."""
+    quantile_ms = window.quantile_ms(goal.quantile)
+    if quantile_ms is None or window.mean_ms is None or not window.requests or not window.instances:
         return None
-    return scored(
-        goal,
-        settings,
-        instances=instances,
+    figures = Figures(
+        instances=window.instances,
         mean_ms=window.mean_ms,
         quantile_ms=quantile_ms,
-        busy_s_per_answer=window.busy_ratio / window.throughput_per_s,
+        busy_ratio=window.busy_ratio,
+        throughput_per_s=window.throughput_per_s,
         lost_ratio=window.lost_ratio,
     )
+    return scored(goal, settings, figures, knob)
 
 
-def scored(
-    goal: Goal,
-    settings: Settings,
-    *,
-    instances: float,
-    mean_ms: float,
-    quantile_ms: float,
-    busy_s_per_answer: float,
-    lost_ratio: float = 0.0,
-) -> float:
-    """The same of figures, measured or predicted. `busy_s_per_answer`: busy share over answers a second."""
-    used = resources(settings, instances)
-    loss = 1 + LOSS_WEIGHT * lost_ratio
+def scored(goal: Goal, settings: Settings, figures: Figures, knob: Knob = Knob.INSTANCES) -> float:
+    """The same of figures."""
+    instances = figures.instances
+    loss = 1 + LOSS_WEIGHT * figures.lost_ratio
     if goal.objective is Objective.LOWEST_COST:
-        return used * (1 + breach(quantile_ms, goal)) * loss
+        used = instances if knob is Knob.INSTANCES else instances * figures.busy_ratio
+        return (used + cache_instances(settings)) * (1 + breach(figures.quantile_ms, goal)) * loss
+    share = 1 + cache_instances(settings) / instances
     if goal.objective is Objective.HIGHEST_THROUGHPUT:
-        return busy_s_per_answer * used / instances * loss
-    return sqrt(mean_ms * quantile_ms) * used / instances * loss
+        return figures.busy_ratio / figures.throughput_per_s * share * loss
+    return sqrt(figures.mean_ms * figures.quantile_ms) * share * loss
 
 
 def breach(quantile_ms: float, goal: Goal) -> float:

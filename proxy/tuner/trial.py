@@ -5,7 +5,7 @@
     significant  the windows are cut into PARTS; the difference of their mean log scores, against its standard error
                  (Welch's t), so that one odd second decides nothing
     KEPT         better: the score fell by LEAST_GAIN or more, and significantly; cheaper: it did not rise by MOST_HARM
-                 or more, significantly, and memory or instances were saved
+                 or more, what was saved being part of the score
     guards       failed and refused requests, p99 where throughput counts, throughput where latency or cost does, the
                  target where there is one: any of them hurt undoes
 
@@ -33,7 +33,7 @@ ROWS_RANGE = (0.8, 1.25)
 MIX_RANGE = 0.08
 # By how much a score must fall to be worth a change; by how much it may rise for one that saves.
 LEAST_GAIN = 0.02
-MOST_HARM = 0.03
+MOST_HARM = 0.02
 # t of a difference that counts as real, with 2·(PARTS − 1) degrees of freedom: 5 % one-sided.
 SIGNIFICANT_T = 1.81
 # Requests without which a window says nothing of a tail.
@@ -67,6 +67,8 @@ def judge(view: TuningView, running: Running, now_unix_s: float) -> Verdict:
             load,
             now_unix_s,
             view.goal.objective.value,
+            before.hit_ratio if before else None,
+            after.hit_ratio if after else None,
         )
         return Verdict(outcome, words, before, after, tried)
 
@@ -81,13 +83,13 @@ def judge(view: TuningView, running: Running, now_unix_s: float) -> Verdict:
     told = _told(before, after, view.goal)
     if hurt is not None:
         return verdict(Outcome.UNDONE, f"{told}; {hurt}: undone.")
-    change, error = change_of(seconds_before, seconds_after, old, new, view.goal)
+    change, error = change_of(seconds_before, seconds_after, old, new, view.goal, proposal.knob)
     if change is None:
         return verdict(Outcome.INCONCLUSIVE, f"{told}; too little was answered to tell: undone.")
     sure = abs(change) > SIGNIFICANT_T * error
     moved = f"{told} (score {change:+.1%} ± {SIGNIFICANT_T * error:.1%})"
     if proposal.aim is Aim.CHEAPER:
-        if change > MOST_HARM and sure:
+        if change > MOST_HARM:
             return verdict(Outcome.UNDONE, f"{moved}; what it saves is not worth that: undone.")
         return verdict(Outcome.KEPT, f"{moved}; it costs nothing that can be measured: kept.")
     if change <= -LEAST_GAIN and sure:
@@ -139,21 +141,26 @@ def guard_hurt(before: Window, after: Window, goal: Goal) -> str | None:
 
 
 def change_of(
-    before: Sequence[TuningSecond], after: Sequence[TuningSecond], old: Settings, new: Settings, goal: Goal
+    before: Sequence[TuningSecond],
+    after: Sequence[TuningSecond],
+    old: Settings,
+    new: Settings,
+    goal: Goal,
+    knob: Knob,
 ) -> tuple[float | None, float]:
     """(Change of the score in parts of it, its standard error); None where a window cannot be scored."""
-    was, now = _log_scores(before, old, goal), _log_scores(after, new, goal)
+    was, now = _log_scores(before, old, goal, knob), _log_scores(after, new, goal, knob)
     if len(was) < 2 or len(now) < 2:
         return None, 0.0
     error = sqrt(variance(was) / len(was) + variance(now) / len(now))
     return fmean(now) - fmean(was), error
 
 
-def _log_scores(seconds: Sequence[TuningSecond], settings: Settings, goal: Goal) -> list[float]:
+def _log_scores(seconds: Sequence[TuningSecond], settings: Settings, goal: Goal, knob: Knob) -> list[float]:
     """Logarithms of the scores of equal parts of the seconds; parts without a score are left out."""
     length = max(len(seconds) // PARTS, 1)
     windows = (window_from(seconds[at : at + length]) for at in range(0, length * PARTS, length))
-    scores = (score(window, settings, goal) for window in windows if window is not None)
+    scores = (score(window, settings, goal, knob) for window in windows if window is not None)
     return [log(value) for value in scores if value is not None and value > 0]
 
 

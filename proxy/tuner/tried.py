@@ -20,6 +20,8 @@ from proxy.tuner.knobs import Value
 REST_S = 3_600.0
 INCONCLUSIVE_REST_S = 120.0
 MOST_REST_S = 7 * 86_400.0
+# Difference of hit ratios within which the mix counts as the same, under the same settings of the knob.
+SAME_HITS = 0.1
 # Entries kept. Larger: longer memory, larger rows.
 MOST_KEPT = 200
 
@@ -43,6 +45,8 @@ class Tried:
     load: int
     at_unix_s: float
     objective: str = ""
+    hits_before: float | None = None
+    hits_after: float | None = None
 
 
 def load_bucket(arrivals_per_s: float) -> int:
@@ -50,18 +54,33 @@ def load_bucket(arrivals_per_s: float) -> int:
     return round(log2(max(arrivals_per_s, 1.0))) if isfinite(arrivals_per_s) else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """At which load (`load_bucket`), under which objective and with which share of hits a step is thought of."""
+
+    load: int
+    objective: str = ""
+    hits: float | None = None
+
+    def resemble(self, one: Tried, hits: float | None) -> bool:
+        """True if what was tried then, at `hits`, says something of now."""
+        if abs(one.load - self.load) > 1 or one.objective != self.objective:
+            return False
+        return self.hits is None or hits is None or abs(self.hits - hits) <= SAME_HITS
+
+
 def rests_until_unix_s(
-    tried: Sequence[Tried], knob: Knob, from_value: Value, to_value: Value, load: int, objective: str = ""
+    tried: Sequence[Tried], knob: Knob, from_value: Value, to_value: Value, now: Circumstances
 ) -> float:
-    """Until when this step rests at this load; 0 where nothing speaks against it.
+    """Until when this step rests at this load and mix; 0 where nothing speaks against it.
 
     A step that was kept makes its way back rest: going to and fro is not tuning.
     """
     until_s, rest_s = 0.0, REST_S
     for one in tried:
-        if one.knob is not knob or abs(one.load - load) > 1 or one.objective != objective:
-            continue
         is_same = one.to_value == to_value and one.from_value == from_value
+        if one.knob is not knob or not now.resemble(one, one.hits_before if is_same else one.hits_after):
+            continue
         if one.outcome is Outcome.INCONCLUSIVE and is_same:
             until_s = max(until_s, one.at_unix_s + INCONCLUSIVE_REST_S)
         elif one.outcome is Outcome.UNDONE and is_same:
@@ -88,6 +107,10 @@ def from_json(rows: Iterable[Any]) -> tuple[Tried, ...]:
     return tuple(one for one in found if one is not None)
 
 
+def _ratio(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
 def _one(row: Any) -> Tried | None:
     try:
         return Tried(
@@ -98,6 +121,8 @@ def _one(row: Any) -> Tried | None:
             int(row["load"]),
             float(row["at_unix_s"]),
             str(row.get("objective", "")),
+            _ratio(row.get("hits_before")),
+            _ratio(row.get("hits_after")),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None

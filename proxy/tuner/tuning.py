@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from proxy.core.policies import Knob, Objective, TuningMode
 from proxy.tuner.knobs import shown
 from proxy.tuner.trial import LEAST_REQUESTS, LOAD_RANGE, judge, measured_until_unix_s
-from proxy.tuner.tried import Outcome, load_bucket, rests_until_unix_s
+from proxy.tuner.tried import Circumstances, Outcome, load_bucket, rests_until_unix_s
 from proxy.tuner.tuning_proposals import propose
 from proxy.tuner.tuning_view import (
     COOLDOWN_S,
     SETTLE_S,
     WINDOW_S,
     Advise,
+    Aim,
     Begin,
     Hold,
     Keep,
@@ -37,8 +38,8 @@ from proxy.tuner.windows import TuningSecond, Unusable, Window, between, unusabl
 LEAST_MEASURED = 0.9
 # How long a trial is waited for when measurements stop coming, beyond its time, seconds; then it is undone.
 MOST_OVERTIME_S = 30
-# Gain in the score that is worth a trial.
-LEAST_GAIN = 0.03
+# Gain in the score that is worth a trial: what is cheaper is known before, what is better has to be measurable.
+LEAST_GAIN = {Aim.BETTER: 0.03, Aim.CHEAPER: 0.005}
 
 _UNUSABLE = {
     Unusable.MISSING: Why.MISSING_METRICS,
@@ -115,19 +116,12 @@ def _choose(view: TuningView, window: Window, now_unix_s: float) -> Step:
     """The most promising step that has not been tried at this load; automatic ones first."""
     proposals, by_knob = propose(view, window)
     told: dict[Knob, str] = dict(by_knob)
-    load = load_bucket(window.arrivals_per_s)
+    now = Circumstances(load_bucket(window.arrivals_per_s), view.goal.objective.value, window.hit_ratio)
     open_ones: list[Proposal] = []
     for proposal in proposals:
-        if proposal.gain_ratio < LEAST_GAIN or not view.bounds.allow(proposal.knob, proposal.to_value):
+        if proposal.gain_ratio < LEAST_GAIN[proposal.aim] or not view.bounds.allow(proposal.knob, proposal.to_value):
             continue
-        until_s = rests_until_unix_s(
-            view.tried,
-            proposal.knob,
-            proposal.from_value,
-            proposal.to_value,
-            load,
-            view.goal.objective.value,
-        )
+        until_s = rests_until_unix_s(view.tried, proposal.knob, proposal.from_value, proposal.to_value, now)
         if until_s > now_unix_s:
             told[proposal.knob] = (
                 f"{_step(proposal)} was tried at such a load; not again for {_span(until_s - now_unix_s)}."

@@ -178,6 +178,7 @@ class TuningView:
     None: no cache, or nothing known of it. `instance_rule` are the last words of the rule that sets the number of
     instances (proxy.tuner.instance_count) while that rule is in force; None: it is switched off, and tuning may move
     the number by its mode. `advised` are cards that wait for a person, so that they are not proposed again.
+    `instance_service_ms` is each ready instance's average of an execution (empty: not known).
     """
 
     settings: Settings
@@ -192,6 +193,7 @@ class TuningView:
     cache: CacheReport | None = None
     instance_rule: str | None = None
     ready_instances: int | None = None
+    instance_service_ms: Sequence[float] = ()
     advised: Sequence[Knob] = ()
 
     def mode(self, knob: Knob) -> TuningMode:

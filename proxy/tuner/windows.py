@@ -15,7 +15,7 @@ from enum import StrEnum
 from math import isfinite
 
 from proxy.metrics import histogram
-from proxy.tuner.service_time import ServiceTime
+from proxy.tuner.service_time import ServiceTime, fit_if_sure
 from proxy.tuner.signals import MeasuredSecond, signals_from
 
 # Age beyond which a measurement says nothing of now, and how far ahead of our clock one may be, seconds.
@@ -218,7 +218,7 @@ def window_from(seconds: Sequence[TuningSecond]) -> Window | None:
         instances=capacity_s / serving if serving else 0.0,
         queue_depth=sum(s.queue_depth for s in seconds) / length,
         cache_bytes=seconds[-1].cache_bytes,
-        line=signals.execution,
+        line=fit_if_sure([_point(second) for second in seconds if second.instances and second.executions]),
         gap_variation=signals.gap_variation,
     )
 
@@ -240,6 +240,12 @@ def _measured(second: TuningSecond) -> MeasuredSecond:
         second.executions,
         second.inferences,
     )
+
+
+def _point(second: TuningSecond) -> tuple[float, float, float]:
+    """(Executions, rows an execution, seconds an execution)."""
+    executions = float(second.executions)
+    return executions, second.inferences / executions, second.busy_ratio * second.instances / executions
 
 
 def _mean(weighted: Sequence[tuple[float | None, int]]) -> float | None:

@@ -1,0 +1,116 @@
+"""A result cache of a simulated model: real eviction orders and miss-ratio curve, keys without answers.
+
+Sizes are the keys' own, so a million look-ups cost seconds and no memory. No single flight: two requests for the same
+missing key both run, as they would where their executions begin together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+
+from proxy.cache.eviction import EvictionOrder, Held
+from proxy.cache.eviction_orders import eviction_order
+from proxy.cache.miss_ratio_curve import MissRatioCurve
+from proxy.core.policies import Eviction
+from proxy.core.reports import CacheReport
+from proxy.core.units import BYTES_PER_MIB
+
+_DIGESTS: dict[int, bytes] = {}
+
+
+def digest(key: int) -> bytes:
+    """What the cache knows a key by."""
+    found = _DIGESTS.get(key)
+    if found is None:
+        found = _DIGESTS[key] = blake2b(key.to_bytes(8, "little"), digest_size=16).digest()
+    return found
+
+
+class SimulatedCache:
+    """Keys of one model. `with_curve`: follow the miss-ratio curve, which only tuning reads."""
+
+    def __init__(self, max_mib: int, eviction: str, *, with_curve: bool = True) -> None:
+        self.max_bytes = max_mib * BYTES_PER_MIB
+        self.size_bytes = 0
+        self.hits = self.misses = self.insertions = self.evictions = 0
+        self._eviction = eviction
+        self._entries: dict[int, Held] = {}
+        self._key_of: dict[bytes, int] = {}
+        self._order: EvictionOrder[Held] = eviction_order(Eviction(eviction), self.max_bytes)
+        self._touch: Callable[[Held], object] = self._order.touch
+        self._curve = MissRatioCurve() if with_curve else None
+        self._last = (0, 0, 0.0)
+
+    def apply(self, max_mib: int, eviction: str) -> None:
+        """Follow another bound or order; what is kept stays as far as it fits."""
+        if eviction != self._eviction:
+            order: EvictionOrder[Held] = eviction_order(Eviction(eviction), max_mib * BYTES_PER_MIB)
+            for entry in self._order:
+                order.insert(entry)
+            self._order, self._touch, self._eviction = order, order.touch, eviction
+        if max_mib * BYTES_PER_MIB != self.max_bytes:
+            self.max_bytes = max_mib * BYTES_PER_MIB
+            self._order.bound(self.max_bytes)
+            self._shrink()
+
+    def look_up(self, key: int, now_ns: int) -> bool:
+        """True: a hit."""
+        if self._curve is not None:
+            name = digest(key)
+            if name < self._curve.limit:
+                self._curve.use(name, now_ns)
+        entry = self._entries.get(key)
+        if entry is None:
+            self.misses += 1
+            return False
+        self._touch(entry)
+        self.hits += 1
+        return True
+
+    def insert(self, key: int, size_bytes: int, saved_ns: int, now_ns: int) -> None:
+        """An execution answered `key`."""
+        if self._curve is not None:
+            name = digest(key)
+            if name < self._curve.limit:
+                self._curve.kept(name, size_bytes, saved_ns, now_ns)
+        if key in self._entries or size_bytes > self.max_bytes:
+            return
+        entry = Held(digest(key), size_bytes, saved_ns)
+        self._entries[key] = entry
+        self._key_of[entry.key] = key
+        self._order.insert(entry)
+        self.size_bytes += size_bytes
+        self.insertions += 1
+        self._shrink()
+
+    def tick(self, now_ns: int) -> None:
+        """A second is over."""
+        if self._curve is not None:
+            self._curve.tick(now_ns, self.hits + self.misses, self.max_bytes)
+
+    def report(self, service_ms: float) -> CacheReport:
+        """As the data plane reports it."""
+        curve = self._curve.points(self.max_bytes) if self._curve is not None else ()
+        return CacheReport(
+            "on",
+            self.size_bytes,
+            self.max_bytes,
+            len(self._entries),
+            self._eviction,
+            self.hits,
+            self.misses,
+            self.insertions,
+            self.evictions,
+            0,
+            service_ms=service_ms,
+            curve=curve,
+            sample_ratio=self._curve.rate if self._curve is not None else 0.0,
+        )
+
+    def _shrink(self) -> None:
+        while self.size_bytes > self.max_bytes:
+            entry = self._order.evict()
+            self.size_bytes -= entry.size_bytes
+            self.evictions += 1
+            del self._entries[self._key_of.pop(entry.key)]

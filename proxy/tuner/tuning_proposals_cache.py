@@ -1,0 +1,166 @@
+"""Steps of a model's cache: its size from the miss-ratio curve, its eviction policy by trial. Pure.
+
+    grow     while the next step saves more model time a second than it costs: MiB / MIB_PER_INSTANCE instances are so
+             many seconds of model time a second
+    shrink   where half of it saves less than it costs
+    eviction another policy is tried where entries are thrown out and a larger cache would hit more: then the order
+             matters. The curve is of the least recently used; what twice the memory would give it is what a better
+             order is hoped to give
+
+Rules: without a curve nothing is proposed; nor while the cache is off, bypassed or probing; growth only of a cache that
+is full.
+Source: PROTOCOLS section 11; docs/caching.md compares the policies on the same traces.
+"""
+
+from __future__ import annotations
+
+from proxy.core.policies import Eviction, Knob
+from proxy.core.reports import CacheReport, CurvePoint
+from proxy.core.units import BYTES_PER_MIB
+from proxy.tuner.knobs import shown, steps
+from proxy.tuner.objective import MIB_PER_INSTANCE
+from proxy.tuner.trial import settle_from
+from proxy.tuner.tuning_estimates import Present, on_curve
+from proxy.tuner.tuning_view import MOST_SETTLE_S, Aim, Expectation, Proposal, Why
+from proxy.tuner.tuning_words import Said, best_of
+
+# A cache that holds less of its bound gains nothing by more.
+FULL_RATIO = 0.85
+# Difference of hits between this cache and one twice as large from which the order of eviction matters.
+LEAST_MISSED = 0.02
+# The policies in the order in which they are tried: the ones that stand scans first, since least recently used is the
+# default and scans are what it is weak at.
+ORDER = (Eviction.S3_FIFO, Eviction.SAVED_PER_BYTE, Eviction.W_TINYLFU, Eviction.SIEVE, Eviction.LRU)
+
+
+def size(present: Present) -> Said:
+    """Half or twice the memory, by what the curve says that this saves and what it costs."""
+    cache = present.view.cache
+    held = _held(cache)
+    if cache is None or held is not None:
+        return [], held or ""
+    mib = present.view.settings.cache_max_mib
+    here = on_curve(cache.curve, mib)
+    found = []
+    for value in steps(Knob.CACHE_SIZE, mib, present.view.bounds):
+        there = on_curve(cache.curve, float(value)) if isinstance(value, int) else None
+        if here is None or there is None or not isinstance(value, int):
+            continue
+        if value > mib and cache.bytes < FULL_RATIO * cache.max_bytes:
+            continue
+        proposal = _resized(present, cache, here, there, value)
+        if proposal is not None:
+            found.append(proposal)
+    fact = f"{mib} MiB save {here.saved_ms_per_s:.0f} model-ms/s by the curve" if here else "the curve does not reach"
+    return found, best_of(found, fact)
+
+
+def eviction(present: Present) -> Said:
+    """Another order of eviction, where one can matter."""
+    view = present.view
+    cache = view.cache
+    held = _held(cache)
+    if cache is None or held is not None:
+        return [], held or ""
+    mib = view.settings.cache_max_mib
+    here, twice = on_curve(cache.curve, mib), on_curve(cache.curve, 2 * mib)
+    if here is None or twice is None or cache.bytes < FULL_RATIO * cache.max_bytes:
+        return [], f"{cache.bytes / BYTES_PER_MIB:.0f} of {mib} MiB are used: hardly anything is thrown out."
+    missed = twice.hit_ratio - here.hit_ratio
+    if missed < LEAST_MISSED:
+        return [], f"Twice the memory would hit {missed:.1%} more, so the order of eviction hardly matters."
+    hits = present.fit.load.hit_ratio
+    now = present.estimate(Knob.CACHE_POLICY, view.settings)
+    after = present.estimate(Knob.CACHE_POLICY, view.settings, min(hits + missed, 1.0))
+    if after is None:
+        return [], "The load is not carried, so nothing can be expected."
+    words = (
+        f"the cache is full and twice the memory would hit {missed:.1%} more: another order may keep more of what is "
+        "asked again"
+    )
+    gain = present.gain(Knob.CACHE_POLICY, now, after) if now is not None else 0.5
+    found = []
+    for number, order in enumerate(ORDER):
+        if order.value in view.bounds.cache_eviction and order.value != view.settings.cache_eviction:
+            expectation = Expectation("hits_ratio", hits, min(hits + missed, 1.0), False, words)
+            told = f"Hits {hits:.0%} → up to {hits + missed:.0%} because {words}."
+            found.append(
+                Proposal(
+                    Knob.CACHE_POLICY,
+                    view.settings.cache_eviction,
+                    order.value,
+                    Why.EVICTION_COMPARED,
+                    told,
+                    expectation,
+                    Aim.BETTER,
+                    gain * (1 - 0.02 * number),
+                    _settle_s(cache, present, cache.max_bytes / 2),
+                    _mix(here, mib),
+                )
+            )
+    return found, best_of(found, f"twice the memory would hit {missed:.1%} more")
+
+
+def _held(cache: CacheReport | None) -> str | None:
+    if cache is None:
+        return "There is no cache, or nothing is known of it."
+    if cache.state != "on":
+        return f"The cache is {cache.state}; it is left alone."
+    if not cache.curve:
+        return "Too few look-ups yet for a miss-ratio curve."
+    return None
+
+
+def _resized(present: Present, cache: CacheReport, here: CurvePoint, there: CurvePoint, value: int) -> Proposal | None:
+    view = present.view
+    mib = view.settings.cache_max_mib
+    hits = present.fit.load.hit_ratio
+    hits_then = min(max(hits + there.hit_ratio - here.hit_ratio, 0.0), 1.0)
+    now = present.estimate(Knob.CACHE_SIZE, view.settings)
+    after = present.estimate(Knob.CACHE_SIZE, view.settings.moved(Knob.CACHE_SIZE, value), hits_then)
+    if after is None:
+        return None
+    saves_ms = there.saved_ms_per_s - here.saved_ms_per_s
+    costs_ms = (value - mib) / MIB_PER_INSTANCE * 1_000
+    if saves_ms <= costs_ms:  # of a smaller one: loses more than it costs
+        return None
+    grows = value > mib
+    gain = present.gain(Knob.CACHE_SIZE, now, after) if now is not None else 0.5
+    if grows:
+        words = (
+            f"the next {value - mib} MiB save {saves_ms:.0f} model-ms a second by the miss-ratio curve and cost as "
+            f"much as {costs_ms:.0f} (at {MIB_PER_INSTANCE} MiB an instance)"
+        )
+        expectation = Expectation("hits_ratio", hits, hits_then, False, words)
+        told = f"Hits {hits:.0%} → {hits_then:.0%} because {words}."
+    else:
+        words = (
+            f"the last {mib - value} MiB save {-saves_ms:.0f} model-ms a second by the miss-ratio curve and cost as "
+            f"much as {-costs_ms:.0f} (at {MIB_PER_INSTANCE} MiB an instance)"
+        )
+        expectation = Expectation("cache_mib", float(mib), float(value), True, words)
+        told = f"Cache {mib} → {shown(Knob.CACHE_SIZE, value)} at hits of {hits_then:.0%} because {words}."
+    return Proposal(
+        Knob.CACHE_SIZE,
+        mib,
+        value,
+        Why.CACHE_SAVES if grows else Why.CACHE_IDLE,
+        told,
+        expectation,
+        Aim.BETTER if grows else Aim.CHEAPER,
+        gain,
+        _settle_s(cache, present, (value - mib) * BYTES_PER_MIB),
+        _mix(here, mib),
+    )
+
+
+def _settle_s(cache: CacheReport, present: Present, bytes_to_fill: float) -> float:
+    """Until what is added has filled, at the rate at which answers are put in."""
+    entry_bytes = cache.bytes / cache.entries if cache.entries else 0.0
+    misses_per_s = present.window.executed / present.window.length_s
+    return settle_from(bytes_to_fill, entry_bytes * misses_per_s, MOST_SETTLE_S)
+
+
+def _mix(here: CurvePoint, mib: int) -> dict[str, float | int | str | None]:
+    """What the verdict compares to see that the mix has not changed meanwhile."""
+    return {"mix_hit_ratio": here.hit_ratio, "mix_mib": mib, "saved_ms_per_s": here.saved_ms_per_s}
