@@ -12,6 +12,7 @@ from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import connections
 from django.test import Client
 
 from dlproxy_site.origin import SameOrigin
@@ -66,3 +67,5 @@ async def socket(transactional_db: None) -> AsyncIterator[Callable[..., Websocke
     yield make
     for one in opened:
         await one.disconnect()
+    # The communicator keeps its application from closing connections, as Django's test client does.
+    await sync_to_async(connections.close_all)()
