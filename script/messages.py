@@ -88,7 +88,9 @@ def of_server() -> dict[Message, list[str]]:
     """Every message of templates and Python, with the files that have it."""
     paths = [*(ROOT / "templates").rglob("*.html")]
     found = _collect(paths, of_template)
-    modules = [path for name in PYTHON_PACKAGES for path in (ROOT / name).rglob("*.py") if "migrations" not in path.parts]
+    modules = [
+        path for name in PYTHON_PACKAGES for path in (ROOT / name).rglob("*.py") if "migrations" not in path.parts
+    ]
     for message, places in _collect(modules, of_python).items():
         found.setdefault(message, []).extend(places)
     return found
@@ -148,7 +150,8 @@ def as_module(catalogue: polib.POFile) -> str:
     """The scripts' catalogue as an ES module."""
     words = {entry.msgid: entry.msgstr or entry.msgstr_plural.get(0, "") for entry in catalogue}
     lines = json.dumps({text: word for text, word in words.items() if word}, ensure_ascii=False, indent=0)
-    return f"// Made by script/messages.py from locale/zh_Hans/LC_MESSAGES/djangojs.po; do not edit.\nexport default {lines};\n"
+    origin = "// Made by script/messages.py from locale/zh_Hans/LC_MESSAGES/djangojs.po; do not edit."
+    return f"{origin}\nexport default {lines};\n"
 
 
 def main() -> int:
