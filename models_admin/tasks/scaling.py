@@ -2,6 +2,8 @@
 
 Rules: one controller acts at a time, and a stale one's writes are refused (fencing number); nothing depends on how
 often or how late the tick comes, since each decision starts from the database; without ticks the last number holds.
+Where a policy only lets it advise, what it would do is a card for people, which goes when it is no longer true; while
+all tuning is frozen it does nothing.
 Time in which nobody looked is no time of low load: a new holder of the lease begins to count it anew. A fault in one
 model's look is logged and costs no other model its own. What is the same for all models is read once a tick.
 """
@@ -11,7 +13,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,15 +22,17 @@ from celery import shared_task
 from django.core.exceptions import ObjectDoesNotExist
 from django.utils import timezone
 
-from models_admin.models import MachineSample, MetricSample, Model
+from models_admin.models import Decision, MachineSample, MetricSample, Model
 from models_admin.publishing.snapshot import policy_snapshot
 from models_admin.selectors.load import last_request_at, machine_now, measured_now, recent_load
-from models_admin.services import leases, scaling
+from models_admin.selectors.tuning import advised_on, is_frozen, mode_of
+from models_admin.services import leases, scaling, tuning_trials
 from models_admin.services.errors import Conflict, NotFound
 from models_admin.tasks.outages import DATABASE_AWAY, through_outages
+from proxy.core.policies import Knob, TuningMode
 from proxy.core.units import NS_PER_S
 from proxy.tuner.bounds import Bound, core_bound, memory_bound
-from proxy.tuner.instance_count import CountDecision, Hold, instance_count
+from proxy.tuner.instance_count import CountDecision, CountReason, Hold, instance_count
 from proxy.tuner.signals import MeasuredSecond, ScalingSignals, signals_from
 
 log = logging.getLogger(__name__)
@@ -36,6 +41,8 @@ LEASE_S = 15.0
 """Three ticks: a controller that missed three is replaced by another."""
 WINDOW_S = 15
 """Seconds of measurements that a decision is taken on. Larger: calmer, and slower to see a burst."""
+NOT_KNOWN = (CountReason.MISSING_SIGNALS, CountReason.STALE_SIGNALS, CountReason.IMPOSSIBLE_SIGNALS)
+"""Holds that say nothing of the load, so that a proposal made before stands."""
 
 
 @shared_task(name="models_admin.scale")
@@ -53,10 +60,10 @@ def run_tick(*, holder: str, now: datetime) -> None:
     loaded = Model.objects.filter(loaded=True, default_version__isnull=False).select_related(
         "policy", "scaling", "default_version"
     )
-    host, measured = machine_now(now, within_s=WINDOW_S), measured_now()
+    tick = _Tick(fence, now, machine_now(now, within_s=WINDOW_S), measured_now(), is_frozen(), advised_on())
     for model in loaded:
         try:
-            _decide(model, host, measured, fence, now)
+            _look(model, tick)
         except Conflict as lost:
             log.warning("the scaling lease was lost during the tick: %s", lost)
             return
@@ -68,41 +75,84 @@ def run_tick(*, holder: str, now: datetime) -> None:
             log.exception("%s could not be looked at; its number holds", model.name)
 
 
-def _decide(
-    model: Model, host: MachineSample | None, versions: Mapping[str, dict[str, Any]], fence: int, now: datetime
-) -> None:
-    state, policy = model.scaling, policy_snapshot(model.policy).scaling
-    measured = versions.get(f"{model.name}/{model.default_version.number}", {})
-    asked_at = _last_request_at(model) if policy.zero_after_ns else state.last_request_at
-    outcome = instance_count(
-        _signals(model, host, measured, now),
-        policy,
-        state.wanted_instances,
-        _to_ns(state.low_since) if state.fence == fence else None,
-        _to_ns(now) or 0,
-        bounds=_bounds(model, host, measured, state.wanted_instances),
-        load_s=measured.get("load_s") or (model.default_version.load_time_ms or 0) / 1_000 or None,
-        unused_ns=None if asked_at is None else max(round((now - asked_at).total_seconds() * NS_PER_S), 0),
-    )
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    """What all looks of a tick have in common. `cards`: models with an open proposal of their number."""
+
+    fence: int
+    now: datetime
+    host: MachineSample | None
+    versions: Mapping[str, dict[str, Any]]
+    frozen: bool
+    cards: Collection[int]
+
+
+def _look(model: Model, tick: _Tick) -> None:
+    state, advises = model.scaling, not tick.frozen and mode_of(model.policy, Knob.INSTANCES) == TuningMode.ADVISE
+    asked_at = _last_request_at(model) if model.policy.scale_to_zero_after_s else state.last_request_at
+    if tick.frozen:
+        outcome: CountDecision | Hold = Hold(CountReason.DISABLED, "All tuning is frozen; the number stays.")
+    else:
+        outcome = _decide(model, tick, asked_at, advises=advises)
     low_since = _to_time(outcome.low_since_ns)
+    if advises and isinstance(outcome, CountDecision):
+        low_since = state.low_since  # nothing is done, so low load goes on
     scaling.note_look(
-        fence=fence, model=model, low_since=low_since, signals=_shown(outcome, now), last_request_at=asked_at
+        fence=tick.fence, model=model, low_since=low_since, signals=_shown(outcome, tick.now), last_request_at=asked_at
     )
-    if isinstance(outcome, CountDecision):
-        decision = scaling.apply_decision(
-            fence=fence,
-            model=model,
-            from_instances=state.wanted_instances,
-            to_instances=outcome.count,
-            reason=outcome.reason.value,
-            explanation=outcome.words,
-            expected=outcome.expected,
-            evidence=dict(outcome.evidence),
-            low_since=low_since,
-            now=now,
-        )
-        if decision is not None:
-            log.info("%s: %s → %s (%s)", model.name, decision.from_value, decision.to_value, outcome.words)
+    if advises and isinstance(outcome, CountDecision):
+        tuning_trials.advise(fence=tick.fence, card=_card(model, outcome, tick.fence), lease=scaling.LEASE)
+    elif isinstance(outcome, CountDecision):
+        _apply(model, outcome, low_since, tick)
+    elif model.pk in tick.cards and outcome.reason not in NOT_KNOWN:
+        tuning_trials.expire(fence=tick.fence, model=model, knob=scaling.KNOB, words=outcome.words, lease=scaling.LEASE)
+
+
+def _decide(model: Model, tick: _Tick, asked_at: datetime | None, *, advises: bool) -> CountDecision | Hold:
+    state, policy = model.scaling, policy_snapshot(model.policy).scaling
+    measured = tick.versions.get(f"{model.name}/{model.default_version.number}", {})
+    return instance_count(
+        _signals(model, tick.host, measured, tick.now),
+        replace(policy, enabled=True) if advises else policy,
+        state.wanted_instances,
+        _to_ns(state.low_since) if state.fence == tick.fence else None,
+        _to_ns(tick.now) or 0,
+        bounds=_bounds(model, tick.host, measured, state.wanted_instances),
+        load_s=measured.get("load_s") or (model.default_version.load_time_ms or 0) / 1_000 or None,
+        unused_ns=None if asked_at is None else max(round((tick.now - asked_at).total_seconds() * NS_PER_S), 0),
+    )
+
+
+def _apply(model: Model, outcome: CountDecision, low_since: datetime | None, tick: _Tick) -> None:
+    decision = scaling.apply_decision(
+        fence=tick.fence,
+        model=model,
+        from_instances=model.scaling.wanted_instances,
+        to_instances=outcome.count,
+        reason=outcome.reason.value,
+        explanation=outcome.words,
+        expected=outcome.expected,
+        evidence=dict(outcome.evidence),
+        low_since=low_since,
+        now=tick.now,
+    )
+    if decision is not None:
+        log.info("%s: %s → %s (%s)", model.name, decision.from_value, decision.to_value, outcome.words)
+
+
+def _card(model: Model, outcome: CountDecision, fence: int) -> Decision:
+    """What people are asked about, unsaved."""
+    return Decision(
+        model=model,
+        knob=scaling.KNOB,
+        from_value=str(model.scaling.wanted_instances),
+        to_value=str(outcome.count),
+        reason=outcome.reason.value,
+        explanation=outcome.words,
+        expected=outcome.expected,
+        evidence=dict(outcome.evidence),
+        fence=fence,
+    )
 
 
 def _signals(model: Model, host: MachineSample | None, measured: dict[str, Any], now: datetime) -> ScalingSignals:
