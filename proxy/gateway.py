@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.core.errors import NotReady, Reason
 from proxy.core.reports import SecondReport
+from proxy.core.request_reports import RequestQuery, RequestReport
 from proxy.core.requests import Answer
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ def wait_until_applied(generation: int, limit_s: float = APPLY_LIMIT_S) -> bool:
 def key_holder(authorization: bytes) -> Principal | None:
     """Whose key this `Authorization` header carries, if it is valid now: to refuse early, never a right by itself."""
     return _runtime.key_holder(authorization) if _runtime is not None else None
+
+
+def requests(query: RequestQuery) -> tuple[RequestReport, ...]:
+    """Remembered requests, none where no data plane runs. Reads copies: the event loop is not held up."""
+    return _runtime.requests(query) if _runtime is not None else ()
 
 
 def purge_cache(model: str | None = None, version_digest: str | None = None) -> None:

@@ -27,6 +27,7 @@ from proxy.core.reports import (
     SecondReport,
     VersionReport,
 )
+from proxy.core.request_reports import RequestQuery, RequestReport
 from proxy.core.requests import Answer
 
 __all__ = [
@@ -88,6 +89,13 @@ class FakeRuntime:
     headers: dict[bytes, bytes] = field(default_factory=dict)
     purged: list[tuple[str | None, str | None]] = field(default_factory=list)
     fed: int = 0
+    kept: tuple[RequestReport, ...] = ()
+    queries: list[RequestQuery] = field(default_factory=list)
+
+    def requests(self, query: RequestQuery) -> tuple[RequestReport, ...]:
+        """What the test put there."""
+        self.queries.append(query)
+        return self.kept
 
     def feed_soon(self) -> None:
         """Count the bells."""

@@ -144,6 +144,17 @@ def when(value: datetime | None, empty: str = "") -> SafeString | str:
     )
 
 
+@register.simple_tag(takes_context=True)
+def with_query(context: Mapping[str, Any], **changes: object) -> str:
+    """This page's URL with some parameters changed; an empty value takes one away."""
+    query = context["request"].GET.copy()
+    for name, value in changes.items():
+        query.pop(name, None)
+        if value != "":
+            query[name] = str(value)
+    return f"?{query.urlencode()}" if query else context["request"].path
+
+
 @register.filter
 def shape(value: list[int]) -> str:
     """A tensor's shape; a size that varies is shown as a dash-like any."""

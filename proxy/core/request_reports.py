@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 PARTS = (
     "body",
@@ -20,6 +21,30 @@ PARTS = (
     "write",
 )
 """Names of the parts of a request's time, in the order in which they follow each other (metrics.request_parts)."""
+
+
+class Sort(StrEnum):
+    """Which requests are asked for: the newest of those that are kept, or the slowest of the last minutes."""
+
+    RECENT = "recent"
+    SLOWEST = "slowest"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestQuery:
+    """What a page or call asks for. `text` is looked for in the ids; `status` 0 is any; `cache` empty is any.
+
+    `only_errors`: no 200. `number`: only that one. With `text` or `number` all that is kept is searched, in `sort`.
+    """
+
+    model: str | None = None
+    sort: Sort = Sort.RECENT
+    text: str = ""
+    status: int = 0
+    only_errors: bool = False
+    cache: str = ""
+    number: int = 0
+    limit: int = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class Split:
         self._results[index] = outcome
         self._left -= 1
         if index == 0:
-            whole.dispatched_ns, whole.idle_ns = part.dispatched_ns, part.idle_ns
+            whole.dispatched_ns, whole.idle_ns, whole.run = part.dispatched_ns, part.idle_ns, None
         if not self._left:
             self._join()
 

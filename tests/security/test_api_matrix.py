@@ -55,6 +55,7 @@ ROUTES: dict[str, tuple[type, str]] = {
     "keys": (ReadOrStaff, "GET POST"),
     "key": (ReadOrStaff, "GET DELETE"),
     "instances": (ReadOrStaff, "GET"),
+    "requests": (ReadOrStaff, "GET"),
     "metric-history": (ReadOrStaff, "GET"),
     "machine-history": (ReadOrStaff, "GET"),
     "decisions": (ReadOrStaff, "GET"),
