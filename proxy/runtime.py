@@ -15,6 +15,7 @@ from proxy.core.outage import Outage, in_words, trace_of
 from proxy.core.policies import ExecutionPolicy
 from proxy.core.principals import KEY_PRINCIPAL, Principal
 from proxy.core.reports import MachineReport, SecondReport
+from proxy.core.request_reports import RequestQuery, RequestReport
 from proxy.core.requests import Answer
 from proxy.core.snapshot import EMPTY_SNAPSHOT, Snapshot, VersionSnapshot
 from proxy.core.units import NS_PER_S
@@ -23,6 +24,7 @@ from proxy.endpoint.listener import InferenceServer
 from proxy.instances.group import InstanceGroup
 from proxy.metrics.machine import MachineProbe, host_memory_bytes
 from proxy.metrics.metrics import Metrics
+from proxy.metrics.request_reading import read_requests
 from proxy.model_manager.model_manager import ModelManager
 from proxy.pipeline import Pipeline
 from proxy.protocol.limits import DEFAULT_LIMITS, Limits
@@ -139,6 +141,10 @@ class Runtime:
     def purge_cache(self, model: str | None = None, version_digest: str | None = None) -> None:
         """Drop cached answers of `model` (or of one of its artifacts), or all. Safe from any thread."""
         self.loop.call_soon_threadsafe(self.cache.purge, model, version_digest)
+
+    def requests(self, query: RequestQuery) -> tuple[RequestReport, ...]:
+        """Remembered requests. Safe from any thread."""
+        return read_requests(self.metrics.requests, query, self.clock.now_ns(), unix_time_s())
 
     async def infer(
         self, principal: Principal, model: str, version: str | None, body: bytes, headers: Headers = ()
