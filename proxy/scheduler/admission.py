@@ -1,7 +1,8 @@
 """Decides whether a request may wait at all. Pure.
 
 Place: after the cache, before the queue. A refusal must be cheap and come with a time to return.
-Rules: with an instance idle and nobody waiting, a request is always admitted, so that a wrong prediction heals.
+Rules: with an instance idle and nobody waiting, no prediction refuses a request, so that a wrong one heals; only the
+policy's own concurrency limit does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Asks every rule that may refuse a request, in order, before it waits. No clock, no I/O.
 
-Order: deadline passed; key refused for a while; no working instance; too many rows; then, only where somebody waits or
-every instance is busy: the bounds of the queue (where a newcomer may take another's place), the concurrency limit, and
-whether it would be late.
+Order: deadline passed; key refused for a while; no working instance; too many rows; then, only where somebody waits,
+every instance is busy or the policy's concurrency limit is met: the bounds of the queue and the concurrency limit (where
+a newcomer may take another's place), and whether it would be late.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def ask(
     if request.rows > MAX_PARTS * lane.max_rows and lane.version.batchable:
         return refusals.oversize(lane.version, request.rows, MAX_PARTS * lane.max_rows)
     if not lane.blocked and not lane.queue.depth and not lane.retrying:
-        return None
+        limit = lane.concurrency_limit
+        if not limit or lane.in_flight < limit:
+            return None
     return _ask_busy(lane, request, level, key, now_ns, chance)
 
 
@@ -47,7 +49,7 @@ def _ask_busy(
     bound = policy.max_requests_per_priority
     if (
         queue.depth + lane.retrying < policy.max_requests
-        and not (bound or lane.limit is not None or request.rows > lane.max_rows)
+        and not (bound or lane.limit is not None or lane.concurrency_limit or request.rows > lane.max_rows)
         and now_ns + lane.longest_ns() < request.deadline_ns
     ):
         return None  # what nearly every request is: `admit` would say the same

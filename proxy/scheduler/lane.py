@@ -38,6 +38,7 @@ class Lane:
         "callers",
         "cap",
         "closed",
+        "concurrency_limit",
         "deadlines",
         "default_level",
         "full_groups",
@@ -112,6 +113,7 @@ class Lane:
         self.default_level = min(max(queue.default_priority, 1), self.levels)
         self.is_fair = queue.fair_share
         self.queue.ageing_ns = queue.ageing_ns
+        self.concurrency_limit = policy.admission.concurrency_limit
         if not policy.admission.adaptive_limit:
             self.limit = None
         elif self.limit is None:
@@ -183,8 +185,9 @@ class Lane:
         return self.wait_ns(rows_before), latency.predict_ns(joined if joined < most else most)
 
     def limit_now(self) -> int:
-        """How many requests may wait or run; 0: no limit."""
-        return self.limit.now(self._least()) if self.limit is not None else 0
+        """How many requests may wait or run, the smaller of what was set and what was learnt; 0: no limit."""
+        learnt, was_set = self.limit.now(self._least()) if self.limit is not None else 0, self.concurrency_limit
+        return min(learnt, was_set) if learnt and was_set else learnt or was_set
 
     def move(self, entry: Entry, state: EntryState) -> None:
         """Take `entry` out of where it counts and put it into `state` (RETRYING, RUNNING or DONE)."""
