@@ -9,7 +9,7 @@ import models_admin.selectors.paths  # noqa: F401  registers <model:…> and <nu
 from models_admin.dashboard import (
     audit,
     cache,
-    decisions,
+    capacity,
     first_run,
     golden,
     keys,
@@ -19,15 +19,20 @@ from models_admin.dashboard import (
     overview,
     policy,
     policy_history,
+    requests,
     rollout,
+    styleguide,
     system,
     try_it,
+    tuning,
+    tuning_changes,
     version,
     versions,
 )
 
 VERSION = "models/<model:name>/versions/<number:number>"
 REVISION = "models/<model:name>/policy/history/<number:number>"
+DECISION = "tuning/decisions/<number:decision_id>"
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -53,7 +58,13 @@ urlpatterns = [
     path("models/<model:name>/cache/", cache.cache, name="model-cache"),
     path("models/<model:name>/cache/now/", cache.cache_part, name="model-cache-part"),
     path("models/<model:name>/cache/purge/", cache.purge, name="model-cache-purge"),
-    path("models/<model:name>/decisions/", decisions.model_decisions, name="model-decisions"),
+    path("models/<model:name>/tuning/", tuning.model_tuning, name="model-tuning"),
+    path("models/<model:name>/tuning/now/", tuning.now_part, name="model-tuning-now"),
+    path("models/<model:name>/tuning/feed/", tuning.model_feed_part, name="model-tuning-feed"),
+    path("models/<model:name>/tuning/mode/", tuning_changes.set_mode, name="model-tuning-mode"),
+    path("models/<model:name>/capacity/", capacity.capacity_part, name="model-capacity"),
+    path("models/<model:name>/decisions/", tuning.moved, name="model-decisions"),
+    path("models/<model:name>/requests/", requests.model_requests, name="model-requests"),
     path("models/<model:name>/versions/", versions.versions, name="model-versions"),
     path("models/<model:name>/versions/list/", versions.versions_part, name="model-versions-part"),
     path("models/<model:name>/rollout/", rollout.status_part, name="model-rollout-part"),
@@ -74,10 +85,21 @@ urlpatterns = [
     path(f"{VERSION}/golden/remove/", golden.remove, name="version-golden-remove"),
     path(f"{VERSION}/delete/", version.delete, name="version-delete"),
     *[path(f"{VERSION}/{name}/", version.act, {"action": name}, name=f"version-{name}") for name in version.ACTIONS],
+    path("requests/", requests.requests, name="requests"),
     path("keys/", keys.keys, name="keys"),
     path("keys/create/", keys.create, name="key-create"),
     path("keys/<number:key_id>/revoke/", keys.revoke, name="key-revoke"),
-    path("decisions/", decisions.decisions, name="decisions"),
+    path("tuning/", tuning.tuning, name="tuning"),
+    path("tuning/running/", tuning.running_part, name="tuning-running"),
+    path("tuning/feed/", tuning.feed_part, name="tuning-feed"),
+    path("tuning/freeze/", tuning_changes.freeze, name="tuning-freeze"),
+    path("tuning/resume/", tuning_changes.resume, name="tuning-resume"),
+    *[
+        path(f"{DECISION}/{name}/", tuning_changes.act, {"action": name}, name=f"decision-{name}")
+        for name in tuning_changes.ACTIONS
+    ],
+    path("decisions/", tuning.moved, name="decisions"),
     path("audit/", audit.audit, name="audit"),
+    path("styleguide/", styleguide.styleguide, name="styleguide"),
     path("system/", system.system, name="system"),
 ]

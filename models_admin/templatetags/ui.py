@@ -46,11 +46,12 @@ def icon(name: str) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
-def nav_link(context: Mapping[str, Any], url_name: str, icon_name: str, label: str) -> SafeString:
-    """A link of the main menu; marked as current when the page is it."""
+def nav_link(context: Mapping[str, Any], url_name: str, icon_name: str, label: str, key: str = "") -> SafeString:
+    """A link of the main menu; marked as current when the page is it. `key`: after a g, it goes there."""
     url = reverse(url_name)
     current = format_html(' aria-current="{}"', "page") if context["request"].path == url else ""
-    return format_html('<a href="{}"{}>{}{}</a>', url, current, icon(icon_name), label)
+    keys = format_html(' aria-keyshortcuts="g {0}" data-go-key="{0}"', key) if key else ""
+    return format_html('<a href="{}"{}{}>{}{}</a>', url, current, keys, icon(icon_name), label)
 
 
 @register.simple_tag
@@ -140,7 +141,7 @@ def when(value: datetime | None, empty: str = "") -> SafeString | str:
         '<time datetime="{}" title="{} UTC" data-local>{}</time>',
         value.isoformat(),
         f"{value:%Y-%m-%d %H:%M:%S}",
-        f"{value:%Y-%m-%d %H:%M}",
+        f"{value:%Y-%m-%d %H:%M:%S}",
     )
 
 

@@ -1,5 +1,5 @@
 // On every page: theme, menu, local times, copying, confirmation, shortcuts, and the live status.
-import { all, setText } from "./lib/dom.js";
+import { all, make, setText } from "./lib/dom.js";
 import { clock, localTime } from "./lib/format.js";
 import { csrfToken } from "./lib/http.js";
 import { live } from "./lib/live.js";
@@ -30,7 +30,11 @@ function menu() {
 }
 
 export function localTimes(within = document) {
-  all("time[data-local]", within).forEach((node) => setText(node, localTime(new Date(node.dateTime))));
+  all("time[data-local]", within).forEach((node) => {
+    const moment = new Date(node.dateTime);
+    node.title ||= `${moment.toISOString().slice(0, 19).replace("T", " ")} UTC`;
+    setText(node, localTime(moment));
+  });
 }
 
 async function copy(button) {
@@ -81,21 +85,44 @@ function submits(event) {
   }
 }
 
+// A g waits this long for the letter of a page.
+const GO_WAIT_MS = 1500;
+let goUntil = 0;
+
 function shortcuts(event) {
   const typing = event.target.closest?.("input, textarea, select, [contenteditable], [data-own-keys]");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  if (event.key === "/") {
+  const waits = performance.now() < goUntil;
+  goUntil = 0;
+  const page = waits ? all("[data-go-key]").find((link) => link.dataset.goKey === event.key) : null;
+  if (page) {
+    page.click();
+  } else if (event.key === "g") {
+    goUntil = performance.now() + GO_WAIT_MS;
+  } else if (event.key === "/") {
     event.preventDefault();
     const search = document.getElementById("model-search");
     if (search) search.focus();
     else location.assign("/?search");
   } else if (event.key === "?") {
-    document.getElementById("shortcuts-dialog").showModal();
-  } else if (event.key === "g") {
-    location.assign("/");
-  } else if (event.key === "n") {
+    showShortcuts();
+  } else if (event.key === "n" && document.body.dataset.staff !== undefined) {
     location.assign("/models/new");
+  } else if (/^[1-9]$/u.test(event.key)) {
+    document.querySelectorAll(".tabs a")[Number(event.key) - 1]?.click();
   }
+}
+
+function showShortcuts() {
+  const list = document.getElementById("shortcut-list");
+  if (!list.querySelector("[data-page]")) {
+    const rows = all("[data-go-key]").flatMap((link) => [
+      make("span", { "data-page": true }, make("kbd", {}, "g"), " ", make("kbd", {}, link.dataset.goKey)),
+      make("span", {}, t("Go to: {page}", { page: link.textContent.trim() })),
+    ]);
+    list.prepend(...rows);
+  }
+  document.getElementById("shortcuts-dialog").showModal();
 }
 
 function liveStatus() {
@@ -115,6 +142,7 @@ function liveStatus() {
 document.addEventListener("click", (event) => {
   const dismiss = event.target.closest("[data-dismiss]");
   if (dismiss) dismiss.closest(".notice").remove();
+  if (event.target.closest("[data-shortcuts]")) showShortcuts();
   const close = event.target.closest("[data-close]");
   if (close) close.closest("dialog").close("cancel");
   const copied = event.target.closest("[data-copy]");

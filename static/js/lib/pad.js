@@ -16,7 +16,7 @@ export function drawingPad(onChange) {
   const paint = () => cells.forEach((cell, index) => {
     const level = Math.round((pixels[index] / INK) * 255);
     cell.style.background = `rgb(${level} ${level} ${level})`;
-    cell.style.boxShadow = index === cursor && document.activeElement === pad ? "inset 0 0 0 2px #8aa6ff" : "none";
+    cell.toggleAttribute("data-cursor", index === cursor && document.activeElement === pad);
   });
   const set = (values) => { values.forEach((value, index) => { pixels[index] = value; }); paint(); onChange(); };
   const ink = (index) => {

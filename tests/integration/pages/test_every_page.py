@@ -28,14 +28,27 @@ PAGES = [
     "/models/digits/policy/",
     "/models/digits/policy/history/",
     "/models/digits/policy/history/1/",
-    "/models/digits/decisions/",
-    "/models/empty/decisions/",
-    "/decisions/",
-    "/decisions/?model=digits",
+    "/models/digits/cache/",
+    "/models/empty/cache/",
+    "/models/digits/cache/now/",
+    "/models/digits/tuning/",
+    "/models/empty/tuning/",
+    "/models/digits/tuning/now/",
+    "/models/digits/tuning/feed/",
+    "/models/digits/capacity/",
+    "/models/empty/capacity/",
+    "/tuning/",
+    "/tuning/?model=digits",
+    "/tuning/running/",
+    "/tuning/feed/",
+    "/requests/",
+    "/requests/?model=digits&sort=slowest&status=error&scale=own&id=x&open=5",
+    "/models/digits/requests/",
     "/keys/",
     "/audit/",
     "/audit/?actor=alice&action=model.create&object=digits&since=2020-01-01&until=2999-01-01",
     "/audit/?since=nonsense&until=2020-99-99&page=99999999999999999999",
+    "/styleguide/",
     "/system/",
 ]
 FORMS = ["/models/new"]
@@ -78,18 +91,28 @@ def test_strangers_are_sent_to_the_login(client: Client, digits: Model, url: str
     assert response.headers["Location"].startswith("/login/?next=")
 
 
+NO_CHANGES = {
+    "login",
+    "logout",
+    "language",
+    "new-model",
+    "version-steps",
+    "model-policy-revision",
+    "decisions",
+    "model-decisions",
+}
+"""Pages whose address has no place in PAGES, or that are no change of the registry's."""
+
+
 def changes() -> list[str]:
     """Every URL of the pages that takes a POST and nothing else."""
     found = []
     for pattern in urlpatterns:
         assert isinstance(pattern, URLPattern)
-        if (
-            pattern.name in {"login", "logout", "language", "new-model", "version-steps", "model-policy-revision"}
-            or pattern.name is None
-        ):
+        if pattern.name in NO_CHANGES or pattern.name is None:
             continue
         url = "/" + str(pattern.pattern).replace("<model:name>", "digits").replace("<number:number>", "5")
-        url = url.replace("<number:key_id>", "1")
+        url = url.replace("<number:key_id>", "1").replace("<number:decision_id>", "1")
         if url not in PAGES and "?" not in url:
             found.append(url)
     return found
