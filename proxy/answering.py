@@ -13,6 +13,7 @@ from functools import partial
 from proxy.cache.cache import ResultCache
 from proxy.cache.coalescing import InFlight
 from proxy.call import Call, Cancel, Respond
+from proxy.core.batches import BatchOutputs
 from proxy.core.clock import Clock
 from proxy.core.errors import Cancelled, ExecutionFailed, ProxyError, Reason
 from proxy.core.principals import Principal
@@ -100,12 +101,13 @@ class Answering:
             this.asked_ns = self._clock.now_ns()
             this.key = self._cache.key(request)
             hit = self._cache.get(version.model, this.key, request.arrival_ns)
-            this.looked_ns = self._clock.now_ns()
-            self._metrics.totals_of(version.key).looked_up(this.looked_ns - this.asked_ns, is_hit=hit is not None)
+            if hit is not None or self._cache.is_in_use(version.model):
+                this.looked_ns = self._clock.now_ns()
+                self._metrics.totals_of(version.key).looked_up(this.looked_ns - this.asked_ns, is_hit=hit is not None)
             if hit is not None:
                 self._answer(this, InferenceResult(version, hit, 0, request.rows, cache_hit=True))
                 return None
-        self._join_or_submit(this)
+        self._join_or_submit(this, may_look_further=True)
         return this.leave
 
     def refuse(self, error: ProxyError, key: str, arrival_ns: int) -> Answer:
@@ -120,8 +122,11 @@ class Answering:
         if self._requests.wants_error(now_ns):
             self._requests.keep(records.unread(self._requests.next_number(), call, error, now_ns), now_ns)
 
-    def _join_or_submit(self, this: Call) -> None:
-        """Wait for an identical request's execution, or execute. One with an earlier deadline executes by itself."""
+    def _join_or_submit(self, this: Call, *, may_look_further: bool = False) -> None:
+        """Wait for an identical request's execution, or execute. One with an earlier deadline executes by itself.
+
+        Who leads asks other servers before it executes, once for all who wait for the same.
+        """
         if this.key is not None:
             leader = self._in_flight.leader(this.key)
             if leader is not None and leader.request.deadline_ns > this.request.deadline_ns:
@@ -130,7 +135,21 @@ class Answering:
                 this.leader = leader
                 return
         this.leader = None
+        if may_look_further and this.key is not None:
+            found = partial(self._looked_further, this, this.key)
+            if self._cache.look_further(this.request, this.key, found):
+                return
         self._scheduler.submit(this.request, this.done)
+
+    def _looked_further(self, this: Call, key: bytes, outputs: BatchOutputs | None) -> None:
+        """Other servers were asked: answer all who wait, or execute, unless all have left meanwhile."""
+        if self._in_flight.leader(key) is not this:
+            return
+        if outputs is None:
+            self._scheduler.submit(this.request, this.done)
+            return
+        request = this.request
+        self._deliver(this, key, InferenceResult(request.version, outputs, 0, request.rows, cache_hit=True), None)
 
     def done(self, this: Call, outcome: InferenceResult | ProxyError) -> None:
         """The scheduler is through with `this`: answer it and all who waited for the same, or hand the lead over."""
@@ -138,7 +157,10 @@ class Answering:
             self._answer(this, outcome)
             return
         keep = partial(self._keep, this, outcome) if isinstance(outcome, InferenceResult) else None
-        for waiter in self._in_flight.settle(this.key, this):
+        self._deliver(this, this.key, outcome, keep)
+
+    def _deliver(self, this: Call, key: bytes, outcome: InferenceResult | ProxyError, keep: Keep | None) -> None:
+        for waiter in self._in_flight.settle(key, this):
             try:
                 if waiter is this or isinstance(outcome, InferenceResult) or outcome.reason is Reason.MODEL_ERROR:
                     self._answer(waiter, outcome, keep)
@@ -152,6 +174,8 @@ class Answering:
         if this.key is None or this.kept:
             return
         this.kept = True
+        if not self._cache.is_wanted(this.request.version.model, this.key):
+            return
         share = result.outputs.share(result.first_row, result.rows)
         version = this.request.version
         saved_ns = result.compute_ns * result.rows // max(result.outputs.rows, 1)  # its rows' part of the execution
@@ -228,7 +252,7 @@ class Answering:
         version = request.version
         now_ns = self._clock.now_ns()
         latency_ns = now_ns - request.arrival_ns
-        cached = result.cache_hit if this.key is not None else None
+        cached = result.cache_hit if this.looked_ns else None
         self._metrics.on_answer(version.key, 200, None, latency_ns, result.queue_ns, result.compute_ns, cached)
         self._metrics.totals_of(version.key).answered(latency_ns, result.queue_ns)
         if self._requests.wants(version.model, request.run, latency_ns, now_ns):

@@ -8,20 +8,27 @@ only what the pipeline puts in, so errors, refusals and the answers of versions 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from proxy.cache.budget import Ledger, equal_share_bytes, robbed
 from proxy.cache.key import begun_key, request_key
 from proxy.cache.not_a_number import holds_nan
-from proxy.cache.store import Observer, Store
+from proxy.cache.second_level_model import SharedAnswer
+from proxy.cache.store import Store
+from proxy.cache.watch import CacheWatch
 from proxy.core.batches import BatchOutputs
 from proxy.core.clock import Clock
 from proxy.core.policies import CachePolicy
+from proxy.core.reports import CacheReport
 from proxy.core.requests import Answer, InferenceRequest
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import NS_PER_S
+
+if TYPE_CHECKING:  # Redis' client is loaded only where one is used
+    from proxy.cache.second_level import SecondLevel
 
 # Entries looked at for age each time statistics are read. Larger: aged memory is freed sooner, statistics cost more.
 SWEEP_ENTRIES = 1_024
@@ -31,28 +38,16 @@ BEGUN_KEYS = 1_024
 SAVED_WEIGHT = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class CacheStatistics:
-    """One model's cache. Counts since it was configured."""
-
-    bytes: int
-    max_bytes: int
-    entries: int
-    eviction: str
-    hits: int
-    misses: int
-    insertions: int
-    evictions: int
-    expirations: int
-    refused: int
-    saved_ns: int
-
-
 class ResultCache:
-    """One store a model, in the memory of this process. `budget_bytes` bounds all together (0: each by itself)."""
+    """One store a model, in the memory of this process. `budget_bytes` bounds all together (0: each by itself).
 
-    def __init__(self, clock: Clock, budget_bytes: int = 0) -> None:
+    `second` is shared with other servers, for the models whose policies say so.
+    """
+
+    def __init__(self, clock: Clock, budget_bytes: int = 0, second: SecondLevel | None = None) -> None:
         self._clock = clock
+        self._second = second
+        self._watches: dict[str, CacheWatch] = {}
         self._ledger = Ledger(budget_bytes)
         self._stores: dict[str, Store] = {}
         self._begun: dict[tuple[int, str | None], tuple[VersionSnapshot, blake2b]] = {}
@@ -64,34 +59,39 @@ class ResultCache:
         """Open the model's cache, or let it follow another policy."""
         store = self._stores.get(model)
         if store is None:
-            self._stores[model] = Store(policy, self._ledger)
+            store = self._stores[model] = Store(policy, self._ledger)
+            self._watches[model] = CacheWatch(store, self._clock.now_ns)
         else:
             store.apply(policy)
+            self._watches[model].policy_changed()
+        if self._second is not None:
+            self._second.configure(model, policy)
 
     def forget(self, model: str) -> None:
         """The model is gone. Unknown ones are ignored."""
         store = self._stores.pop(model, None)
         if store is not None:
             store.purge(None)
+            del self._watches[model]
+        if self._second is not None:
+            self._second.forget(model)
         self._saved.pop(model, None)
         self._begun.clear()
 
-    def bypass(self, model: str, *, is_bypassed: bool) -> None:
-        """Neither ask nor fill the model's cache for now, or do again; what it holds stays."""
-        store = self._stores.get(model)
-        if store is not None:
-            store.is_open = store.policy.enabled and not is_bypassed
-
-    def observe(self, model: str, observer: Observer | None, sampled_below: bytes) -> None:
-        """Show `observer` the use of those of the model's keys that are below `sampled_below`."""
-        store = self._stores.get(model)
-        if store is not None:
-            store.observer, store.sampled_below = observer, sampled_below
-
     def is_enabled(self, model: str) -> bool:
-        """True if looking up or keeping an answer of `model` makes sense."""
+        """True if the policy wants answers of `model` kept; requests have keys then, though it may be bypassed."""
+        store = self._stores.get(model)
+        return store is not None and store.policy.enabled
+
+    def is_in_use(self, model: str) -> bool:
+        """True if look-ups are made: it is enabled, and not bypassed since hits do not pay."""
         store = self._stores.get(model)
         return store is not None and store.is_open
+
+    def is_wanted(self, model: str, key: bytes) -> bool:
+        """True if `put` would make anything of an answer to `key`; a bypassed cache still looks at a sample of them."""
+        store = self._stores.get(model)
+        return store is not None and (store.is_open or (store.policy.enabled and key < store.sampled_below))
 
     def key(self, request: InferenceRequest) -> bytes:
         """The request's key (proxy.cache.key)."""
@@ -108,7 +108,28 @@ class ResultCache:
     def get(self, model: str, key: bytes, now_ns: int) -> BatchOutputs | None:
         """The kept outputs, or None: a miss, aged, or no cache for the model."""
         store = self._stores.get(model)
-        return store.get(key, now_ns) if store is not None and store.is_open else None
+        if store is None or not store.policy.enabled:
+            return None
+        if not store.is_open:
+            store.pass_by(key)
+            return None
+        if key >= store.timed_below:
+            return store.get(key, now_ns)
+        began_ns = self._clock.now_ns()
+        outputs = store.get(key, now_ns)
+        self._watches[model].lookup.add(self._clock.now_ns() - began_ns)
+        return outputs
+
+    def look_further(self, request: InferenceRequest, key: bytes, found: Callable[[BatchOutputs | None], None]) -> bool:
+        """Ask other servers after a miss. True: `found` is called once, soon, with the outputs or None."""
+        if self._second is None:
+            return False
+        version = request.version
+        store = self._stores.get(version.model)
+        if store is None or not store.is_open or not store.policy.second_level:
+            return False
+        service_ns = self._watches[version.model].service.value_ns
+        return self._second.look_up(version.model, key, service_ns, partial(self._found, version, key, found))
 
     def reply(self, version: VersionSnapshot, tenant: str, body: bytes, now_ns: int) -> Answer | None:
         """The answer to an earlier request with the very same body that was a hit, while its entry is kept.
@@ -136,21 +157,36 @@ class ResultCache:
         `saved_ns`: model time that each hit will save.
         """
         store = self._stores.get(model)
-        if store is None or not store.is_open:
+        if store is None or not store.policy.enabled:
             return
         if not store.policy.keeps_nan and holds_nan(outputs):
-            store.refused += 1
+            store.refused += store.is_open
             return
+        watch = self._watches[model]
+        is_timed = key < store.timed_below
+        if is_timed:
+            watch.service.add(saved_ns)
+        if not store.is_open:
+            if key < store.sampled_below:
+                store.would_put(key, outputs, saved_ns)
+            return
+        began_ns = self._clock.now_ns() if is_timed else 0
         store.put(key, outputs, version_digest, now_ns, saved_ns)
+        if is_timed:
+            watch.insert.add(self._clock.now_ns() - began_ns)
         self._keep_to_budget()
+        if self._second is not None:
+            self._second.put(model, key, outputs, saved_ns)
 
     def purge(self, model: str | None = None, version_digest: str | None = None) -> int:
         """Drop the answers of one model (None: of all), or of one version of it; how many they were."""
+        if self._second is not None:  # it tells no versions apart: all of the model's go
+            self._second.purge(model)
         names = self._stores if model is None else (model,)
         return sum(self._stores[name].purge(version_digest) for name in names if name in self._stores)
 
-    def statistics(self) -> Mapping[str, CacheStatistics]:
-        """The numbers of every model's cache; aged entries are freed on the way."""
+    def statistics(self) -> Mapping[str, CacheReport]:
+        """Every model's cache; called once a second. Aged entries are freed, and use or bypass decided, on the way."""
         now_ns = self._clock.now_ns()
         passed_s, self._read_ns = (now_ns - self._read_ns) / NS_PER_S, now_ns
         self._leaving = None
@@ -161,20 +197,28 @@ class ResultCache:
                 rate = (store.saved_ns - self._saved.get(name, 0)) / passed_s
                 store.saved_ns_per_s += SAVED_WEIGHT * (rate - store.saved_ns_per_s)
                 self._saved[name] = store.saved_ns
-            result[name] = CacheStatistics(
-                bytes=store.size_bytes,
-                max_bytes=store.policy.max_bytes,
-                entries=len(store),
-                eviction=store.policy.eviction.value,
-                hits=store.hits,
-                misses=store.misses,
-                insertions=store.insertions,
-                evictions=store.evictions,
-                expirations=store.expirations,
-                refused=store.refused,
-                saved_ns=store.saved_ns,
-            )
+            watch = self._watches[name]
+            watch.tick(now_ns)
+            result[name] = watch.report(None if self._second is None else self._second.report(name))
         return result
+
+    def _found(
+        self,
+        version: VersionSnapshot,
+        key: bytes,
+        found: Callable[[BatchOutputs | None], None],
+        answer: SharedAnswer | None,
+    ) -> None:
+        """Keep what another server left, as old as it is, and hand it over."""
+        store = self._stores.get(version.model)
+        if answer is None or store is None or (not store.policy.keeps_nan and holds_nan(answer.outputs)):
+            found(None)
+            return
+        if store.is_open:
+            stored_ns = self._clock.now_ns() - answer.age_ns
+            store.put(key, answer.outputs, version.digest, stored_ns, answer.saved_ns)
+            self._keep_to_budget()
+        found(answer.outputs)
 
     def _keep_to_budget(self) -> None:
         """Evict until all caches together hold no more than the budget. Who gives is chosen anew each second."""

@@ -1,8 +1,9 @@
 """Answers as bytes for a cache that others can write to: what does not prove where it comes from is not read. Pure.
 
     value  = magic "DLPC" | layout (1 B) | seal (32 B) | body
-    body   = stored at, Unix ms (8 B) | epoch (16 B) | batched (1 B) | rows (8 B) | tensors (4 B), then for each
-             name bytes (2 B), name, datatype code (1 B), rank (1 B), dimensions (8 B each), data bytes (8 B), data
+    body   = stored at, Unix ms (8 B) | model time saved by a hit, ns (8 B) | epoch (16 B) | batched (1 B) | rows (8 B)
+             | tensors (4 B), then for each name bytes (2 B), name, datatype code (1 B), rank (1 B),
+             dimensions (8 B each), data bytes (8 B), data
     seal   = BLAKE2b-256 over the name under which it is kept and the body, keyed with the deployment's secret
     name   = "dlproxy:1:" | BLAKE2b-192 over the request's key, keyed with the secret
 
@@ -29,7 +30,7 @@ EPOCH_BYTES = 16
 NAME_PREFIX = b"dlproxy:1:"
 _HEAD = MAGIC + bytes((LAYOUT,))
 _BODY_AT = len(_HEAD) + SEAL_BYTES
-_FIXED = Struct(f"<q{EPOCH_BYTES}s?QI")
+_FIXED = Struct(f"<qQ{EPOCH_BYTES}s?QI")
 _NAME = Struct("<H")
 _CODE_AND_RANK = Struct("<BB")
 _LENGTH = Struct("<Q")
@@ -42,10 +43,11 @@ class CorruptEntry(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """A decoded value. `epoch`: the model's when it was written."""
+    """A decoded value. `epoch`: the model's when it was written. `saved_ns`: model time that a hit saves."""
 
     outputs: BatchOutputs
     stored_unix_ms: int
+    saved_ns: int
     epoch: bytes
 
 
@@ -64,10 +66,13 @@ def epoch_name(secret: bytes, model: str) -> bytes:
     return NAME_PREFIX + blake2b(model.encode(), digest_size=24, key=secret, person=b"epoch").digest()
 
 
-def encode(secret: bytes, name: bytes, outputs: BatchOutputs, epoch: bytes, stored_unix_ms: int) -> bytes:
+def encode(secret: bytes, name: bytes, answer: StoredAnswer) -> bytes:
     """The value to be kept under `name`."""
+    outputs = answer.outputs
     parts: list[bytes | bytearray | memoryview] = [
-        _FIXED.pack(stored_unix_ms, epoch, outputs.batched, outputs.rows, len(outputs.tensors))
+        _FIXED.pack(
+            answer.stored_unix_ms, answer.saved_ns, answer.epoch, outputs.batched, outputs.rows, len(outputs.tensors)
+        )
     ]
     for tensor in outputs.tensors:
         name_bytes = tensor.name.encode()
@@ -102,7 +107,7 @@ def _seal(secret: bytes, name: bytes, body: bytes | memoryview) -> bytes:
 
 
 def _read(body: memoryview) -> StoredAnswer:
-    stored_unix_ms, epoch, batched, rows, count = _FIXED.unpack_from(body)
+    stored_unix_ms, saved_ns, epoch, batched, rows, count = _FIXED.unpack_from(body)
     at = _FIXED.size
     tensors = []
     for _ in range(count):
@@ -122,7 +127,7 @@ def _read(body: memoryview) -> StoredAnswer:
         tensors.append(_checked(Tensor(name, _DATATYPE_OF[code], shape, data), data_bytes))
     if at != len(body):
         raise CorruptEntry(f"{len(body) - at} bytes follow the last tensor")
-    return StoredAnswer(BatchOutputs(tuple(tensors), rows, batched=batched), stored_unix_ms, epoch)
+    return StoredAnswer(BatchOutputs(tuple(tensors), rows, batched=batched), stored_unix_ms, saved_ns, epoch)
 
 
 def _checked(tensor: Tensor, data_bytes: int) -> Tensor:

@@ -51,6 +51,7 @@ class Store:
 
     `refused`: answers that were not kept, since they are larger than the bound or hold NaN. `saved_ns`: model time that
     hits saved, `saved_ns_per_s` lately (the owner's to write). `is_open` False: neither asked nor filled.
+    `passed`: look-ups that were not made while it was shut. Uses of keys below `timed_below` are timed by the owner.
     """
 
     __slots__ = (
@@ -68,12 +69,14 @@ class Store:
         "is_open",
         "misses",
         "observer",
+        "passed",
         "policy",
         "refused",
         "sampled_below",
         "saved_ns",
         "saved_ns_per_s",
         "size_bytes",
+        "timed_below",
     )
 
     def __init__(self, policy: CachePolicy, ledger: Ledger | None = None) -> None:
@@ -88,6 +91,8 @@ class Store:
         self.saved_ns_per_s = 0.0
         self.observer: Observer | None = None
         self.sampled_below = b""  # no key is below it
+        self.timed_below = b""
+        self.passed = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -187,6 +192,17 @@ class Store:
         self._count(size_bytes)
         self.insertions += 1
         self._shrink()
+
+    def pass_by(self, key: bytes) -> None:
+        """Somebody would have asked for `key` if the cache were open."""
+        self.passed += 1
+        if key < self.sampled_below and self.observer is not None:
+            self.observer.on_lookup(key, None)
+
+    def would_put(self, key: bytes, outputs: BatchOutputs, saved_ns: int) -> None:
+        """`outputs` would have been put under `key`, which is below `sampled_below`, if the cache were open."""
+        if self.observer is not None:
+            self.observer.on_insert(key, cost_bytes(outputs), saved_ns)
 
     def purge(self, version_digest: str | None) -> int:
         """Drop everything, or one version's answers; how many they were."""

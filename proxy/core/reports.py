@@ -66,7 +66,7 @@ class SecondLevelReport:
 class CacheReport:
     """One model's cache. Counts since it was configured. `state`: on, off, bypassed or probing; `message`: why.
 
-    `saved_ms_per_s` is model time that hits saved in the last minute, `lookup_us` and `insert_us` what the cache costs
+    `saved_ms` is model time that hits saved, `saved_ms_per_s` that of late, a second; `lookup_us` and `insert_us` what the cache costs
     a request, `service_ms` what an answer from the model costs it. `curve` (ascending sizes, empty while too little is
     known) was sampled at `sample_ratio` of the keys.
     """
@@ -90,6 +90,7 @@ class CacheReport:
     curve: tuple[CurvePoint, ...] = ()
     sample_ratio: float = 0.0
     second_level: SecondLevelReport | None = None
+    saved_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class LaneView(Protocol):
 
 
 class CacheView(Protocol):
-    """What is read of a cache's statistics (proxy.cache.cache.CacheStatistics)."""
+    """What is read of a cache's statistics (proxy.core.reports.CacheReport)."""
 
     @property
     def bytes(self) -> int:

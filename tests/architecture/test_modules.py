@@ -23,6 +23,8 @@ SHELL_FILES = {
     "proxy/gateway.py",
     "proxy/scheduler/scheduler.py",
     "proxy/cache/cache.py",
+    "proxy/cache/second_level.py",  # a Redis that other servers use, too
+    "proxy/cache/second_level_writing.py",
     "proxy/metrics/metrics.py",
     "proxy/metrics/gpu.py",
     "proxy/metrics/machine.py",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from proxy.cache.second_level_codec import (
     EPOCH_BYTES,
     CorruptEntry,
+    StoredAnswer,
     decode,
     derive_secret,
     encode,
@@ -51,17 +52,22 @@ ONE = BatchOutputs(
 EPOCH = bytes(range(EPOCH_BYTES))
 
 
+def sealed(secret=SECRET, outputs=ONE) -> bytes:
+    return encode(secret, NAME, StoredAnswer(outputs, 1, 2, EPOCH))
+
+
 @settings(max_examples=200, deadline=None)
-@given(answers(), st.binary(min_size=EPOCH_BYTES, max_size=EPOCH_BYTES), st.integers(0, 2**50))
-def test_an_answer_comes_back_as_it_was(outputs, epoch, stored_unix_ms):
-    stored = decode(SECRET, NAME, encode(SECRET, NAME, outputs, epoch, stored_unix_ms))
+@given(answers(), st.binary(min_size=EPOCH_BYTES, max_size=EPOCH_BYTES), st.integers(0, 2**50), st.integers(0, 2**50))
+def test_an_answer_comes_back_as_it_was(outputs, epoch, stored_unix_ms, saved_ns):
+    answer = StoredAnswer(outputs, stored_unix_ms, saved_ns, epoch)
+    stored = decode(SECRET, NAME, encode(SECRET, NAME, answer))
     assert stored.outputs.tensors == outputs.tensors
     assert (stored.outputs.rows, stored.outputs.batched) == (outputs.rows, outputs.batched)
-    assert (stored.epoch, stored.stored_unix_ms) == (epoch, stored_unix_ms)
+    assert (stored.epoch, stored.stored_unix_ms, stored.saved_ns) == (epoch, stored_unix_ms, saved_ns)
 
 
 def test_c5_no_byte_can_be_altered():
-    value = encode(SECRET, NAME, ONE, EPOCH, 1)
+    value = sealed()
     for at in range(len(value)):
         for flip in (1, 0x80, 0xFF):
             altered = bytearray(value)
@@ -71,7 +77,7 @@ def test_c5_no_byte_can_be_altered():
 
 
 def test_c5_nothing_can_be_cut_off_or_added():
-    value = encode(SECRET, NAME, ONE, EPOCH, 1)
+    value = sealed()
     for end in range(len(value)):
         with pytest.raises(CorruptEntry):
             decode(SECRET, NAME, value[:end])
@@ -80,12 +86,12 @@ def test_c5_nothing_can_be_cut_off_or_added():
 
 
 def test_c5_another_entrys_value_does_not_fit_nor_that_of_a_server_with_another_secret():
-    value = encode(SECRET, NAME, ONE, EPOCH, 1)
+    value = sealed()
     with pytest.raises(CorruptEntry):
         decode(SECRET, entry_name(SECRET, b"j" * 24), value)
     stranger = derive_secret("another signing key")
     with pytest.raises(CorruptEntry):
-        decode(SECRET, NAME, encode(stranger, NAME, ONE, EPOCH, 1))
+        decode(SECRET, NAME, sealed(stranger))
     assert entry_name(stranger, b"k" * 24) != NAME
 
 
@@ -97,7 +103,7 @@ def test_c5_arbitrary_bytes_are_never_an_answer(value):
 
 
 def test_sealed_nonsense_of_a_server_that_writes_otherwise_is_no_answer_either():
-    value = encode(SECRET, NAME, BatchOutputs((Tensor("y", "FP32", (1, 3), b"short"),), 1, batched=True), EPOCH, 1)
+    value = sealed(outputs=BatchOutputs((Tensor("y", "FP32", (1, 3), b"short"),), 1, batched=True))
     with pytest.raises(CorruptEntry):
         decode(SECRET, NAME, value)
 
