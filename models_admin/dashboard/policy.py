@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from models_admin.dashboard.access import actor_of, asked, change, model_or_404, page, revision_of
 from models_admin.dashboard.model import head
-from models_admin.dashboard.policy_fields import field_view, in_words, label_of, typed_in, unit_of, values_of
+from models_admin.dashboard.policy_fields import field_view, label_of, typed_in, value_with_unit, values_of
 from models_admin.dashboard.policy_layout import GROUPS
 from models_admin.models import Model
 from models_admin.services import policies as services
@@ -64,15 +64,9 @@ def save(request: HttpRequest, name: str) -> HttpResponse:
 def rows_of(changes: dict[str, list[Any]]) -> list[tuple[str, str, str]]:
     """Changes as the pages show them: label, value before, value after."""
     return [
-        (label_of(field), _with_unit(field, before), _with_unit(field, after))
+        (label_of(field), value_with_unit(field, before), value_with_unit(field, after))
         for field, (before, after) in changes.items()
     ]
-
-
-def _with_unit(name: str, value: Any) -> str:
-    words = in_words(name, value)
-    unit = unit_of(name) if isinstance(value, int | float) and not isinstance(value, bool) else ""
-    return f"{words} {unit}".strip()
 
 
 def _show(

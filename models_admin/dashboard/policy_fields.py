@@ -128,6 +128,12 @@ def in_words(name: str, value: Any) -> str:
     return f"{value:,g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def value_with_unit(name: str, value: Any) -> str:
+    """A value of the field in words, with its unit where it is a number."""
+    unit = unit_of(name) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+    return f"{in_words(name, value)} {unit}".strip()
+
+
 def modes_in_words(modes: Mapping[str, str]) -> str:
     """Modes of tuning by knob; those that only advise, as all do by default, are not named."""
     told = [f"{label_of(knob)}: {MODE_LABELS[mode]()}" for knob, mode in sorted(modes.items()) if mode in MODE_LABELS]

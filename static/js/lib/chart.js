@@ -6,7 +6,7 @@ const SYNC = uPlot.sync("page");
 const SWATCHES = ["--c-1", "--c-2", "--c-3", "--c-4", "--c-5"];
 
 // A custom property's colour as the browser resolves it for the current theme (canvas cannot read light-dark()).
-function colour(name) {
+export function colour(name) {
   const probe = document.createElement("i");
   probe.style.color = `var(${name})`;
   document.body.append(probe);

@@ -1,0 +1,112 @@
+"""What a cache's page says of the report and of the miss-ratio curve. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from proxy.core.reports import CacheReport, CurvePoint
+from proxy.core.units import BYTES_PER_MIB
+
+STEP_BYTES = 64 * BYTES_PER_MIB
+"""The next step of size that the words speak of."""
+LEAST_WORTH_MS_PER_S = 0.05
+"""Saved model time below this is said to be nothing."""
+TONES = {"on": "ok", "bypassed": "warn", "probing": "busy", "off": ""}
+SECOND_TONES = {"closed": "ok", "half_open": "busy", "open": "bad"}
+
+
+@dataclass(frozen=True, slots=True)
+class CurveView:
+    """The curve as its chart takes it, the present point on it, and what the next step of size would bring."""
+
+    points: tuple[CurvePoint, ...]
+    now: CurvePoint
+    words: str
+    sample_percent: float
+
+    def as_json(self) -> dict[str, Any]:
+        """For the page's script: sizes in bytes, ratios from 0 to 1."""
+        return {
+            "sizes": [point.size_bytes for point in self.points],
+            "misses": [1 - point.hit_ratio for point in self.points],
+            "saved": [point.saved_ms_per_s for point in self.points],
+            "now": {"size": self.now.size_bytes, "miss": 1 - self.now.hit_ratio},
+        }
+
+
+def curve_view(report: CacheReport) -> CurveView | None:
+    """The curve with the present size on it; None while too little is known."""
+    points = tuple(point for point in report.curve if point.size_bytes > 0)
+    if len(points) < 2 or report.max_bytes <= 0:
+        return None
+    now = at_size(points, report.max_bytes)
+    # The present point lies on the drawn line, so it is one of the line's points.
+    drawn = points if any(point.size_bytes == now.size_bytes for point in points) else (*points, now)
+    ordered = tuple(sorted(drawn, key=lambda point: point.size_bytes))
+    return CurveView(ordered, now, next_step_words(points, report.max_bytes), 100 * report.sample_ratio)
+
+
+def at_size(points: Sequence[CurvePoint], size_bytes: int) -> CurvePoint:
+    """What a cache of this size would give: between two known sizes in proportion; beyond the last, no more than it."""
+    before = CurvePoint(0, 0.0, 0.0)
+    for after in points:
+        if after.size_bytes >= size_bytes:
+            part = (size_bytes - before.size_bytes) / (after.size_bytes - before.size_bytes)
+            return CurvePoint(
+                size_bytes,
+                before.hit_ratio + part * (after.hit_ratio - before.hit_ratio),
+                before.saved_ms_per_s + part * (after.saved_ms_per_s - before.saved_ms_per_s),
+            )
+        before = after
+    return CurvePoint(size_bytes, before.hit_ratio, before.saved_ms_per_s)
+
+
+def next_step_words(points: Sequence[CurvePoint], max_bytes: int) -> str:
+    """What 64 MiB more would save, and whether half the size would do."""
+    now = at_size(points, max_bytes)
+    gain = at_size(points, max_bytes + STEP_BYTES).saved_ms_per_s - now.saved_ms_per_s
+    loss = now.saved_ms_per_s - at_size(points, max_bytes // 2).saved_ms_per_s
+    if gain >= LEAST_WORTH_MS_PER_S:
+        return _("The next 64 MiB would save about %(ms)s model-ms a second.") % {"ms": _number(gain)}
+    if loss < LEAST_WORTH_MS_PER_S:
+        return _("The next 64 MiB would save nothing more; half the size would save as much.")
+    return _("The next 64 MiB would save nothing more; half the size would lose about %(ms)s model-ms a second.") % {
+        "ms": _number(loss)
+    }
+
+
+def hit_ratio(hits: int, misses: int) -> float | None:
+    """Hits of all look-ups; None where nothing was looked up."""
+    return hits / (hits + misses) if hits + misses else None
+
+
+def state_words(report: CacheReport) -> str:
+    """What the state means, where the report itself gives no reason."""
+    return report.message or {
+        "on": _("Repeated inputs are answered from memory."),
+        "off": _("The policy says that nothing is kept."),
+        "bypassed": _("Looking up costs more than hits save, so requests go straight to the model."),
+        "probing": _("Some requests are looked up, to see whether hits pay again."),
+    }.get(report.state, "")
+
+
+def second_words(report: CacheReport | None, *, wanted: bool) -> str:
+    """How the shared second level stands."""
+    second = report.second_level if report is not None else None
+    if second is not None:
+        return second.message or {
+            "closed": _("Answers that this server does not hold are looked for in the shared Redis."),
+            "half_open": _("It failed lately and is being tried again."),
+            "open": _("It failed and is left alone for a while; inference does not wait for it."),
+        }.get(second.state, "")
+    if wanted:
+        return _("The policy asks for it, and this server has no Redis for it.")
+    return _("Not used: the policy keeps this model’s answers to this server.")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"

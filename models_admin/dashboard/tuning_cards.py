@@ -1,0 +1,165 @@
+"""Decisions as the pages' cards: from → to, why, expected against measured, the evidence, what may be done now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from models_admin.dashboard.evidence import EvidenceChart, evidence_chart, spans
+from models_admin.dashboard.knobs import knob_label, metric_in_words, metric_label, value_in_words
+from models_admin.models import Decision, MetricSample, Model
+from models_admin.models.control import DecisionStatus
+from models_admin.models.measurements import SECOND_S, WHOLE_MODEL
+from models_admin.services.policies import EDITABLE_FIELDS, in_column
+from proxy.core.policies import Knob
+from proxy.tuner.tuning_view import WINDOW_S
+
+TONES = {
+    DecisionStatus.ADVISED: "warn",
+    DecisionStatus.MEASURING: "busy",
+    DecisionStatus.KEPT: "ok",
+}
+UNDOABLE = (DecisionStatus.APPLIED, DecisionStatus.KEPT, DecisionStatus.MEASURING)
+COLUMNS = {"throughput_per_s": "requests", "hit_ratio": "cache_hits"}
+"""Columns of a measured second that have another name than the metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Expected or measured: the metric before and after, in words."""
+
+    title: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One decision. `blocked` says why a proposal cannot be applied now; empty where it can."""
+
+    decision: Decision
+    label: str
+    before: str
+    after: str
+    tone: str
+    metric: str
+    sides: tuple[Side, ...]
+    chart: EvidenceChart | None
+    may_undo: bool
+    blocked: str
+
+    @property
+    def is_open(self) -> bool:
+        """True for a proposal that waits for a person."""
+        return self.decision.status == DecisionStatus.ADVISED
+
+
+def cards(decisions: Iterable[Decision], *, frozen: bool) -> list[Card]:
+    """The cards of these decisions, which come with their model, its policy, scaling and tuning state."""
+    return [_card(decision, frozen=frozen) for decision in decisions]
+
+
+def _card(decision: Decision, *, frozen: bool) -> Card:
+    metric = str(decision.predicted.get("metric", ""))
+    return Card(
+        decision=decision,
+        label=knob_label(decision.knob),
+        before=value_in_words(decision.knob, decision.from_value),
+        after=value_in_words(decision.knob, decision.to_value),
+        tone=TONES.get(DecisionStatus(decision.status), ""),
+        metric=metric_label(metric) if metric else "",
+        sides=_sides(decision, metric) if metric else (),
+        chart=_chart(decision, metric) if metric and decision.applied_at else None,
+        may_undo=may_undo(decision),
+        blocked=_blocked(decision, frozen=frozen),
+    )
+
+
+def may_undo(decision: Decision) -> bool:
+    """Whether an undo would do anything: it is in force, and its knob is as it left it."""
+    if decision.status not in UNDOABLE:
+        return False
+    if decision.knob == Knob.INSTANCES:
+        return str(decision.model.scaling.wanted_instances) == decision.to_value != decision.from_value
+    return (
+        decision.knob in EDITABLE_FIELDS
+        and in_column(getattr(decision.model.policy, decision.knob)) == decision.to_value
+    )
+
+
+def _blocked(decision: Decision, *, frozen: bool) -> str:
+    if decision.status != DecisionStatus.ADVISED:
+        return ""
+    if frozen:
+        return _("All tuning is frozen; resume it first.")
+    trial = _trial_of(decision.model)
+    if trial is not None and decision.knob != Knob.INSTANCES:
+        return _("%(knob)s is being measured; one knob at a time.") % {"knob": knob_label(trial.knob)}
+    return ""
+
+
+def _trial_of(model: Model) -> Decision | None:
+    state = getattr(model, "tuning", None)
+    return state.trial if state is not None else None
+
+
+def _sides(decision: Decision, metric: str) -> tuple[Side, ...]:
+    predicted = decision.predicted
+    expected = Side(
+        _("Expected"),
+        metric_in_words(metric, predicted.get("before")),
+        metric_in_words(metric, predicted.get("after")),
+    )
+    if decision.applied_at is None:
+        return (expected,)
+    before, after = (_figure(decision.measured, side, metric) for side in ("before", "after"))
+    return (expected, Side(_("Measured"), metric_in_words(metric, before), metric_in_words(metric, after)))
+
+
+def _figure(measured: dict[str, Any], side: str, metric: str) -> Any:
+    figures = measured.get(side)
+    return figures.get(metric) if isinstance(figures, dict) else None
+
+
+def _chart(decision: Decision, metric: str) -> EvidenceChart | None:
+    applied = decision.applied_at
+    if applied is None:
+        return None
+    before, after = spans(decision.predicted, decision.measured, applied.timestamp(), WINDOW_S)
+    rows = MetricSample.objects.filter(
+        resolution_s=SECOND_S,
+        version=WHOLE_MODEL,
+        model_name=decision.model.name,
+        at__gte=applied + timedelta(seconds=before.start_s),
+        at__lte=applied + timedelta(seconds=after.end_s),
+    ).order_by("at")
+    column = COLUMNS.get(metric, metric)
+    if column not in _CHARTED:
+        return evidence_chart((), before, after, None, metric)
+    found = rows.values_list("at", column, "cache_misses")
+    points = _points([((at - applied).total_seconds(), value, misses) for at, value, misses in found], metric)
+    return evidence_chart(points, before, after, _expected(decision), metric)
+
+
+_CHARTED = frozenset(field.name for field in MetricSample._meta.fields if field.name.endswith(("_ms", "_ratio"))) | {
+    "requests",
+    "cache_hits",
+    "instances",
+    "cache_bytes",
+}
+
+
+def _points(rows: Sequence[tuple[float, Any, int]], metric: str) -> list[tuple[float, float]]:
+    """What is drawn of each second; a second with nothing to tell is left out."""
+    if metric == "hit_ratio":
+        return [(at, hits / (hits + misses)) for at, hits, misses in rows if hits + misses]
+    return [(at, float(value)) for at, value, _misses in rows if value is not None]
+
+
+def _expected(decision: Decision) -> float | None:
+    value = decision.predicted.get("after")
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
