@@ -29,6 +29,7 @@ from models_admin.live import publisher
 from models_admin.live.routing import websocket_urlpatterns
 from models_admin.publishing.snapshot import load_snapshot
 from proxy import gateway
+from proxy.cache.second_level_codec import derive_secret
 from proxy.core.units import BYTES_PER_MIB
 from proxy.endpoint.asgi import InferenceApp
 from proxy.runtime import Runtime, RuntimeConfig
@@ -95,6 +96,8 @@ class Site:
                 inference_port=settings.DLPROXY_INFERENCE_PORT,
                 memory_budget_bytes=settings.DLPROXY_MEMORY_BUDGET_MIB * BYTES_PER_MIB,
                 cache_budget_bytes=settings.DLPROXY_CACHE_MAX_MIB * BYTES_PER_MIB,
+                cache_redis_url=settings.DLPROXY_CACHE_REDIS_URL,
+                cache_secret=derive_secret(settings.SECRET_KEY),
             )
             runtime = Runtime(config, load_snapshot, keep_report, set_loaded)
             await runtime.start()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from proxy.cache.budget import budget_bytes
 from proxy.cache.cache import ResultCache
@@ -32,6 +33,9 @@ from proxy.protocol.media import Headers
 from proxy.scheduler.scheduler import Scheduler
 from proxy.system import SystemClock, unix_time_s
 
+if TYPE_CHECKING:
+    from proxy.cache.second_level import SecondLevel
+
 log = logging.getLogger(__name__)
 
 WriteReport = Callable[[SecondReport], None]
@@ -42,7 +46,8 @@ class RuntimeConfig:
     """Where the inference port listens and how patient the shell is. `inference_port` 0 takes a free one.
 
     `memory_budget_bytes` is what all instances together may take; 0: 90 % of the host less what others use.
-    `cache_budget_bytes` is what the cached answers of all models may take; 0: an eighth of the host.
+    `cache_budget_bytes` is what the cached answers of all models may take; 0: an eighth of the host. `cache_redis_url`
+    is a Redis through which servers with the same `cache_secret` share the answers of models that opt in; empty: none.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +57,8 @@ class RuntimeConfig:
     limits: Limits = DEFAULT_LIMITS
     memory_budget_bytes: int = 0
     cache_budget_bytes: int = 0
+    cache_redis_url: str = field(default="", repr=False)
+    cache_secret: bytes = field(default=b"", repr=False)
 
 
 class Runtime:
@@ -84,7 +91,9 @@ class Runtime:
         self.loop = asyncio.get_running_loop()
         self.clock = SystemClock()
         self.metrics = Metrics()
-        self.cache = ResultCache(self.clock, budget_bytes(self.config.cache_budget_bytes, host_memory_bytes()))
+        self.second_level = self._make_second_level()
+        cache_bytes = budget_bytes(self.config.cache_budget_bytes, host_memory_bytes())
+        self.cache = ResultCache(self.clock, cache_bytes, self.second_level)
         self.scheduler = Scheduler(self.clock, self.loop.call_later, meter=self.metrics, call_soon=self.loop.call_soon)
         self.manager = ModelManager(self.scheduler, self._make_group, self.clock, self.config.memory_budget_bytes)
         self.machine = MachineProbe()
@@ -96,6 +105,8 @@ class Runtime:
         )
         self.server = InferenceServer(self.pipeline, self.clock, extensions=self.extensions)
         self.inference_port = await self.server.start(self.config.host, self.config.inference_port)
+        if self.second_level is not None:
+            self.second_level.start()
         self.feed = Feed(self._load_snapshot, self.apply, self.config.feed_interval_s)
         self._tasks = [self.loop.create_task(self.feed.run()), self.loop.create_task(self._report_each_second())]
         log.info("inference port listening on %s:%d", self.config.host, self.inference_port)
@@ -107,6 +118,8 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.manager.stop()
+        if self.second_level is not None:
+            await self.second_level.stop()
         self.pipeline.close()
 
     def apply(self, snapshot: Snapshot) -> None:
@@ -152,6 +165,14 @@ class Runtime:
         """Answer a V2 body for an authenticated caller; a cancelled caller takes its queued work with it."""
         return await self.pipeline.answer(principal, model, version, body, headers)
 
+    def _make_second_level(self) -> SecondLevel | None:
+        """The shared cache, where there is one. Raises ValueError for an address that is none."""
+        if not self.config.cache_redis_url:
+            return None
+        from proxy.cache.second_level import SecondLevel  # Redis' client is loaded only where one is used
+
+        return SecondLevel(self.config.cache_redis_url, self.config.cache_secret, self.clock, unix_time_s)
+
     def _make_group(
         self, version: VersionSnapshot, execution: ExecutionPolicy, on_change: Callable[[InstanceGroup], None]
     ) -> InstanceGroup:
@@ -177,12 +198,13 @@ class Runtime:
         self._sequence += 1
         lanes, instances = self.scheduler.statistics(), self.manager.instance_statistics()
         self.manager.look(lanes, machine, instances)
+        caches = self.cache.statistics()
         report = self.metrics.second(
             at_unix_s=int(unix_time_s()),
             sequence=self._sequence,
             generation=self.pipeline.snapshot.generation,
             lanes=lanes,
-            cache=self.cache.statistics(),
+            cache=caches,
             versions=self.manager.statistics(),
             instances=instances,
             machine=machine,
@@ -190,7 +212,7 @@ class Runtime:
         keys_used, self.pipeline.keys_used = self.pipeline.keys_used, set()
         keys = tuple(key.removeprefix(KEY_PRINCIPAL) for key in keys_used)
         shadows, wakes = self.pipeline.shadows.reports(), self.manager.woken
-        report = replace(report, keys_used=keys, shadows=shadows, wakes=wakes)
+        report = replace(report, keys_used=keys, shadows=shadows, wakes=wakes, caches=caches)
         self.latest_report = self.pipeline.latest_report = report
         for callback in tuple(self._subscribers):
             try:

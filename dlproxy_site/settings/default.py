@@ -24,6 +24,7 @@ DLPROXY_MAX_STORAGE_BYTES = environment.whole_number("DLPROXY_MAX_STORAGE_BYTES"
 DLPROXY_MIN_FREE_BYTES = environment.whole_number("DLPROXY_MIN_FREE_BYTES", 32 * 1_024**2, 0, 2**50)
 DLPROXY_MEMORY_BUDGET_MIB = environment.whole_number("DLPROXY_MEMORY_BUDGET_MIB", 0, 0, 2**30)
 DLPROXY_CACHE_MAX_MIB = environment.whole_number("DLPROXY_CACHE_MAX_MIB", 0, 0, 2**30)
+DLPROXY_CACHE_REDIS_URL = environment.redis_address("DLPROXY_CACHE_REDIS_URL")
 DLPROXY_KEEP_SECONDS_H = environment.whole_number("DLPROXY_KEEP_SECONDS_H", 2, 1, 168)
 DLPROXY_KEEP_MINUTES_D = environment.whole_number("DLPROXY_KEEP_MINUTES_D", 14, 1, 400)
 DLPROXY_ARTIFACTS_DIR = DLPROXY_HOME / "artifacts"

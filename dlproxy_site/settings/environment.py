@@ -46,6 +46,14 @@ def whole_number(name: str, default: int, low: int, high: int) -> int:
     return value
 
 
+def redis_address(name: str) -> str:
+    """The address of a Redis in variable `name`, or nothing."""
+    raw = os.environ.get(name, "").strip()
+    if raw and not raw.startswith(("redis://", "rediss://", "unix://")):
+        raise ImproperlyConfigured(f"{name}: use redis://host:port/number, rediss://… or unix://….")
+    return raw
+
+
 def words(name: str) -> list[str]:
     """The comma-separated words in variable `name`."""
     return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]

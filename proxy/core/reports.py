@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+CACHE_STATES = ("on", "off", "bypassed", "probing")
+"""What CacheReport.state may be."""
+BREAKER_STATES = ("closed", "open", "half_open")
+"""What SecondLevelReport.state may be."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSecond:
@@ -66,9 +71,9 @@ class SecondLevelReport:
 class CacheReport:
     """One model's cache. Counts since it was configured. `state`: on, off, bypassed or probing; `message`: why.
 
-    `saved_ms` is model time that hits saved, `saved_ms_per_s` that of late, a second; `lookup_us` and `insert_us` what the cache costs
-    a request, `service_ms` what an answer from the model costs it. `curve` (ascending sizes, empty while too little is
-    known) was sampled at `sample_ratio` of the keys.
+    `saved_ms` is model time that hits saved, `saved_ms_per_s` that of late, a second; `lookup_us` and `insert_us` what
+    the cache costs a request, `service_ms` what an answer from the model costs it. `curve` (ascending sizes, empty
+    while too little is known) was sampled at `sample_ratio` of the keys.
     """
 
     state: str

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from proxy.core.errors import Reason
-from proxy.core.reports import MachineReport, ModelSecond, SecondReport
+from proxy.core.reports import BREAKER_STATES, CACHE_STATES, CacheReport, MachineReport, ModelSecond, SecondReport
 from proxy.core.totals import VersionTotals
 from proxy.core.units import NS_PER_S, NS_PER_US
 from proxy.metrics import names
@@ -21,9 +21,10 @@ from proxy.metrics.window import REJECTIONS, Counts, ExecutionCounts
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 Labels = tuple[str, ...]
+MS_PER_S = 1_000
 # Triton's reasons: REJECTED, CANCELED, BACKEND, OTHER.
 _TRITON_REASONS = {
-    **dict.fromkeys((*REJECTIONS, Reason.REPEAT_OFFENDER), "REJECTED"),
+    **dict.fromkeys((*REJECTIONS, Reason.REPEAT_OFFENDER, Reason.QUOTA), "REJECTED"),
     Reason.CANCELLED: "CANCELED",
     **dict.fromkeys((Reason.MODEL_ERROR, Reason.INSTANCE_LOST, Reason.EXECUTION_TIMEOUT), "BACKEND"),
 }
@@ -90,6 +91,7 @@ def write(
     if report is not None:
         for model, second in sorted(report.models.items()):
             _write_gauges(text, (model,), second)
+        _write_caches(text, report.caches)
         for version in report.versions:
             text.add(names.RESTARTS, (version.model, str(version.version)), version.restarts)
         _write_host(text, report)
@@ -195,6 +197,35 @@ def _write_gauges(text: _Text, labels: Labels, second: ModelSecond) -> None:
     text.add(names.INSTANCES, labels, second.instances)
     text.add(names.BUSY, labels, second.busy_ratio)
     text.add(names.CACHE_BYTES, labels, second.cache_bytes)
+
+
+def _write_caches(text: _Text, caches: Mapping[str, CacheReport]) -> None:
+    shared_state = None
+    for model, cache in sorted(caches.items()):
+        labels = (model,)
+        text.add(names.CACHE_MAX_BYTES, labels, cache.max_bytes)
+        text.add(names.CACHE_ENTRIES, labels, cache.entries)
+        text.add(names.CACHE_INSERTIONS, labels, cache.insertions)
+        text.add(names.CACHE_EVICTIONS, labels, cache.evictions)
+        text.add(names.CACHE_EXPIRATIONS, labels, cache.expirations)
+        text.add(names.CACHE_REFUSED, labels, cache.refused)
+        text.add(names.CACHE_SAVED_SECONDS, labels, cache.saved_ms / MS_PER_S)
+        _write_state(text, names.CACHE_STATE, labels, CACHE_STATES, cache.state)
+        shared = cache.second_level
+        if shared is not None:
+            shared_state = shared.state
+            results = (("hit", shared.hits), ("miss", shared.misses), ("error", shared.errors))
+            for result, count in (*results, ("corrupt", shared.corrupt)):
+                text.add(names.SECOND_LEVEL_LOOKUPS, (model, result), count)
+            text.add(names.SECOND_LEVEL_WRITES, labels, shared.writes)
+    if shared_state is not None:
+        _write_state(text, names.SECOND_LEVEL_STATE, (), BREAKER_STATES, shared_state)
+
+
+def _write_state(text: _Text, metric: MetricName, labels: Labels, states: Iterable[str], now: str) -> None:
+    """1 at the state that is, 0 at the others."""
+    for state in states:
+        text.add(metric, (*labels, state), int(state == now))
 
 
 def _write_host(text: _Text, report: SecondReport) -> None:

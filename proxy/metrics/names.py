@@ -59,6 +59,23 @@ EXECUTION_SECONDS = _counter("dlproxy_execution_seconds_total", "Time of executi
 BATCH_ROWS = MetricName("dlproxy_batch_rows", Kind.HISTOGRAM, "Rows of each execution.", _V)
 CACHE_LOOKUPS = _counter("dlproxy_cache_lookups_total", "Cache look-ups by result: hit or miss.", ("model", "result"))
 CACHE_BYTES = _gauge("dlproxy_cache_bytes", "Memory held by cached answers.")
+CACHE_MAX_BYTES = _gauge("dlproxy_cache_max_bytes", "Memory that cached answers may take.")
+CACHE_ENTRIES = _gauge("dlproxy_cache_entries", "Cached answers.")
+CACHE_INSERTIONS = _counter("dlproxy_cache_insertions_total", "Answers that were kept.")
+CACHE_EVICTIONS = _counter("dlproxy_cache_evictions_total", "Answers that left to make room.")
+CACHE_EXPIRATIONS = _counter("dlproxy_cache_expirations_total", "Answers that left since they were too old.")
+CACHE_REFUSED = _counter("dlproxy_cache_refused_total", "Answers not kept: larger than the bound, or with NaN.")
+CACHE_SAVED_SECONDS = _counter("dlproxy_cache_saved_seconds_total", "Model time that hits saved, summed.")
+CACHE_STATE = _gauge("dlproxy_cache_state", "1 at the cache's state: on, off, bypassed or probing.", ("model", "state"))
+SECOND_LEVEL_LOOKUPS = _counter(
+    "dlproxy_cache_second_level_lookups_total",
+    "Look-ups in the shared cache by result: hit, miss, error or corrupt.",
+    ("model", "result"),
+)
+SECOND_LEVEL_WRITES = _counter("dlproxy_cache_second_level_writes_total", "Answers written to the shared cache.")
+SECOND_LEVEL_STATE = _gauge(
+    "dlproxy_cache_second_level_state", "1 at the breaker's state: closed, open or half_open.", ("state",)
+)
 QUEUE_DEPTH = _gauge("dlproxy_queue_depth", "Requests waiting now.")
 IN_FLIGHT = _gauge("dlproxy_in_flight_requests", "Requests running now.")
 INSTANCES = _gauge("dlproxy_ready_instances", "Instances that can take an execution.")

@@ -53,6 +53,7 @@ def python(home: Path, *arguments: str, **environment: str) -> subprocess.Comple
         ({"DLPROXY_PORT": "70000"}, "DLPROXY_PORT"),
         ({"DLPROXY_HTTPS": "maybe"}, "DLPROXY_HTTPS"),
         ({"DLPROXY_DEVICE": "gpu"}, "DLPROXY_DEVICE"),
+        ({"DLPROXY_CACHE_REDIS_URL": "http://localhost"}, "DLPROXY_CACHE_REDIS_URL"),
         ({"DATABASE_URL": "mysql://root@localhost/x"}, "DATABASE_URL"),
     ],
 )
