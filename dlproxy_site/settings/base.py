@@ -206,6 +206,7 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_SCHEDULE = {
     "heartbeat": {"task": "models_admin.heartbeat", "schedule": 5.0, "options": {"expires": 5}},
     "scaling": {"task": "models_admin.scale", "schedule": 5.0, "options": {"expires": 5}},
+    "tuning": {"task": "models_admin.tune", "schedule": 5.0, "options": {"expires": 5}},
     "rollouts": {"task": "models_admin.roll_out", "schedule": 2.0, "options": {"expires": 2}},
     "validations": {"task": "models_admin.resume_validations", "schedule": 15.0, "options": {"expires": 15}},
     "roll-up": {"task": "models_admin.roll_up", "schedule": 60.0, "options": {"expires": 60}},

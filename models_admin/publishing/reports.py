@@ -120,6 +120,7 @@ def _info(report: SecondReport) -> dict[str, object]:
         "versions": {f"{version.model}/{version.version}": version.state for version in report.versions},
         "gpu_note": report.machine.gpu_note,
         "measured": _measured(report),
+        "service_ms": _service_ms(report),
         "shadows": [asdict(shadow) for shadow in report.shadows],
         "caches": {model: asdict(cache) for model, cache in report.caches.items()},
         "troubles": {
@@ -128,6 +129,15 @@ def _info(report: SecondReport) -> dict[str, object]:
             if version.message or version.restarts
         },
     }
+
+
+def _service_ms(report: SecondReport) -> dict[str, list[float]]:
+    """Each ready instance's average of an execution, by version: where they differ, placement matters."""
+    found: dict[str, list[float]] = {}
+    for instance in report.instances:
+        if instance.state == "ready" and instance.service_ewma_ms is not None:
+            found.setdefault(f"{instance.model}/{instance.version}", []).append(round(instance.service_ewma_ms, 4))
+    return found
 
 
 def _measured(report: SecondReport) -> dict[str, dict[str, object]]:

@@ -15,15 +15,23 @@ FRESH_FOR = timedelta(seconds=15)
 """A report that is older says nothing of now. Larger: a data plane that hangs is believed for longer."""
 
 
+def fresh_info(now: datetime) -> Mapping[str, Any]:
+    """What the data plane says of itself; empty where its last word is too old, or lies in the future."""
+    node = NodeStatus.objects.filter(name=WEB_NODE).first()
+    return node.info if node is not None and -FRESH_FOR <= now - node.at <= FRESH_FOR else {}
+
+
 def cache_reports(now: datetime) -> dict[str, CacheReport]:
-    """The report of each model's cache, by model; empty where the data plane's last word is too old or in the future.
+    """The fresh report of each model's cache, by model."""
+    return reports_in(fresh_info(now))
+
+
+def reports_in(info: Mapping[str, Any]) -> dict[str, CacheReport]:
+    """The report of each model's cache in what the data plane says of itself.
 
     A report of another release that lacks a field is left out, and fields that are not known here are ignored.
     """
-    node = NodeStatus.objects.filter(name=WEB_NODE).first()
-    if node is None or not -FRESH_FOR <= now - node.at <= FRESH_FOR:
-        return {}
-    found = {str(model): _report(said) for model, said in node.info.get("caches", {}).items()}
+    found = {str(model): _report(said) for model, said in info.get("caches", {}).items()}
     return {model: report for model, report in found.items() if report is not None}
 
 

@@ -26,7 +26,7 @@ from models_admin.models import (
 from models_admin.models.control import DecisionStatus
 from models_admin.models.measurements import ALL_MODELS, SECOND_S, WHOLE_MODEL
 from models_admin.models.rollouts import ACTIVE_STATES
-from models_admin.selectors.cache_reports import cache_reports
+from models_admin.selectors.cache_reports import fresh_info, reports_in
 from models_admin.selectors.load import fill, machine_now
 from proxy.core.policies import Knob, Objective, TuningMode
 from proxy.core.reports import CacheReport
@@ -78,13 +78,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one look at many models has in common, and each model's own: seconds, changes, rollouts, caches, cards."""
+    """What one look at many models has in common, and each model's own: seconds, changes, rollouts, caches, cards.
+
+    `service_ms` has each ready instance's average of an execution, by version (`net/1`).
+    """
 
     host: MachineSample | None
     seconds: Mapping[str, list[MetricSample]]
     changes: Mapping[int, list[Change]]
     rolling_out: Collection[int]
     caches: Mapping[str, CacheReport] = field(default_factory=dict)
+    service_ms: Mapping[str, list[float]] = field(default_factory=dict)
     cards: Mapping[int, list[Decision]] = field(default_factory=dict)
 
 
@@ -151,6 +155,7 @@ def measure(models: Iterable[Model], now: datetime) -> Measured:
     cards: dict[int, list[Decision]] = defaultdict(list)
     for card in Decision.objects.filter(model__in=ids, status=DecisionStatus.ADVISED):
         cards[card.model_id].append(card)
+    info = fresh_info(now)
     return Measured(
         host=machine_now(now, within_s=MAX_AGE_S),
         seconds=tuning_seconds([model.name for model in wanted], now),
@@ -158,7 +163,8 @@ def measure(models: Iterable[Model], now: datetime) -> Measured:
         rolling_out=set(
             Rollout.objects.filter(model__in=ids, state__in=ACTIVE_STATES).values_list("model_id", flat=True)
         ),
-        caches=cache_reports(now),
+        caches=reports_in(info),
+        service_ms=info.get("service_ms", {}),
         cards=cards,
     )
 

@@ -161,6 +161,7 @@ def remembered(state: TuningState, new: tried.Tried) -> list[dict[str, Any]]:
 
 def row_of(model: Model, proposal: Proposal, *, load: int, fence: int) -> Decision:
     """The proposal as an unsaved row. `load` is the bucket (proxy.tuner.tried) of the load that it was made at."""
+    kept = to_row(proposal)
     return Decision(
         model=model,
         knob=proposal.knob.value,
@@ -173,9 +174,9 @@ def row_of(model: Model, proposal: Proposal, *, load: int, fence: int) -> Decisi
             **proposal.expectation.as_mapping(),
             LOAD: load,
             VERSION: model.default_version.number,
-            PROPOSAL: to_row(proposal),
+            PROPOSAL: kept,
         },
-        evidence=dict(proposal.evidence),
+        evidence=kept["evidence"],
         actor=ACTOR.label,
         fence=fence,
     )

@@ -9,15 +9,12 @@ from models_admin.selectors.tuning import mode_of
 from models_admin.services.policies import in_column
 from models_admin.services.tuning_trials import proposal_of
 from proxy.core.policies import Knob, TuningMode
-from proxy.tuner.tuning import LEAST_GAIN
 from proxy.tuner.tuning_proposals import propose
 from proxy.tuner.tuning_view import WINDOW_S, Advise, Begin, Hold, Step, TuningView
 from proxy.tuner.windows import between, window_from
 
 LIFE_S = 600.0
 """How long a card stays that no look has confirmed, seconds. Larger: advice outlives the load that it was made for."""
-STILL = 0.5
-"""Part of the gain that is worth a trial which keeps a card open. Larger: cards come and go with the noise."""
 
 
 def still_true(view: TuningView, step: Step, now_unix_s: float) -> set[Knob]:
@@ -27,7 +24,7 @@ def still_true(view: TuningView, step: Step, now_unix_s: float) -> set[Knob]:
     if window is None:
         return set()
     proposals, _ = propose(view, window)
-    return {one.knob for one in proposals if one.knob in view.advised and one.gain_ratio >= STILL * LEAST_GAIN}
+    return {one.knob for one in proposals if one.knob in view.advised and one.gain_ratio > 0}
 
 
 def no_longer_true(

@@ -51,6 +51,7 @@ def view_of(model: Model, measured: Measured, *, frozen: bool) -> TuningView:
         cache=measured.caches.get(model.name) if policy.cache_enabled else None,
         instance_rule=f"{RULE}: {rule}" if rule else f"{RULE}.",
         ready_instances=seconds[-1].instances if seconds else None,
+        instance_service_ms=measured.service_ms.get(f"{model.name}/{model.default_version.number}", ()),
         advised=[Knob(card.knob) for card in measured.cards.get(model.pk, ())],
     )
 

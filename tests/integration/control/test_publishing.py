@@ -18,7 +18,7 @@ from models_admin.selectors.load import recent_load
 from models_admin.services import keys, measurements, models, policies, versions
 from models_admin.services.errors import Forbidden, Invalid
 from proxy.core.policies import ModelPolicy, Placement
-from proxy.core.reports import GpuReport, MachineReport, ModelSecond, SecondReport
+from proxy.core.reports import GpuReport, InstanceReport, MachineReport, ModelSecond, SecondReport
 from proxy.core.snapshot import Snapshot
 from proxy.metrics import histogram
 from tests.integration.control.conftest import ANN, BOB, make_ready, upload
@@ -143,6 +143,17 @@ def test_a_report_becomes_rows_once(db: None) -> None:
     assert (node.name, node.info["generation"]) == ("web", 1)
     assert [view.late for view in nodes()] == [False]
     assert [view.late for view in nodes(timezone.now() + timedelta(minutes=1))] == [True]
+
+
+def test_ready_instances_say_how_long_their_executions_take(db: None) -> None:
+    ready = InstanceReport("net/1#1", "net", 1, 7, "ready", "cpu", 1.0, 1, 5, 2.51)
+    others = (
+        replace(ready, service_ewma_ms=4.0),
+        replace(ready, service_ewma_ms=None),
+        replace(ready, state="loading"),
+    )
+    write_report(replace(report(NOON), instances=(ready, *others)))
+    assert NodeStatus.objects.get().info["service_ms"] == {"net/1": [2.51, 4.0]}
 
 
 def test_idle_instances_are_noted_each_few_seconds_and_idle_seconds_are_filled_in(db: None) -> None:
