@@ -15,6 +15,7 @@ from functools import partial
 
 from proxy.answering import Answering
 from proxy.authorization.authorization import Recognised, authorise, unknown_model
+from proxy.authorization.quota import Quotas
 from proxy.cache.cache import ResultCache
 from proxy.call import Cancel, Respond
 from proxy.core.clock import Clock
@@ -61,12 +62,16 @@ class Pipeline(Views):
         self._answering = Answering(clock, cache, scheduler, metrics, self._offload, self.shadows)
         self._limits = limits
         self._recognised = Recognised()
+        self._quotas = Quotas()
 
     def open(
         self, model: str, version: str | None, authorization: bytes | None, arrival_ns: int, sticky: bytes | None = None
     ) -> OpenCall:
-        """Head → authorise → version. Raises ProxyError."""
-        return self.open_as(self.authenticate(authorization), model, version, arrival_ns, sticky)
+        """Head → who calls, within its rate → authorise → version. Raises ProxyError."""
+        principal = self.authenticate(authorization)
+        if principal.requests_per_s:
+            self._quotas.spend(principal, arrival_ns)
+        return self.open_as(principal, model, version, arrival_ns, sticky)
 
     def authenticate(self, authorization: bytes | None) -> Principal:
         """Who calls. Raises Unauthenticated; NotReady before the first snapshot, when every key would look unknown."""
@@ -79,7 +84,7 @@ class Pipeline(Views):
     def open_as(
         self, principal: Principal, model: str, version: str | None, arrival_ns: int, sticky: bytes | None = None
     ) -> OpenCall:
-        """As `open`, for a caller that Django has authenticated."""
+        """As `open`, for a caller who is known and whose request was counted."""
         authorise(principal, model)
         if model not in self.snapshot.models:
             raise unknown_model(model)
@@ -154,9 +159,11 @@ class Pipeline(Views):
     async def answer(
         self, principal: Principal, model: str, version: str | None, body: bytes, headers: Headers = ()
     ) -> Answer:
-        """`open_as` and `run` for a coroutine. A cancelled caller takes its request with it."""
+        """`open` and `run` for a caller that Django has authenticated. A cancelled one takes its request with it."""
         arrival_ns = self._clock.now_ns()
         try:
+            if principal.requests_per_s:
+                self._quotas.spend(principal, arrival_ns)
             call = self.open_as(principal, model, version, arrival_ns, sticky_key(headers))
             form = body_form(headers)
         except ProxyError as error:

@@ -43,4 +43,5 @@ def principal_of(request: Request) -> Principal:
         is_admin=key.scope == KeyScope.ADMIN,
         weight=key.weight,
         tenant=tenant_of(key),
+        requests_per_s=key.requests_per_s,
     )

@@ -49,6 +49,8 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
             "models",
             "may_upload_code",
             "weight",
+            "tenant",
+            "requests_per_s",
             "state",
             "created_by",
             "created_at",
@@ -76,6 +78,18 @@ class NewKeySerializer(StrictSerializer):
     )
     may_upload_code = TrueOrFalse(default=False)
     weight = WholeNumber(default=1, min_value=1, max_value=100, help_text="Share of a busy model beside other keys.")
+    tenant = Text(
+        max_length=64,
+        default="",
+        allow_blank=True,
+        help_text="Keys of one tenant may share cached answers; default: none.",
+    )
+    requests_per_s = WholeNumber(
+        default=0,
+        min_value=0,
+        max_value=1_000_000,
+        help_text="Requests a second it may send, in bursts of 2 s; 0: any.",
+    )
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,8 @@ def create(request: HttpRequest) -> HttpResponse:
             may_upload_code=request.POST.get("may_upload_code") == "on",
             expires_at=_expiry(request.POST.get("expires_at", "")),
             weight=_weight(request.POST.get("weight", "1")),
+            tenant=request.POST.get("tenant", "").strip(),
+            requests_per_s=_rate(request.POST.get("requests_per_s", "")),
         )
     except ServiceError as error:
         return render(request, "dashboard/keys.html", {**_context(request), "error": error}, status=error.status)
@@ -78,6 +80,15 @@ def _weight(text: str) -> int:
     """The key's share; its bounds are the table's."""
     if not (text.isascii() and text.isdecimal() and len(text) < 5):
         raise Invalid(_("Give the weight as a whole number from 1 to 100."), field="weight")
+    return int(text)
+
+
+def _rate(text: str) -> int:
+    """Requests a second; its bounds are the table's."""
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdecimal() and len(text) < 9):
+        raise Invalid(_("Give the rate as a whole number from 0 to 1 000 000; 0 is no limit."), field="requests_per_s")
     return int(text)
 
 

@@ -221,6 +221,7 @@ def _key(row: ApiKey) -> KeySnapshot:
         expires_at_unix_s=row.expires_at.timestamp() if row.expires_at else None,
         weight=row.weight,
         tenant=tenant_of(row),
+        requests_per_s=row.requests_per_s,
     )
 
 

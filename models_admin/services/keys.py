@@ -38,8 +38,14 @@ def create_key(
     may_upload_code: bool = False,
     expires_at: datetime | None = None,
     weight: int = 1,
+    tenant: str = "",
+    requests_per_s: int = 0,
 ) -> tuple[ApiKey, str]:
-    """A new key and its secret, which cannot be shown again. `weight` (1 to 100): its share of a busy model."""
+    """A new key and its secret, which cannot be shown again.
+
+    `weight` (1 to 100): its share of a busy model. `tenant`: on whose behalf it asks ("": its own). `requests_per_s`:
+    how many requests it may send (0: no limit).
+    """
     chosen = list(models)
     if not all_models and not chosen:
         raise Invalid(_("Choose at least one model, or allow all models."), field="models")
@@ -62,6 +68,8 @@ def create_key(
         created_by_id=actor.user_id,
         expires_at=expires_at,
         weight=weight,
+        tenant=tenant,
+        requests_per_s=requests_per_s,
     )
     writing.check(key)
     key.save(force_insert=True)

@@ -37,7 +37,9 @@ def authenticate(
         raise Unauthenticated(Reason.UNAUTHENTICATED, "The API key is unknown, expired or revoked.")
     principal_id = f"{KEY_PRINCIPAL}{found.key_id}"
     tenant = found.tenant or principal_id
-    return Principal(principal_id, found.label, found.models, found.is_admin, found.weight, tenant)
+    return Principal(
+        principal_id, found.label, found.models, found.is_admin, found.weight, tenant, found.requests_per_s
+    )
 
 
 class Recognised:

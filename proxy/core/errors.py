@@ -38,6 +38,7 @@ class Reason(StrEnum):
     CONCURRENCY_LIMIT = "concurrency_limit"
     FAIR_SHARE = "fair_share"
     REPEAT_OFFENDER = "repeat_offender"
+    QUOTA = "quota"
     OVERSIZE = "oversize"
     NO_ROOM = "no_room"
     NOT_READY = "not_ready"

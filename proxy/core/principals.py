@@ -13,7 +13,7 @@ class Principal:
     """An authenticated caller: an API key or a dashboard user. `models` None means every model.
 
     `weight` is its share of a busy model beside other callers'. `tenant` is on whose behalf it asks: callers of one
-    tenant may meet each other's cached answers.
+    tenant may meet each other's cached answers. `requests_per_s` bounds what it may send (0: no limit).
     """
 
     principal_id: str
@@ -22,6 +22,7 @@ class Principal:
     is_admin: bool = False
     weight: int = 1
     tenant: str = ""
+    requests_per_s: int = 0
 
     def may_infer(self, model: str) -> bool:
         """True if this caller may ask `model`."""

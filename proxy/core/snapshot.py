@@ -87,7 +87,7 @@ class ModelSnapshot:
 class KeySnapshot:
     """An API key by the SHA-256 of its secret. `models` None means every model. `weight`: its share of a busy model.
 
-    `tenant`: keys of the same one may meet each other's cached answers; never empty.
+    `tenant`: keys of the same one may meet each other's cached answers; never empty. `requests_per_s` 0: no limit.
     """
 
     key_id: str
@@ -98,6 +98,7 @@ class KeySnapshot:
     expires_at_unix_s: float | None = None
     weight: int = 1
     tenant: str = ""
+    requests_per_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ NOT_ERRORS = frozenset(
         Reason.UNKNOWN_ROUTE,
         Reason.METHOD_NOT_ALLOWED,
         Reason.REPEAT_OFFENDER,
+        Reason.QUOTA,
         Reason.CANCELLED,
     }
 )

@@ -44,7 +44,15 @@ def test_a_key_is_held_to_its_models_by_the_data_plane(runtime: FakeRuntime, dig
     Caller(secret=secret)("POST", "/models/other/infer", BODY)
     principal = runtime.asked[0][0]
     assert principal.models == frozenset({"digits"})
+    assert principal.requests_per_s == 0
     assert not principal.may_infer("other")
+
+
+def test_a_keys_tenant_and_rate_hold_here_too(runtime: FakeRuntime, digits: Model) -> None:
+    _, secret = keys.create_key(actor=ROOT, name="one", scope="inference", tenant="shop", requests_per_s=7)
+    Caller(secret=secret)("POST", "/models/digits/infer", BODY)
+    principal = runtime.asked[0][0]
+    assert (principal.tenant, principal.requests_per_s) == ("tenant:shop", 7)
 
 
 def test_an_empty_body_is_the_data_planes_to_refuse(inference: Caller, runtime: FakeRuntime) -> None:

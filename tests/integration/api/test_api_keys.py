@@ -10,6 +10,7 @@ from api_cast import Caller, Maker
 from django.utils import timezone
 
 from models_admin.models import ApiKey, AuditEvent, Model
+from models_admin.publishing.snapshot import load_snapshot
 
 pytestmark = pytest.mark.django_db
 
@@ -59,6 +60,11 @@ def test_a_key_may_be_held_to_some_models(staff: Caller, digits: Model, maker: M
         ({"name": "x", "digest": "0" * 64}, "digest"),
         ({"name": "x", "secret": "dlp_mine"}, "secret"),
         ({"name": "x", "created_by": "vera"}, "created_by"),
+        ({"name": "x", "tenant": "t" * 65}, "tenant"),
+        ({"name": "x", "tenant": 7}, "tenant"),
+        ({"name": "x", "requests_per_s": -1}, "requests_per_s"),
+        ({"name": "x", "requests_per_s": 1_000_001}, "requests_per_s"),
+        ({"name": "x", "requests_per_s": "5"}, "requests_per_s"),
     ],
 )
 def test_a_bad_field_is_named(body: dict[str, object], field: str, staff: Caller, digits: Model) -> None:
@@ -66,6 +72,17 @@ def test_a_bad_field_is_named(body: dict[str, object], field: str, staff: Caller
     assert answer.status_code == 400, answer.content
     assert next(iter(answer.json()["errors"])).split("[")[0] == field
     assert not ApiKey.objects.exists()
+
+
+def test_a_tenant_and_a_rate_reach_the_data_plane(staff: Caller) -> None:
+    made = staff("POST", "/keys", {"name": "app", "tenant": "shop", "requests_per_s": 5}).json()
+    assert (made["tenant"], made["requests_per_s"]) == ("shop", 5)
+    snapshot = load_snapshot(None)
+    assert snapshot is not None
+    ((key,), limited) = (snapshot.keys.values(), ("tenant:shop", 5))
+    assert (key.tenant, key.requests_per_s) == limited
+    plain = staff("POST", "/keys", {"name": "plain"}).json()
+    assert (plain["tenant"], plain["requests_per_s"]) == ("", 0)
 
 
 def test_nobody_gives_a_right_that_they_lack(admin: Caller) -> None:

@@ -133,6 +133,22 @@ def test_a_new_keys_secret_is_in_one_answer_only(staff: Client, digits: Model) -
     assert key.revoked_at is not None
 
 
+def test_a_keys_tenant_and_rate_are_typed_on_the_page_and_shown(staff: Client, digits: Model) -> None:
+    form = {"name": "shop", "scope": "inference", "all_models": "true", "tenant": " acme ", "requests_per_s": "250"}
+    assert staff.post("/keys/create/", form).status_code == 201
+    key = ApiKey.objects.get(name="shop")
+    assert (key.tenant, key.requests_per_s) == ("acme", 250)
+    page = staff.get("/keys/").content.decode()
+    assert "250/s" in page and "acme" in page
+
+
+@pytest.mark.parametrize("rate", ["-1", "1.5", "many", "1000001"])
+def test_a_key_with_a_bad_rate_is_not_made(staff: Client, digits: Model, rate: str) -> None:
+    form = {"name": "x", "scope": "inference", "all_models": "true", "requests_per_s": rate}
+    assert staff.post("/keys/create/", form).status_code == 400
+    assert not ApiKey.objects.filter(name="x").exists()
+
+
 @pytest.mark.parametrize("expires_at", ["2020-01-01", "soon", "2027-13-45"])
 def test_a_key_with_a_bad_expiry_is_not_made(staff: Client, digits: Model, expires_at: str) -> None:
     form = {"name": "x", "scope": "inference", "all_models": "true", "expires_at": expires_at}

@@ -37,6 +37,7 @@ KEY = "dlp_" + "A" * 43
 RESTRICTED_KEY = "dlp_" + "B" * 43
 EXPIRED_KEY = "dlp_" + "C" * 43
 ADMIN_KEY = "dlp_" + "D" * 43
+LIMITED_KEY = "dlp_" + "E" * 43
 IN_PROCESS = os.environ.get("TEST_INSTANCES", "memory") == "memory"
 COLUMNS = 4
 NO_SECOND = 10.0  # seconds within which every answer must be there; a hang fails the test
@@ -65,6 +66,7 @@ def snapshot(artifact: Path) -> Snapshot:
         KeySnapshot("2", "echo only", digest_hex(RESTRICTED_KEY), frozenset({"echo"})),
         KeySnapshot("3", "expired", digest_hex(EXPIRED_KEY), expires_at_unix_s=1.0),
         KeySnapshot("4", "admin", digest_hex(ADMIN_KEY), is_admin=True),
+        KeySnapshot("5", "one a second", digest_hex(LIMITED_KEY), requests_per_s=1),
     ]
     return Snapshot(1, MappingProxyType(models), MappingProxyType({k.digest_hex: k for k in keys}))
 

@@ -23,7 +23,7 @@ def snapshot(**more: object) -> Snapshot:
 
 def test_a_known_key_becomes_its_principal() -> None:
     principal = authenticate(BEARER, None, snapshot(models=frozenset({"digits"}), is_admin=True), NOW_UNIX_S)
-    assert principal == Principal("key:7", "ci", frozenset({"digits"}), is_admin=True)
+    assert principal == Principal("key:7", "ci", frozenset({"digits"}), is_admin=True, tenant="key:7")
 
 
 @pytest.mark.parametrize("header", [b"bearer %b", b"BEARER %b", b"Bearer   %b"])
