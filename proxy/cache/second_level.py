@@ -141,6 +141,7 @@ class SecondLevel:
 
     async def _fetch(self) -> None:
         """Look up what is wanted, as many as wait in one command, until nothing is."""
+        batch: list[_Wanted] = []
         try:
             while self._wanted and self._breaker.state is BreakerState.CLOSED:
                 waiting = [self._wanted.popleft() for _ in range(min(len(self._wanted), MOST_TOGETHER))]
@@ -149,8 +150,9 @@ class SecondLevel:
                     await self._fetch_batch(batch)
         finally:
             self._fetching = None
-            while self._wanted:  # the breaker has opened, or the server stops
-                self._end(self._wanted.popleft(), None, is_error=True)
+            for wanted in (*batch, *self._wanted):  # the breaker has opened, or the server stops
+                self._end(wanted, None, is_error=True)
+            self._wanted.clear()
 
     async def _fetch_batch(self, batch: list[_Wanted]) -> None:
         epoch_names = list({wanted.model.epoch_name for wanted in batch})
