@@ -3,7 +3,9 @@
 A hit sets the entry's bit and moves nothing. To evict, the hand clears set bits and takes the first entry whose bit is
 unset; the survivors stay where they are, and new entries come in at the young end.
 The queue is kept as two: `_ahead` of the hand (oldest first, new ones behind) and `_behind` it (survivors, oldest
-first). When nothing is ahead the hand starts again at the oldest: the two change places.
+first). When nothing is ahead the hand starts again at the oldest: the two change places. The newest entry is in neither
+until another comes: the paper makes room before it inserts, so the hand never meets what it makes room for. (Else a
+hand that once reaches the young end stays there and takes every new entry at once.)
 Source: Zhang et al., SIEVE is Simpler than LRU, NSDI 2024, algorithm 1.
 """
 
@@ -20,11 +22,12 @@ from proxy.cache.eviction import Entry
 class SieveOrder(Generic[Entry]):
     """`frequency` of an entry is its bit."""
 
-    __slots__ = ("_ahead", "_behind")
+    __slots__ = ("_ahead", "_behind", "_newest")
 
     def __init__(self, max_bytes: int) -> None:
         self._ahead: OrderedDict[Entry, None] = OrderedDict()
         self._behind: OrderedDict[Entry, None] = OrderedDict()
+        self._newest: Entry | None = None
         self.bound(max_bytes)
 
     def bound(self, max_bytes: int) -> None:
@@ -37,11 +40,15 @@ class SieveOrder(Generic[Entry]):
     def insert(self, entry: Entry) -> None:
         """At the young end, not yet asked for again."""
         entry.frequency = 0
-        self._ahead[entry] = None
+        if self._newest is not None:
+            self._ahead[self._newest] = None
+        self._newest = entry
 
     def remove(self, entry: Entry) -> None:
         """Forget it, on whichever side of the hand it is."""
-        if entry in self._ahead:
+        if entry is self._newest:
+            self._newest = None
+        elif entry in self._ahead:
             del self._ahead[entry]
         else:
             del self._behind[entry]
@@ -54,6 +61,9 @@ class SieveOrder(Generic[Entry]):
         while True:
             if not self._ahead:
                 self._ahead, self._behind = self._behind, self._ahead
+                if not self._ahead and self._newest is not None:
+                    entry, self._newest = self._newest, None
+                    return entry
             entry, _ = self._ahead.popitem(last=False)
             if not entry.frequency:
                 return entry
@@ -61,7 +71,7 @@ class SieveOrder(Generic[Entry]):
             self._behind[entry] = None
 
     def __len__(self) -> int:
-        return len(self._ahead) + len(self._behind)
+        return len(self._ahead) + len(self._behind) + (self._newest is not None)
 
     def __iter__(self) -> Iterator[Entry]:
-        return chain(self._ahead, self._behind)
+        return chain(self._ahead, self._behind, () if self._newest is None else (self._newest,))

@@ -56,8 +56,10 @@ class WTinyLfuOrder(Generic[Entry]):
 
     def insert(self, entry: Entry) -> None:
         """Count it and let it into the window; the window's oldest go on while main has room."""
-        self._catch_up()
-        self._sketch.hold(len(self) + 1)
+        if self._noted:
+            self._catch_up()
+        if len(self) >= self._sketch.width:
+            self._sketch.hold(len(self) + 1)
         self._sketch.add(entry.key)
         entry.segment = _WINDOW
         self._queues[_WINDOW][entry] = None
@@ -75,7 +77,8 @@ class WTinyLfuOrder(Generic[Entry]):
 
     def evict(self) -> Entry:
         """The loser between the window's oldest and main's, or main's oldest while the window keeps to its share."""
-        self._catch_up()
+        if self._noted:
+            self._catch_up()
         window, probation, protected = self._queues
         victim = next(iter(probation or protected), None)
         leaving = victim
@@ -130,7 +133,8 @@ class WTinyLfuOrder(Generic[Entry]):
         self._bytes[entry.segment] -= entry.size_bytes
 
     def __len__(self) -> int:
-        return sum(map(len, self._queues))
+        window, probation, protected = self._queues
+        return len(window) + len(probation) + len(protected)
 
     def __iter__(self) -> Iterator[Entry]:
         window, probation, protected = self._queues

@@ -23,24 +23,21 @@ _HALVED = bytes(value >> 1 for value in range(256))
 class FrequencySketch:
     """Counters for about `width` keys, a power of two."""
 
-    __slots__ = ("_lookups", "_mask", "_rows")
+    __slots__ = ("_lookups", "_mask", "_rows", "width")
 
     def __init__(self) -> None:
         self._rows = tuple(bytearray(LEAST_WIDTH) for _ in range(ROWS))
+        self.width = LEAST_WIDTH  # counters in each row
         self._mask = LEAST_WIDTH - 1
         self._lookups = 0
-
-    @property
-    def width(self) -> int:
-        """Counters in each row."""
-        return self._mask + 1
 
     def hold(self, keys: int) -> None:
         """Be wide enough for so many keys; what was counted stays an estimate that is never too low."""
         while self.width < keys:
             for row in self._rows:
                 row.extend(row)
-            self._mask = 2 * self._mask + 1
+            self.width *= 2
+            self._mask = self.width - 1
 
     def add(self, key: bytes) -> None:
         """`key` was asked for once more."""
@@ -68,7 +65,9 @@ class FrequencySketch:
         mask = self._mask
         first = hash(key)
         step = first >> 32 | 1
-        return min(row[(first + at * step) & mask] for at, row in enumerate(self._rows))
+        one, two, three, four = self._rows
+        a, b, c, d = first & mask, (first + step) & mask, (first + 2 * step) & mask, (first + 3 * step) & mask
+        return min(one[a], two[b], three[c], four[d])
 
     def _halve(self) -> None:
         for row in self._rows:
