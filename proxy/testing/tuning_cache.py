@@ -16,15 +16,20 @@ from proxy.core.policies import Eviction
 from proxy.core.reports import CacheReport
 from proxy.core.units import BYTES_PER_MIB
 
-_DIGESTS: dict[int, bytes] = {}
-
 
 def digest(key: int) -> bytes:
-    """What the cache knows a key by."""
-    found = _DIGESTS.get(key)
-    if found is None:
-        found = _DIGESTS[key] = blake2b(key.to_bytes(8, "little"), digest_size=16).digest()
-    return found
+    """What the cache knows a key by: uniform, as the curve's sample needs it."""
+    return blake2b(key.to_bytes(8, "little"), digest_size=16).digest()
+
+
+class _Held(Held):
+    """A kept key."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int, name: bytes, size_bytes: int, saved_ns: int) -> None:
+        super().__init__(name, size_bytes, saved_ns)
+        self.number = number
 
 
 class SimulatedCache:
@@ -35,17 +40,16 @@ class SimulatedCache:
         self.size_bytes = 0
         self.hits = self.misses = self.insertions = self.evictions = 0
         self._eviction = eviction
-        self._entries: dict[int, Held] = {}
-        self._key_of: dict[bytes, int] = {}
-        self._order: EvictionOrder[Held] = eviction_order(Eviction(eviction), self.max_bytes)
-        self._touch: Callable[[Held], object] = self._order.touch
+        self._entries: dict[int, _Held] = {}
+        self._order: EvictionOrder[_Held] = eviction_order(Eviction(eviction), self.max_bytes)
+        self._touch: Callable[[_Held], object] = self._order.touch
         self._curve = MissRatioCurve() if with_curve else None
         self._last = (0, 0, 0.0)
 
     def apply(self, max_mib: int, eviction: str) -> None:
         """Follow another bound or order; what is kept stays as far as it fits."""
         if eviction != self._eviction:
-            order: EvictionOrder[Held] = eviction_order(Eviction(eviction), max_mib * BYTES_PER_MIB)
+            order: EvictionOrder[_Held] = eviction_order(Eviction(eviction), max_mib * BYTES_PER_MIB)
             for entry in self._order:
                 order.insert(entry)
             self._order, self._touch, self._eviction = order, order.touch, eviction
@@ -74,11 +78,11 @@ class SimulatedCache:
             name = digest(key)
             if name < self._curve.limit:
                 self._curve.kept(name, size_bytes, saved_ns, now_ns)
+        else:
+            name = key.to_bytes(8, "little")
         if key in self._entries or size_bytes > self.max_bytes:
             return
-        entry = Held(digest(key), size_bytes, saved_ns)
-        self._entries[key] = entry
-        self._key_of[entry.key] = key
+        entry = self._entries[key] = _Held(key, name, size_bytes, saved_ns)
         self._order.insert(entry)
         self.size_bytes += size_bytes
         self.insertions += 1
@@ -113,4 +117,4 @@ class SimulatedCache:
             entry = self._order.evict()
             self.size_bytes -= entry.size_bytes
             self.evictions += 1
-            del self._entries[self._key_of.pop(entry.key)]
+            del self._entries[entry.number]

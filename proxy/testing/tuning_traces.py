@@ -16,6 +16,8 @@ from proxy.core.units import NS_PER_S
 
 # Keys that are asked for once only begin here.
 _ONCE = 1 << 40
+# Seconds of requests that are remembered, so that each setting of a grid need not draw them again.
+KEPT_SECONDS = 1_000
 
 
 class Request(NamedTuple):
@@ -54,7 +56,16 @@ class Trace:
     mix: Callable[[int], Mix]
 
     def second(self, second: int, seed: int) -> list[Request]:
-        """All requests of one second, in order."""
+        """All requests of one second, in order; the last KEPT_SECONDS asked for are remembered."""
+        wanted = (self.name, seed, second)
+        found = _MADE.get(wanted)
+        if found is None:
+            if len(_MADE) >= KEPT_SECONDS:
+                _MADE.clear()
+            found = _MADE[wanted] = self._make(second, seed)
+        return found
+
+    def _make(self, second: int, seed: int) -> list[Request]:
         dice = random.Random(f"{self.name} {seed} {second}")  # noqa: S311  a simulation
         mix, rate = self.mix(second), self.rate(second)
         found: list[Request] = []
@@ -73,6 +84,7 @@ class Trace:
         return found
 
 
+_MADE: dict[tuple[str, int, int], list[Request]] = {}
 _KNOWN: dict[tuple[int, float], list[float]] = {}
 
 

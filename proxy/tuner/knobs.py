@@ -17,6 +17,7 @@ Value = int | float | str
 
 # The smallest step of a queue delay that is not 0, milliseconds. Smaller: the event loop's timers cannot follow.
 LEAST_DELAY_MS = 0.5
+MOST_DELAY_MS = 1_000.0
 # The smallest concurrency limit that is proposed. Smaller: batches cannot fill.
 LEAST_LIMIT = 4
 
@@ -105,6 +106,16 @@ def steps(knob: Knob, value: Value, bounds: Bounds) -> tuple[Value, ...]:
     }[knob]
     reached = (bounds.clamped(knob, one) for one in wanted)
     return tuple(dict.fromkeys(one for one in reached if one != value and bounds.allow(knob, one)))
+
+
+def delay_near(wanted_ms: float) -> float:
+    """The largest of 0.5, 1, 2, 5, 10, 20, 50 … ms that is not above what is wanted; at least the least one."""
+    found = LEAST_DELAY_MS
+    step = 1.0
+    while step <= wanted_ms and step <= MOST_DELAY_MS:
+        found = max(factor * step for factor in (1, 2, 5) if factor * step <= wanted_ms)
+        step *= 10
+    return found
 
 
 def _delays(value: float) -> tuple[float, ...]:

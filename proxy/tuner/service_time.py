@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import sqrt
 
 # Spread of batch sizes (variance, rows²) below which a slope means nothing.
 LEAST_SPREAD = 0.25
-# Points without which a scatter says nothing, and how many standard errors a slope must be from 0 to be one.
+# Points without which a scatter says nothing.
 LEAST_POINTS = 8
-SLOPE_SIGNIFICANCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +30,26 @@ class ServiceTime:
         return self.alpha_s + self.beta_s * rows
 
 
-def fit_if_sure(points: Sequence[tuple[float, float, float]]) -> ServiceTime | None:
-    """The same, but with a slope wherever it stands out of the points' own scatter, however alike the batches were.
+def fit_with_prior(points: Sequence[tuple[float, float, float]]) -> ServiceTime | None:
+    """The same where batches hardly differ: what the points' scatter tells of the slope, and else a guess.
 
-    Seconds of a steady load differ by fractions of a row; over hundreds of executions each that still tells a slope.
+    The guess is that half of an execution's time is its rows', give or take as much; the measured slope counts against
+    it by the inverse of its squared error. Seconds of a steady load differ by fractions of a row, but over hundreds of
+    executions each that tells the slope; where batches are all full, only the guess is left.
     """
     weight = sum(executions for executions, _, _ in points)
     if not weight:
         return None
     mean_rows = sum(executions * rows for executions, rows, _ in points) / weight
     mean_s = sum(executions * seconds for executions, _, seconds in points) / weight
+    guess = beta = mean_s / mean_rows / 2
     spread = sum(executions * (rows - mean_rows) ** 2 for executions, rows, _ in points)
-    if len(points) < LEAST_POINTS or spread <= 0:
-        return ServiceTime(mean_s, 0.0, mean_rows)
-    product = sum(executions * (rows - mean_rows) * (seconds - mean_s) for executions, rows, seconds in points)
-    beta = product / spread
-    scatter = sum(e * (seconds - mean_s - beta * (rows - mean_rows)) ** 2 for e, rows, seconds in points)
-    error = sqrt(scatter / (len(points) - 2) / spread)
-    if beta <= SLOPE_SIGNIFICANCE * error:
-        return ServiceTime(mean_s, 0.0, mean_rows)
-    beta = min(beta, mean_s / mean_rows)
+    if len(points) >= LEAST_POINTS and spread > 0 and guess > 0:
+        slope = sum(e * (rows - mean_rows) * (seconds - mean_s) for e, rows, seconds in points) / spread
+        scatter = sum(e * (seconds - mean_s - slope * (rows - mean_rows)) ** 2 for e, rows, seconds in points)
+        error_squared = scatter / (len(points) - 2) / spread
+        trust = guess**2 / (guess**2 + error_squared)
+        beta = min(max(trust * slope + (1 - trust) * guess, 0.0), mean_s / mean_rows)
     return ServiceTime(mean_s - beta * mean_rows, beta, mean_rows)
 
 

@@ -74,11 +74,12 @@ def rests_until_unix_s(
 ) -> float:
     """Until when this step rests at this load and mix; 0 where nothing speaks against it.
 
-    A step that was kept makes its way back rest: going to and fro is not tuning.
+    Steps of a number the same way are alike. A step that was kept makes its way back rest: going to and fro is not
+    tuning.
     """
     until_s, rest_s = 0.0, REST_S
     for one in tried:
-        is_same = one.to_value == to_value and one.from_value == from_value
+        is_same = one.from_value == from_value and _same_way(one.to_value, to_value, from_value)
         if one.knob is not knob or not now.resemble(one, one.hits_before if is_same else one.hits_after):
             continue
         if one.outcome is Outcome.INCONCLUSIVE and is_same:
@@ -89,6 +90,13 @@ def rests_until_unix_s(
         elif one.outcome is Outcome.KEPT and one.from_value == to_value and one.to_value == from_value:
             until_s = max(until_s, one.at_unix_s + REST_S)
     return until_s
+
+
+def _same_way(one: Value, other: Value, origin: Value) -> bool:
+    """True for the same name, or two numbers on the same side of where they come from."""
+    if isinstance(one, str) or isinstance(other, str) or isinstance(origin, str):
+        return one == other
+    return (one > origin) == (other > origin)
 
 
 def remember(tried: Sequence[Tried], new: Tried) -> tuple[Tried, ...]:

@@ -17,6 +17,7 @@ from proxy.tuner.tried import Circumstances, Outcome, load_bucket, rests_until_u
 from proxy.tuner.tuning_proposals import propose
 from proxy.tuner.tuning_view import (
     COOLDOWN_S,
+    MOST_SETTLE_S,
     SETTLE_S,
     WINDOW_S,
     Advise,
@@ -34,6 +35,8 @@ from proxy.tuner.tuning_view import (
 )
 from proxy.tuner.windows import TuningSecond, Unusable, Window, between, unusable, window_from
 
+# Difference of hit ratios within a window from which the cache is filling, or the mix changing.
+MOST_HIT_DRIFT = 0.05
 # Share of the window's seconds that must have been measured.
 LEAST_MEASURED = 0.9
 # How long a trial is waited for when measurements stop coming, beyond its time, seconds; then it is undone.
@@ -80,8 +83,10 @@ def _go_on(view: TuningView, running: Running, now_unix_s: float) -> Step:
     verdict = judge(view, running, now_unix_s)
     if verdict.outcome is Outcome.KEPT:
         return Keep(verdict, now_unix_s + COOLDOWN_S)
-    # The next window before must lie behind what is undone now, and behind what that takes to settle.
-    return Undo(verdict, now_unix_s + max(running.proposal.settle_s, SETTLE_S) + WINDOW_S)
+    # The next window before must lie behind what is undone now, and behind what that takes to settle: a cache has to
+    # win back what it lost.
+    is_cache = running.proposal.knob in (Knob.CACHE_SIZE, Knob.CACHE_POLICY)
+    return Undo(verdict, now_unix_s + (MOST_SETTLE_S if is_cache else SETTLE_S) + WINDOW_S)
 
 
 def _running_words(running: Running) -> str:
@@ -109,6 +114,9 @@ def _not_yet(view: TuningView, seconds: Sequence[TuningSecond], window: Window |
                 f"Load went from {first.arrivals_per_s:.0f} to {second.arrivals_per_s:.0f} requests/s; waits for calm."
             )
             return Hold(Why.UNSTEADY_LOAD, words)
+        was, now = first.hit_ratio, second.hit_ratio
+        if was is not None and now is not None and abs(now - was) > MOST_HIT_DRIFT:
+            return Hold(Why.UNSTEADY_LOAD, f"Hits went from {was:.0%} to {now:.0%}; waits until the cache has settled.")
     return None
 
 

@@ -20,6 +20,7 @@ from proxy.core.units import BYTES_PER_MIB
 from proxy.tuner.knobs import shown, steps
 from proxy.tuner.objective import MIB_PER_INSTANCE
 from proxy.tuner.trial import settle_from
+from proxy.tuner.tried import REST_S, Outcome, Tried
 from proxy.tuner.tuning_estimates import Present, on_curve
 from proxy.tuner.tuning_view import MOST_SETTLE_S, Aim, Expectation, Proposal, Why
 from proxy.tuner.tuning_words import Said, best_of
@@ -28,6 +29,8 @@ from proxy.tuner.tuning_words import Said, best_of
 FULL_RATIO = 0.85
 # Difference of hits between this cache and one twice as large from which the order of eviction matters.
 LEAST_MISSED = 0.02
+# What remains of the hope in another order with each one that did not help.
+FAILED_HOPE = 0.6
 # The policies in the order in which they are tried: the ones that stand scans first, since least recently used is the
 # default and scans are what it is weak at.
 ORDER = (Eviction.S3_FIFO, Eviction.SAVED_PER_BYTE, Eviction.W_TINYLFU, Eviction.SIEVE, Eviction.LRU)
@@ -79,6 +82,8 @@ def eviction(present: Present) -> Said:
         "asked again"
     )
     gain = present.gain(Knob.CACHE_POLICY, now, after) if now is not None else 0.5
+    failed = {one.to_value for one in view.tried if _failed(one, view.settings.cache_eviction, present)}
+    gain *= FAILED_HOPE ** len(failed)
     found = []
     for number, order in enumerate(ORDER):
         if order.value in view.bounds.cache_eviction and order.value != view.settings.cache_eviction:
@@ -152,6 +157,12 @@ def _resized(present: Present, cache: CacheReport, here: CurvePoint, there: Curv
         _settle_s(cache, present, (value - mib) * BYTES_PER_MIB),
         _mix(here, mib),
     )
+
+
+def _failed(one: Tried, order: str, present: Present) -> bool:
+    """True if another order than this one was tried lately, and did not help."""
+    is_recent = one.at_unix_s > present.window.end_unix_s - REST_S
+    return is_recent and one.knob is Knob.CACHE_POLICY and one.from_value == order and one.outcome is Outcome.UNDONE
 
 
 def _settle_s(cache: CacheReport, present: Present, bytes_to_fill: float) -> float:

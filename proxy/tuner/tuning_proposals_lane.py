@@ -12,7 +12,7 @@ Rules: what the measurements do not speak for is not proposed.
 from __future__ import annotations
 
 from proxy.core.policies import Knob, Placement
-from proxy.tuner.knobs import LEAST_DELAY_MS, LEAST_LIMIT, shown
+from proxy.tuner.knobs import LEAST_LIMIT, delay_near, shown
 from proxy.tuner.tuning_estimates import Present
 from proxy.tuner.tuning_view import Aim, Expectation, Proposal, Why
 from proxy.tuner.tuning_words import Said, best_of, expected
@@ -85,10 +85,12 @@ def delay(present: Present) -> Said:
             return [], f"Waiting for company would not pay: {fact}."
         words = f"waiting for one more pays only below {max(worth_ms, 0):.2f} ms; {fact}"
         return _moved_delay(present, 0.0, Why.WAITING_DOES_NOT_PAY, words, 0.005, Aim.CHEAPER)
-    wanted_ms = max(round(worth_ms * 2) / 2, LEAST_DELAY_MS)
-    if delay_ms >= 0.75 * wanted_ms or not window.mean_ms:
+    wanted_ms = delay_near(worth_ms)
+    if delay_ms >= wanted_ms / 2 or not window.mean_ms:
         return [], f"{shown(Knob.QUEUE_DELAY, delay_ms)} let batches wait as long as it pays ({worth_ms:.1f} ms)."
-    saved_ms = (line.alpha_s * 1_000 - row_ms - 2 * gap_ms) * window.busy_ratio
+    # Waiting happens where one instance is idle: neither when all are busy nor when nothing comes.
+    share = 4 * window.busy_ratio * max(1 - window.busy_ratio, 0.0)
+    saved_ms = (line.alpha_s * 1_000 - row_ms - 2 * gap_ms) * share
     gain = min(max(saved_ms / window.mean_ms, 0.0), MOST_COMPANY_GAIN)
     words = f"{fact}: waiting for one more pays below {worth_ms:.1f} ms"
     return _moved_delay(present, wanted_ms, Why.COMPANY_PAYS, words, gain, Aim.BETTER)

@@ -15,7 +15,7 @@ from enum import StrEnum
 from math import isfinite
 
 from proxy.metrics import histogram
-from proxy.tuner.service_time import ServiceTime, fit_if_sure
+from proxy.tuner.service_time import ServiceTime, fit_with_prior
 from proxy.tuner.signals import MeasuredSecond, signals_from
 
 # Age beyond which a measurement says nothing of now, and how far ahead of our clock one may be, seconds.
@@ -218,7 +218,7 @@ def window_from(seconds: Sequence[TuningSecond]) -> Window | None:
         instances=capacity_s / serving if serving else 0.0,
         queue_depth=sum(s.queue_depth for s in seconds) / length,
         cache_bytes=seconds[-1].cache_bytes,
-        line=fit_if_sure([_point(second) for second in seconds if second.instances and second.executions]),
+        line=fit_with_prior([_point(second) for second in seconds if second.instances and second.executions]),
         gap_variation=signals.gap_variation,
     )
 
