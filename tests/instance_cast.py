@@ -30,6 +30,7 @@ class Watched:
     def __init__(self, version: VersionSnapshot, policy: ExecutionPolicy, worker_module: str) -> None:
         self._changed = asyncio.Event()
         self.changes = 0
+        self.stages: list[str] = []
         self.group = InstanceGroup(
             version,
             policy,
@@ -41,6 +42,8 @@ class Watched:
 
     def _on_change(self, group: InstanceGroup) -> None:
         self.changes += 1
+        if group.stage not in self.stages[-1:]:
+            self.stages.append(group.stage)
         self._changed.set()
 
     async def until(self, holds: Callable[[InstanceGroup], bool]) -> InstanceGroup:

@@ -19,7 +19,7 @@ class LiveVersionSerializer(serializers.Serializer[VersionReport]):
 
     version = serializers.IntegerField()
     state = serializers.CharField(
-        help_text="verifying, loading, ready, asleep, failed, quarantined, draining or unloaded."
+        help_text="checking, loading, warming, verifying, ready, asleep, failed, quarantined, draining or unloaded."
     )
     message = serializers.CharField(help_text="Why, where the state needs a word.")
     ready_instances = serializers.IntegerField(source="instances_ready")

@@ -27,8 +27,10 @@ UNLOADED = Status(
 UNKNOWN = Status("unknown", gettext_lazy("Not serving"), gettext_lazy("No data plane runs in this process."))
 # Where a version stands in the data plane (proxy.model_manager): the words that pages and scripts show.
 STATES = {
-    "verifying": gettext_lazy("Verifying"),
+    "checking": gettext_lazy("Checking"),
     "loading": gettext_lazy("Loading"),
+    "warming": gettext_lazy("Warming up"),
+    "verifying": gettext_lazy("Verifying"),
     "ready": gettext_lazy("Ready"),
     "draining": gettext_lazy("Draining"),
     "asleep": gettext_lazy("Asleep"),
@@ -36,7 +38,7 @@ STATES = {
     "quarantined": gettext_lazy("Quarantined"),
     "unloaded": gettext_lazy("Unloaded"),
 }
-_ON_THE_WAY = frozenset({"verifying", "loading", "draining"})
+_ON_THE_WAY = frozenset({"checking", "loading", "warming", "verifying", "draining"})
 ASLEEP = Status(
     "asleep", gettext_lazy("Asleep"), gettext_lazy("Nobody asked for it lately. It wakes on the first request.")
 )

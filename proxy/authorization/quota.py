@@ -2,8 +2,8 @@
 
 Place: asked by the pipeline when the caller is known and before the body is read, on both ports, so that a key that
 floods costs a head each time and never a body.
-Rules: bursts of two seconds' worth; what is refused costs no token, so that a caller who comes back when told is served;
-a changed limit holds at once.
+Rules: bursts of two seconds' worth; what is refused costs no token, so that a caller who comes back when told is
+served; a changed limit holds at once.
 Source: the generic cell rate algorithm (ITU-T I.371, annex A), which needs one number a key: the moment at which its
 bucket would be full again.
 """

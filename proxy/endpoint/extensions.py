@@ -21,7 +21,7 @@ from proxy.core.requests import Answer
 from proxy.core.snapshot import Snapshot
 from proxy.core.totals import VersionTotals
 from proxy.core.units import NS_PER_S
-from proxy.model_manager.lifecycle import LoadState
+from proxy.model_manager.lifecycle import COMING, LoadState
 from proxy.protocol import v2_repository, v2_statistics
 from proxy.protocol.v2_repository import IndexEntry
 from proxy.protocol.v2_statistics import VersionStatistics
@@ -49,8 +49,7 @@ SETTLED = (LoadState.READY, LoadState.ASLEEP, *BROKEN)
 _STATES = {
     LoadState.READY: "READY",
     LoadState.ASLEEP: "READY",  # a request is answered, after the wake
-    LoadState.VERIFYING: "LOADING",
-    LoadState.LOADING: "LOADING",
+    **dict.fromkeys(COMING, "LOADING"),
     LoadState.DRAINING: "UNLOADING",
 }
 

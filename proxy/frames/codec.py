@@ -28,6 +28,7 @@ from proxy.frames.messages import (
     Ready,
     Region,
     Result,
+    Stage,
     Stop,
 )
 
@@ -46,6 +47,7 @@ _READY = struct.Struct("<QQ")
 _TIMES = struct.Struct("<QQQ")
 _ERROR = struct.Struct("<B")
 _REGION = struct.Struct("<BQ")
+_STAGE = struct.Struct("<B")
 
 
 class MalformedFrame(Exception):
@@ -70,7 +72,7 @@ def encode(message: Message) -> bytes:  # noqa: C901  one line a kind
         case Load():
             packet = _HEADER.pack(MAGIC, Kind.LOAD, 0, 0) + message.config_json
         case Loading():
-            packet = _HEADER.pack(MAGIC, Kind.LOADING, 0, 0)
+            packet = _HEADER.pack(MAGIC, Kind.LOADING, 0, 0) + _STAGE.pack(message.stage)
         case Ready():
             numbers = _READY.pack(message.load_time_ns, message.memory_bytes)
             packet = _HEADER.pack(MAGIC, Kind.READY, 0, 0) + numbers + message.details_json
@@ -134,8 +136,10 @@ def _decode_rare(kind: int, sequence: int, body: bytes) -> Message:  # noqa: C90
             raise MalformedFrame("an unknown area")
         return Region(Area(area), size_bytes)
     if kind == Kind.LOADING:
-        _exact_empty(body)
-        return Loading()
+        (stage,) = _exact(_STAGE, body)
+        if stage not in _STAGES:
+            raise MalformedFrame("an unknown stage")
+        return Loading(Stage(stage))
     if kind == Kind.STOP:
         _exact_empty(body)
         return Stop()
@@ -144,6 +148,7 @@ def _decode_rare(kind: int, sequence: int, body: bytes) -> Message:  # noqa: C90
 
 _SEQUENCED = frozenset({Kind.ERROR, Kind.NEED, Kind.PING, Kind.PONG})
 _AREAS = frozenset(Area)
+_STAGES = frozenset(Stage)
 _ERROR_CODES = frozenset(ErrorCode)
 
 

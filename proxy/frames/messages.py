@@ -36,6 +36,14 @@ class Area(IntEnum):
     RESPONSE = 1
 
 
+class Stage(IntEnum):
+    """What an instance does before it is ready, in this order. VERIFYING only where there are golden samples."""
+
+    LOADING = 0
+    WARMING = 1
+    VERIFYING = 2
+
+
 class ErrorCode(IntEnum):
     """What went wrong in the instance."""
 
@@ -63,7 +71,12 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """The libraries are imported and the sandbox is on; the artifact is opened next."""
+    """The libraries are imported and the sandbox is on; what `stage` says comes next.
+
+    The artifact is opened, then warmed up, then asked for its golden samples.
+    """
+
+    stage: Stage = Stage.LOADING
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from proxy.instances import restart as restarts
 from proxy.instances.instance import WORKER_MODULE, Instance
 from proxy.instances.restart import RestartRecord
 from proxy.instances.sizes import threads_of
-from proxy.instances.state import LIVE, Event, InstanceState
+from proxy.instances.state import COMING, LIVE, Event, InstanceState
 from proxy.instances.supervisor import verdict
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,6 @@ STARTS_AT_ONCE = 2
 SLOWEST_TICK_NS = 250 * NS_PER_MS
 FASTEST_TICK_NS = 10 * NS_PER_MS
 MEMORY_LOOK_EVERY_NS = NS_PER_S
-_BEING_STARTED = (InstanceState.STARTING, InstanceState.LOADING)
 
 
 class InstanceGroup:
@@ -67,6 +66,12 @@ class InstanceGroup:
     def failed(self) -> bool:
         """True while in quarantine; `message` says why."""
         return self._record.is_quarantined
+
+    @property
+    def stage(self) -> InstanceState:
+        """How far the one has come that will be ready next; STARTING where none is on its way."""
+        coming = [instance.state for instance in self._instances if instance.state in COMING]
+        return max(coming, key=COMING.index, default=InstanceState.STARTING)
 
     def ready_instances(self) -> Sequence[Instance]:
         """Those that may take a batch when idle."""
@@ -110,7 +115,7 @@ class InstanceGroup:
             for instance in sorted(live, key=_cost_of_loss)[:surplus]:
                 instance.drain()
         elif surplus < 0 and not self.failed and self._clock.now_ns() >= self._record.not_before_ns:
-            starting = sum(instance.state in _BEING_STARTED for instance in live)
+            starting = sum(instance.state in COMING for instance in live)
             for _ in range(min(-surplus, STARTS_AT_ONCE - starting)):
                 if not self._start_one():
                     break
@@ -147,6 +152,9 @@ class InstanceGroup:
     def _on_instance_event(self, instance: Instance, event: Event) -> None:
         if event is Event.FIRST_EXECUTION:
             self._record = restarts.after_first_execution(self._record)
+            return
+        if event is Event.STAGE:
+            self._on_change(self)
             return
         if event is Event.READY:
             self._record = restarts.after_ready(self._record)

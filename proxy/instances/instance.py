@@ -24,7 +24,7 @@ from proxy.instances.layout import GarbageAnswer, added_rows
 from proxy.instances.link import Link
 from proxy.instances.shared_memory import SHRINK_EVERY_NS, NoRoom
 from proxy.instances.sizes import first_area_bytes
-from proxy.instances.state import ENDED, LIVE, Event, InstanceState, advance
+from proxy.instances.state import ENDED, LIVE, STAGES, TRANSITIONS, Event, InstanceState, advance
 from proxy.instances.supervisor import PING_EVERY_NS, InstanceView, Kill, KillReason
 from proxy.instances.transfer import make_room, put, take
 
@@ -241,9 +241,10 @@ class Instance:
                 self._on_need(message)
             case messages.Pong():
                 self._ping_since_ns = 0
-            case messages.Loading() if self.state is InstanceState.STARTING:
-                self._advance(InstanceState.LOADING)
-            case messages.Ready() if self.state is InstanceState.LOADING:
+            case messages.Loading() if STAGES[message.stage] in TRANSITIONS[self.state]:
+                self._advance(STAGES[message.stage])
+                self._on_event(self, Event.STAGE)
+            case messages.Ready() if InstanceState.READY in TRANSITIONS[self.state]:
                 self._on_ready(message)
             case messages.Loading() | messages.Ready() if self.state is InstanceState.DRAINING:
                 pass  # it was told to end while loading

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from enum import Enum, StrEnum, auto
 
+from proxy.frames.messages import Stage
+
 
 class InstanceState(StrEnum):
-    """Where an instance stands. Only `ready` takes new executions."""
+    """Where an instance stands. Only `ready` takes new executions; `verifying` repeats golden samples."""
 
     STARTING = "starting"
     LOADING = "loading"
+    WARMING = "warming"
+    VERIFYING = "verifying"
     READY = "ready"
     DRAINING = "draining"
     STOPPED = "stopped"
@@ -17,8 +21,12 @@ class InstanceState(StrEnum):
 
 
 class Event(Enum):
-    """What an instance tells its group. LOST: unplanned; ENDED: the process is gone and everything given back."""
+    """What an instance tells its group.
 
+    STAGE: it came further on its way to READY. LOST: unplanned. ENDED: the process is gone and everything given back.
+    """
+
+    STAGE = auto()
     READY = auto()
     FIRST_EXECUTION = auto()
     LOST = auto()
@@ -27,13 +35,26 @@ class Event(Enum):
 
 TRANSITIONS: dict[InstanceState, frozenset[InstanceState]] = {
     InstanceState.STARTING: frozenset({InstanceState.LOADING, InstanceState.DRAINING, InstanceState.FAILED}),
-    InstanceState.LOADING: frozenset({InstanceState.READY, InstanceState.DRAINING, InstanceState.FAILED}),
+    InstanceState.LOADING: frozenset(
+        {InstanceState.WARMING, InstanceState.READY, InstanceState.DRAINING, InstanceState.FAILED}
+    ),
+    InstanceState.WARMING: frozenset(
+        {InstanceState.VERIFYING, InstanceState.READY, InstanceState.DRAINING, InstanceState.FAILED}
+    ),
+    InstanceState.VERIFYING: frozenset({InstanceState.READY, InstanceState.DRAINING, InstanceState.FAILED}),
     InstanceState.READY: frozenset({InstanceState.DRAINING, InstanceState.FAILED}),
     InstanceState.DRAINING: frozenset({InstanceState.STOPPED, InstanceState.FAILED}),
     InstanceState.STOPPED: frozenset(),
     InstanceState.FAILED: frozenset(),
 }
-LIVE = frozenset({InstanceState.STARTING, InstanceState.LOADING, InstanceState.READY})
+STAGES = {
+    Stage.LOADING: InstanceState.LOADING,
+    Stage.WARMING: InstanceState.WARMING,
+    Stage.VERIFYING: InstanceState.VERIFYING,
+}
+COMING = (InstanceState.STARTING, InstanceState.LOADING, InstanceState.WARMING, InstanceState.VERIFYING)
+"""On its way to READY, in this order."""
+LIVE = frozenset({*COMING, InstanceState.READY})
 ENDED = frozenset({InstanceState.STOPPED, InstanceState.FAILED})
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from proxy.core.policies import ExecutionPolicy
 from proxy.core.units import BYTES_PER_MIB, NS_PER_S
-from proxy.instances.state import InstanceState
+from proxy.instances.state import COMING, InstanceState
 
 PING_EVERY_NS = 2 * NS_PER_S
 PING_ANSWER_NS = 7 * NS_PER_S
@@ -58,7 +58,7 @@ def verdict(view: InstanceView, policy: ExecutionPolicy, now_ns: int) -> Kill | 
         if now_ns - view.executing_since_ns >= policy.timeout_ns:
             limit = _seconds(policy.timeout_ns)
             return Kill(KillReason.EXECUTION_TIMEOUT, f"An execution took longer than its limit of {limit}.")
-    elif view.state in (InstanceState.STARTING, InstanceState.LOADING):
+    elif view.state in COMING:
         if now_ns - view.started_ns >= policy.load_timeout_ns:
             limit = _seconds(policy.load_timeout_ns)
             return Kill(KillReason.LOAD_TIMEOUT, f"Loading took longer than its limit of {limit}.")

@@ -16,8 +16,10 @@ test holds the two equal. A version is loaded *beside* what answers, warmed up a
 only then answers; what answered before drains after that. Events that a state does not know raise.
 """
 _MEANING = {
-    LoadState.VERIFYING: "wanted: its bytes are compared with their digest",
-    LoadState.LOADING: "digest right: the first instance loads, warms up and repeats the golden samples",
+    LoadState.CHECKING: "wanted: its bytes are compared with their digest",
+    LoadState.LOADING: "digest right: the first instance opens the artifact",
+    LoadState.WARMING: "opened: it runs each batch size that will be used",
+    LoadState.VERIFYING: "warm: it repeats the golden samples, where the version has any",
     LoadState.READY: "it answers",
     LoadState.FAILED: "digest wrong: nothing is started from these bytes; upload it again",
     LoadState.QUARANTINED: "its instances would not start or would not live; nothing more is started until a change",

@@ -13,8 +13,10 @@ from enum import StrEnum
 class LoadState(StrEnum):
     """Where a version stands in this process, by the event that brought it there."""
 
-    VERIFYING = "verifying"  # wanted: its bytes are compared with their digest
-    LOADING = "loading"  # digest right: the first instance loads, warms up and repeats the golden samples
+    CHECKING = "checking"  # wanted: its bytes are compared with their digest
+    LOADING = "loading"  # digest right: the first instance opens the artifact
+    WARMING = "warming"  # opened: it runs each batch size that will be used
+    VERIFYING = "verifying"  # warm: it repeats the golden samples, where the version has any
     READY = "ready"  # an instance did all that
     FAILED = "failed"  # digest wrong: nothing is started from these bytes
     QUARANTINED = "quarantined"  # its instances would not start or would not live; nothing more is started
@@ -28,6 +30,9 @@ class Event(StrEnum):
 
     DIGEST_RIGHT = "digest right"
     DIGEST_WRONG = "digest wrong"
+    LOADS = "the first instance to come loads"
+    WARMS_UP = "it is loaded and warms up"
+    VERIFIES = "it is warm and repeats the golden samples"
     INSTANCE_READY = "an instance loaded, warmed up and gave the golden answers"
     GAVE_UP = "no instance starts or lives"
     CHANGED = "its options or limits changed"
@@ -41,40 +46,54 @@ class IllegalMove(Exception):
     """A fault of ours: an event came to a state that knows nothing of it."""
 
 
-FIRST_STATES = (LoadState.VERIFYING, LoadState.ASLEEP)
+FIRST_STATES = (LoadState.CHECKING, LoadState.ASLEEP)
+STAGES = {
+    Event.LOADS: LoadState.LOADING,
+    Event.WARMS_UP: LoadState.WARMING,
+    Event.VERIFIES: LoadState.VERIFYING,
+}
+"""How far the first instance has come. Any may follow any: one that is lost on the way is followed by another."""
+COMING = frozenset({LoadState.CHECKING, *STAGES.values()})
+"""On its way to READY."""
+
+
+def _stage(state: LoadState) -> dict[Event, LoadState]:
+    return {event: to for event, to in STAGES.items() if to is not state} | {
+        Event.INSTANCE_READY: LoadState.READY,
+        Event.GAVE_UP: LoadState.QUARANTINED,
+        Event.CHANGED: LoadState.CHECKING,
+        Event.PUT_TO_SLEEP: LoadState.ASLEEP,
+        Event.NOT_WANTED: LoadState.DRAINING,
+    }
+
+
 TRANSITIONS: dict[LoadState, dict[Event, LoadState]] = {
-    LoadState.VERIFYING: {
+    LoadState.CHECKING: {
         Event.DIGEST_RIGHT: LoadState.LOADING,
         Event.DIGEST_WRONG: LoadState.FAILED,
         Event.PUT_TO_SLEEP: LoadState.ASLEEP,
         Event.NOT_WANTED: LoadState.DRAINING,
     },
-    LoadState.LOADING: {
-        Event.INSTANCE_READY: LoadState.READY,
-        Event.GAVE_UP: LoadState.QUARANTINED,
-        Event.CHANGED: LoadState.VERIFYING,
-        Event.PUT_TO_SLEEP: LoadState.ASLEEP,
-        Event.NOT_WANTED: LoadState.DRAINING,
-    },
+    **{state: _stage(state) for state in STAGES.values()},
     LoadState.READY: {
         Event.GAVE_UP: LoadState.QUARANTINED,
         Event.PUT_TO_SLEEP: LoadState.ASLEEP,
         Event.NOT_WANTED: LoadState.DRAINING,
     },
     LoadState.FAILED: {
-        Event.CHANGED: LoadState.VERIFYING,
+        Event.CHANGED: LoadState.CHECKING,
         Event.PUT_TO_SLEEP: LoadState.ASLEEP,
         Event.NOT_WANTED: LoadState.DRAINING,
     },
     LoadState.QUARANTINED: {
         Event.INSTANCE_READY: LoadState.READY,
         Event.DIGEST_WRONG: LoadState.FAILED,
-        Event.CHANGED: LoadState.VERIFYING,
+        Event.CHANGED: LoadState.CHECKING,
         Event.PUT_TO_SLEEP: LoadState.ASLEEP,
         Event.NOT_WANTED: LoadState.DRAINING,
     },
     LoadState.ASLEEP: {
-        Event.ASKED: LoadState.VERIFYING,
+        Event.ASKED: LoadState.CHECKING,
         Event.NOT_WANTED: LoadState.DRAINING,
     },
     LoadState.DRAINING: {Event.LAST_PROCESS_GONE: LoadState.UNLOADED},

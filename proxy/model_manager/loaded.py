@@ -8,8 +8,11 @@ from proxy.core.policies import ExecutionPolicy
 from proxy.core.reports import VersionReport
 from proxy.core.units import NS_PER_S
 from proxy.instances.group import InstanceGroup
-from proxy.model_manager.lifecycle import Event, LoadState, after
+from proxy.instances.state import InstanceState
+from proxy.model_manager.lifecycle import COMING, STAGES, Event, LoadState, after
 from proxy.model_manager.version_policy import Actual, Wanted
+
+_EVENTS = {InstanceState.WARMING: Event.WARMS_UP, InstanceState.VERIFYING: Event.VERIFIES}
 
 
 class Loaded:
@@ -39,7 +42,7 @@ class Loaded:
         self.version = wanted.version
         self.execution = wanted.execution
         self.instances = wanted.instances
-        self.state = LoadState.VERIFYING if wanted.instances else LoadState.ASLEEP
+        self.state = LoadState.CHECKING if wanted.instances else LoadState.ASLEEP
         self.message = ""
         self.group: InstanceGroup | None = None
         self.successor: InstanceGroup | None = None
@@ -58,7 +61,7 @@ class Loaded:
     @property
     def is_waking(self) -> bool:
         """True while requests wait for its first instance."""
-        return self.has_lane and self.state in (LoadState.VERIFYING, LoadState.LOADING)
+        return self.has_lane and self.state in COMING
 
     @property
     def groups(self) -> tuple[InstanceGroup, ...]:
@@ -85,6 +88,12 @@ class Loaded:
         """Follow the table. Raises IllegalMove."""
         self.state = after(self.state, event)
         self.message = message
+
+    def follow_stage(self) -> None:
+        """Say how far the instance has come that will be ready first."""
+        stage = _EVENTS.get(self.group.stage, Event.LOADS) if self.group is not None else Event.LOADS
+        if self.state in STAGES.values() and self.state is not STAGES[stage]:
+            self.move(stage)
 
     def release(self) -> tuple[InstanceGroup, ...]:
         """Part with all groups, for whoever stops them."""

@@ -17,7 +17,7 @@ from proxy.core.reports import InstanceReport, MachineReport, VersionReport
 from proxy.core.snapshot import EMPTY_SNAPSHOT, Snapshot, VersionSnapshot
 from proxy.instances.group import InstanceGroup
 from proxy.model_manager import version_policy
-from proxy.model_manager.lifecycle import LoadState
+from proxy.model_manager.lifecycle import COMING, LoadState
 from proxy.model_manager.memory import Resident, budget_bytes, leave_first
 from proxy.model_manager.movements import Movements
 from proxy.model_manager.ports import GroupFactory, Lanes
@@ -129,7 +129,11 @@ class ModelManager:
 
     def is_settled(self) -> bool:
         """True if nothing is on its way up: every wanted version answers, sleeps or has failed."""
-        return all(one.state not in (LoadState.VERIFYING, LoadState.LOADING) for one in self._loaded.values())
+        return all(one.state not in COMING for one in self._loaded.values())
+
+    def is_whole(self) -> bool:
+        """True if every wanted version answers or sleeps."""
+        return all(one.state in (LoadState.READY, LoadState.ASLEEP) or one.is_leaving for one in self._loaded.values())
 
     def groups(self) -> dict[str, InstanceGroup]:
         """The present group of each version that has one, by version key."""

@@ -91,7 +91,7 @@ class Movements:
                 self._awaken(one)
             return
         log.info("replacing the instances of %s", one.version.key)
-        if one.state not in (LoadState.READY, LoadState.VERIFYING):
+        if one.state not in (LoadState.READY, LoadState.CHECKING):
             one.move(Event.CHANGED)
         self._begin(one)
 
@@ -137,7 +137,7 @@ class Movements:
             superseded, one.successor = one.successor, group
         else:
             superseded, one.group = one.group, group
-            if one.state is LoadState.VERIFYING:
+            if one.state is LoadState.CHECKING:
                 one.move(Event.DIGEST_RIGHT)
         if superseded is not None:
             self._spawn(superseded.stop())
@@ -149,7 +149,7 @@ class Movements:
             return
         self._look_at_successor(one)
         present = one.group
-        if present is None or group is one.successor or one.state is LoadState.VERIFYING:
+        if present is None or group is one.successor or one.state is LoadState.CHECKING:
             return  # while its bytes are read again, the group there is will be superseded
         if present.ready_instances():
             if one.state is not LoadState.READY:
@@ -161,6 +161,8 @@ class Movements:
             self._lanes.wake(one.version.key)
         elif present.failed and one.state is not LoadState.QUARANTINED:
             self._fail(one, Event.GAVE_UP, present.message)
+        else:
+            one.follow_stage()
 
     def _look_at_successor(self, one: Loaded) -> None:
         """Let it take over once it is complete, or answers while nothing else does; drop it if it will never answer."""

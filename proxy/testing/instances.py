@@ -14,6 +14,7 @@ from proxy.core.policies import ExecutionPolicy
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import Signature, Tensor, TensorSpec
 from proxy.core.units import NS_PER_S
+from proxy.instances.state import InstanceState
 from proxy.testing.clock import ManualClock
 
 OnDone = Callable[[Batch, BatchResult | BatchFault], None]
@@ -119,6 +120,7 @@ class FakeGroup:
         self.wanted = instances
         self.failed = False
         self.restarts = 0
+        self.stage = InstanceState.STARTING
         self.message = ""
         self.on_change = on_change
         self.policy = ExecutionPolicy()

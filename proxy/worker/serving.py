@@ -12,7 +12,7 @@ from pathlib import Path
 
 from proxy.core.tensors import Signature
 from proxy.frames.config import InstanceConfig, InvalidConfig
-from proxy.frames.messages import Error, ErrorCode, Load, Loading, Ready
+from proxy.frames.messages import Error, ErrorCode, Load, Loading, Ready, Stage
 from proxy.worker import golden
 from proxy.worker import sandbox as sandboxes
 from proxy.worker.backends import prepare
@@ -53,7 +53,10 @@ def _load(link: Link, config: InstanceConfig, parent_pid: int, scratch: str) -> 
     hints = parse_sample_option(config.options.get("sample"))
     batch_rows = config.batch_rows if config.batchable else ()
     recorded = samples[0].inputs if samples else ()
+    link.send(Loading(Stage.WARMING))
     warm_up(backend, signature, hints, _log, recorded=recorded, batch_rows=batch_rows)
+    if samples:
+        link.send(Loading(Stage.VERIFYING))
     golden.check(backend, signature, samples, batchable=config.batchable)
     gc.collect()
     gc.freeze()

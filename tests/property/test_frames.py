@@ -23,6 +23,7 @@ from proxy.frames.messages import (
     Ready,
     Region,
     Result,
+    Stage,
     Stop,
 )
 
@@ -41,7 +42,7 @@ ENTRIES = st.lists(
 BLOB = st.binary(max_size=300)
 MESSAGES = st.one_of(
     st.builds(Load, BLOB),
-    st.just(Loading()),
+    st.builds(Loading, st.sampled_from(Stage)),
     st.builds(Ready, U64, U64, BLOB),
     st.builds(Execute, U32, U32, ENTRIES),
     st.builds(Result, U32, U64, ENTRIES, U64, U64),

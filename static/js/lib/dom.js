@@ -21,12 +21,12 @@ export function readJson(id) {
   return node ? JSON.parse(node.textContent) : null;
 }
 
-const TONES = { ready: "ok", failed: "bad", verifying: "busy", loading: "busy", starting: "busy", draining: "warn", quarantined: "bad" };
+const TONES = { ready: "ok", failed: "bad", checking: "busy", loading: "busy", warming: "busy", verifying: "busy", starting: "busy", draining: "warn", quarantined: "bad" };
 
 // Where a version or an instance stands, in words.
 export function stateWords(value) {
   const words = {
-    verifying: t("Verifying"), loading: t("Loading"), ready: t("Ready"), draining: t("Draining"), asleep: t("Asleep"), failed: t("Failed"),
+    checking: t("Checking"), loading: t("Loading"), warming: t("Warming up"), verifying: t("Verifying"), ready: t("Ready"), draining: t("Draining"), asleep: t("Asleep"), failed: t("Failed"),
     quarantined: t("Quarantined"), unloaded: t("Unloaded"), starting: t("Starting"), stopped: t("Stopped"), busy: t("Busy"), lost: t("Lost"),
   };
   return words[value] ?? value.charAt(0).toUpperCase() + value.slice(1);

@@ -29,7 +29,7 @@ def test_f03_the_reason_is_kept_from_the_second_that_reports_it(ready: ModelVers
 
 def test_f03_it_stays_while_starts_are_tried_again_and_goes_when_one_answers(ready: ModelVersion) -> None:
     note_quarantines([seen("quarantined", WORDS)])
-    for state in ("verifying", "loading"):
+    for state in ("checking", "loading", "warming", "verifying"):
         note_quarantines([seen(state)])
         ready.refresh_from_db()
         assert ready.quarantined_reason == WORDS

@@ -131,8 +131,10 @@ async def test_an_instance_is_ready_only_if_it_reproduces_its_golden_samples(tmp
         async with started(version) as watched:
             if name == "right":
                 await watched.ready()
+                assert watched.stages == ["loading", "warming", "verifying", "starting"]  # then none is on its way
                 continue
             await watched.until(lambda group: bool(group.message))
+            assert watched.stages[:3] == ["loading", "warming", "verifying"]
             assert "Golden sample 1: output 'y' differs by up to 0.5 in 1 of 4 elements" in watched.group.message
             assert str(tmp_path) not in watched.group.message
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from proxy.model_manager.lifecycle import FIRST_STATES, TRANSITIONS, Event, IllegalMove, LoadState, after
+from proxy.model_manager.lifecycle import FIRST_STATES, STAGES, TRANSITIONS, Event, IllegalMove, LoadState, after
 
 LEGAL = {(state, event): to for state, moves in TRANSITIONS.items() for event, to in moves.items()}
 
@@ -40,8 +40,12 @@ def test_every_state_can_be_reached_and_every_one_but_the_end_can_be_left_for_go
 def test_a_version_answers_only_after_its_bytes_were_right_and_an_instance_gave_the_golden_answers() -> None:
     into_ready = {(state, event) for (state, event), to in LEGAL.items() if to is LoadState.READY}
     assert {event for _, event in into_ready} == {Event.INSTANCE_READY}
-    assert {state for state, _ in into_ready} == {LoadState.LOADING, LoadState.QUARANTINED}
-    assert {state for (state, _), to in LEGAL.items() if to is LoadState.LOADING} == {LoadState.VERIFYING}
+    stages = set(STAGES.values())
+    assert {state for state, _ in into_ready} == {*stages, LoadState.QUARANTINED}
+    assert {state for (state, _), to in LEGAL.items() if to in stages} == {LoadState.CHECKING, *stages}
+    assert [to for (state, _), to in LEGAL.items() if state is LoadState.CHECKING and to in stages] == [
+        LoadState.LOADING
+    ]
 
 
 class Life(RuleBasedStateMachine):
@@ -49,7 +53,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.state = LoadState.VERIFYING
+        self.state = LoadState.CHECKING
         self.was_verified = False
 
     @rule(event=st.sampled_from(Event))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.policies import ExecutionPolicy, ModelPolicy
+from proxy.instances.state import InstanceState
 from tests.unit.model_manager.rig import Rig
 
 
@@ -19,7 +20,7 @@ def rig(tmp_path: Path) -> Rig:
 
 async def test_a_version_answers_once_its_first_instance_is_ready(rig: Rig) -> None:
     rig.want(rig.version(1), default=1)
-    assert rig.states() == {1: "verifying"}
+    assert rig.states() == {1: "checking"}
     await rig.until(lambda: rig.groups)
     assert rig.states() == {1: "loading"}
     assert not rig.manager.routes.defaults
@@ -27,6 +28,27 @@ async def test_a_version_answers_once_its_first_instance_is_ready(rig: Rig) -> N
     assert rig.states() == {1: "ready"}
     assert rig.manager.routes.defaults == {"echo": 1}
     assert rig.lanes.attached == {"echo/1": rig.groups[0]}
+
+
+async def test_how_far_the_first_instance_has_come_is_said(rig: Rig) -> None:
+    rig.want(rig.version(1), default=1)
+    await rig.until(lambda: rig.groups)
+    (group,) = rig.groups
+    for stage, said in [
+        (InstanceState.LOADING, "loading"),
+        (InstanceState.WARMING, "warming"),
+        (InstanceState.VERIFYING, "verifying"),
+        (InstanceState.STARTING, "loading"),  # it was lost; another starts
+        (InstanceState.WARMING, "warming"),
+    ]:
+        group.stage = stage
+        group.on_change(group)
+        assert rig.states() == {1: said}
+        assert not rig.manager.is_settled() and not rig.manager.routes.defaults
+    group.add()
+    assert rig.states() == {1: "ready"}
+    group.on_change(group)  # a second one warms up beside it
+    assert rig.states() == {1: "ready"}
 
 
 async def test_f19_a_damaged_artifact_is_never_started(rig: Rig) -> None:
