@@ -95,6 +95,7 @@ class Site:
                 host=settings.DLPROXY_HOST,
                 inference_port=settings.DLPROXY_INFERENCE_PORT,
                 memory_budget_bytes=settings.DLPROXY_MEMORY_BUDGET_MIB * BYTES_PER_MIB,
+                strict_readiness=settings.DLPROXY_STRICT_READINESS,
                 cache_budget_bytes=settings.DLPROXY_CACHE_MAX_MIB * BYTES_PER_MIB,
                 cache_redis_url=settings.DLPROXY_CACHE_REDIS_URL,
                 cache_secret=derive_secret(settings.SECRET_KEY),

@@ -48,6 +48,7 @@ class RuntimeConfig:
     `memory_budget_bytes` is what all instances together may take; 0: 90 % of the host less what others use.
     `cache_budget_bytes` is what the cached answers of all models may take; 0: an eighth of the host. `cache_redis_url`
     is a Redis through which servers with the same `cache_secret` share the answers of models that opt in; empty: none.
+    With `strict_readiness` the server is ready only while every model is.
     """
 
     host: str = "127.0.0.1"
@@ -59,6 +60,7 @@ class RuntimeConfig:
     cache_budget_bytes: int = 0
     cache_redis_url: str = field(default="", repr=False)
     cache_secret: bytes = field(default=b"", repr=False)
+    strict_readiness: bool = False
 
 
 class Runtime:
@@ -100,6 +102,7 @@ class Runtime:
         self.pipeline = Pipeline(
             self.clock, unix_time_s, self.manager, self.cache, self.scheduler, self.metrics, self.config.limits
         )
+        self.pipeline.strict_readiness = self.config.strict_readiness
         self.extensions = Extensions(
             self.pipeline, self.manager, self.metrics.versions, self.clock, self._set_loaded, self.feed_soon
         )
@@ -113,6 +116,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """Take no new request, finish those accepted, end every instance."""
+        self.pipeline.is_leaving = True
         await self.server.drain(self.config.drain_timeout_s)
         for task in self._tasks:
             task.cancel()

@@ -10,17 +10,32 @@ from proxy.model_manager.routing import labelled
 
 
 class Views:
-    """The pipeline's read-only half. `snapshot` and `latest_report` are set by the runtime."""
+    """The pipeline's read-only half. `snapshot`, `latest_report` and the next two are set by the runtime.
+
+    `strict_readiness`: the server counts as ready only while every model does (docs/decisions/0030). `is_leaving`: it
+    takes no new request any more.
+    """
 
     def __init__(self, manager: ModelManager, metrics: Metrics) -> None:
         self.snapshot: Snapshot = EMPTY_SNAPSHOT
         self.latest_report: SecondReport | None = None
+        self.strict_readiness = self.is_leaving = False
+        self._has_started = False
         self._manager = manager
         self._metrics = metrics
 
     def is_ready(self) -> bool:
-        """True once the wanted state was read and every version in it answers or has failed."""
-        return self.snapshot is not EMPTY_SNAPSHOT and self._manager.is_settled()
+        """True from the moment in which all that was wanted at the start answers, sleeps or has failed, to the end.
+
+        A model that loads, or was given up, later takes nothing from the others: `model_ready` is about it. With strict
+        readiness it is true only while every wanted version answers or sleeps.
+        """
+        if self.is_leaving or self.snapshot is EMPTY_SNAPSHOT:
+            return False
+        if self.strict_readiness:
+            return self._manager.is_whole()
+        self._has_started = self._has_started or self._manager.is_settled()
+        return self._has_started
 
     def is_live(self) -> bool:
         """True while this process answers at all."""
