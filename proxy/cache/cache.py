@@ -115,9 +115,10 @@ class ResultCache:
             return None
         if key >= store.timed_below:
             return store.get(key, now_ns)
-        began_ns = self._clock.now_ns()
+        watch = self._watches[model]
+        began_ns = watch.begin()
         outputs = store.get(key, now_ns)
-        self._watches[model].lookup.add(self._clock.now_ns() - began_ns)
+        watch.looked_up(began_ns)
         return outputs
 
     def look_further(self, request: InferenceRequest, key: bytes, found: Callable[[BatchOutputs | None], None]) -> bool:
@@ -170,10 +171,10 @@ class ResultCache:
             if key < store.sampled_below:
                 store.would_put(key, outputs, saved_ns)
             return
-        began_ns = self._clock.now_ns() if is_timed else 0
+        began_ns = watch.begin() if is_timed else 0
         store.put(key, outputs, version_digest, now_ns, saved_ns)
         if is_timed:
-            watch.insert.add(self._clock.now_ns() - began_ns)
+            watch.inserted(began_ns)
         self._keep_to_budget()
         if self._second is not None:
             self._second.put(model, key, outputs, saved_ns)

@@ -52,6 +52,7 @@ class CacheWatch:
     def __init__(self, store: Store, now_ns: Callable[[], int]) -> None:
         self.store = store
         self.lookup, self.insert, self.service = MeanTime(), MeanTime(), MeanTime()
+        self._own_ns = 0  # what observing the present use took; no part of what the cache costs
         self._now_ns = now_ns
         self._curve = MissRatioCurve()
         self._bypass = Bypass()
@@ -69,14 +70,31 @@ class CacheWatch:
     def on_lookup(self, key: bytes, size_bytes: int | None) -> None:
         """proxy.cache.store.Observer."""
         if key < self._curve.limit:
-            self._curve.use(key, self._now_ns(), self.store.policy.ttl_ns)
+            now_ns = self._now_ns()
+            self._curve.use(key, now_ns, self.store.policy.ttl_ns)
             if size_bytes is not None:
                 self._curve.resized(key, size_bytes)
+            self._own_ns = self._now_ns() - now_ns
 
     def on_insert(self, key: bytes, size_bytes: int, saved_ns: int) -> None:
         """proxy.cache.store.Observer."""
         if key < self._curve.limit:
-            self._curve.kept(key, size_bytes, saved_ns, self._now_ns())
+            now_ns = self._now_ns()
+            self._curve.kept(key, size_bytes, saved_ns, now_ns)
+            self._own_ns = self._now_ns() - now_ns
+
+    def begin(self) -> int:
+        """A use that is timed begins; give what comes back to `looked_up` or `inserted`."""
+        self._own_ns = 0
+        return self._now_ns()
+
+    def looked_up(self, began_ns: int) -> None:
+        """A timed look-up has ended."""
+        self.lookup.add(self._now_ns() - began_ns - self._own_ns)
+
+    def inserted(self, began_ns: int) -> None:
+        """A timed insertion has ended."""
+        self.insert.add(self._now_ns() - began_ns - self._own_ns)
 
     def policy_changed(self) -> None:
         """Another bound, age or order may pay where the former did not: begin anew."""
@@ -90,8 +108,8 @@ class CacheWatch:
         max_bytes = store.policy.max_bytes
         self._curve.tick(now_ns, store.hits + store.misses + store.passed, max_bytes)
         if self._drawn_ns is None or now_ns - self._drawn_ns >= CURVE_NS:
-            self._drawn_ns = now_ns
             self._points = self._curve.points(max_bytes)
+            self._drawn_ns = now_ns if self._points else None
             self._would_hit_ratio = next((p.hit_ratio for p in self._points if p.size_bytes == max_bytes), None)
         self._open(self._bypass.update(now_ns, self._costs()))
 
