@@ -157,6 +157,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "keys", "description": "API keys of integrators and machines."},
         {"name": "instances", "description": "The processes that run models, as last reported."},
         {"name": "history", "description": "Measurements over time, as columns for charts."},
+        {"name": "tuning", "description": "What tuning may do, what it is at, what a model could carry."},
         {"name": "decisions", "description": "What the control loop and operators changed, and why."},
         {"name": "audit", "description": "Who did what to which thing."},
         {"name": "nodes", "description": "The parts of the system and whether they are heard of."},
@@ -164,6 +165,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "VersionStateEnum": "models_admin.models.registry.VersionState",
         "RolloutStateEnum": "models_admin.models.rollouts.RolloutState",
+        "DecisionStatusEnum": "models_admin.models.control.DecisionStatus",
+        "TuningModeEnum": "models_admin.api.tuning.MODES",
     },
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",

@@ -1,17 +1,20 @@
-"""/models/{name}/cache and /cache: dropping cached answers."""
+"""/models/{name}/cache and /cache: what a cache holds and saves, and dropping cached answers."""
 
 from __future__ import annotations
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from models_admin.api.base import ApiView, deleted, validated
+from models_admin.api.cache_reports import CacheAnswerSerializer, content_of
 from models_admin.api.fields import FormWholeNumber, StrictSerializer
 from models_admin.api.identity import actor_of
 from models_admin.api.lookups import find_model, find_version
 from models_admin.api.openapi import problems
 from models_admin.api.permissions import ReadOrStaff
+from models_admin.selectors.cache_reports import cache_reports
 from models_admin.services import caching as services
 
 
@@ -28,6 +31,22 @@ class CacheView(ApiView):
 
     permission_classes = (ReadOrStaff,)
     query_parameters = frozenset({"version"})
+
+    def known_parameters(self) -> frozenset[str]:
+        """Only dropping takes one."""
+        return super().known_parameters() if self.request.method == "DELETE" else frozenset()
+
+    @extend_schema(
+        operation_id="getCache",
+        summary="Read what a model's cache holds and saves",
+        tags=["models"],
+        responses={200: CacheAnswerSerializer, **problems(404)},
+    )
+    def get(self, request: Request, name: str) -> Response:
+        """The report of the last second with the miss-ratio curve; null where there was none lately."""
+        del request
+        report = cache_reports(timezone.now()).get(find_model(name).name)
+        return Response(CacheAnswerSerializer({"report": None if report is None else content_of(report)}).data)
 
     @extend_schema(
         operation_id="purgeCache",

@@ -1,4 +1,4 @@
-"""/decisions, /audit and /nodes: what was decided and why, who did what, and which parts are heard of."""
+"""/audit and /nodes: who did what, and which parts are heard of."""
 
 from __future__ import annotations
 
@@ -16,71 +16,7 @@ from models_admin.api.base import ListView
 from models_admin.api.filters import StrictFilterSet, ordering, since, until
 from models_admin.api.openapi import listed
 from models_admin.api.permissions import ReadOrStaff
-from models_admin.models import AuditEvent, Decision
-
-
-class DecisionSerializer(serializers.ModelSerializer[Decision]):
-    """One change of one knob."""
-
-    model = serializers.CharField(source="model.name")
-    evidence = serializers.DictField(help_text="The numbers that it was taken on.")
-
-    class Meta:
-        model = Decision
-        fields = (
-            "id",
-            "at",
-            "model",
-            "knob",
-            "from_value",
-            "to_value",
-            "reason",
-            "explanation",
-            "expected",
-            "evidence",
-            "actor",
-        )
-        read_only_fields = fields
-
-
-class DecisionFilter(StrictFilterSet):
-    """Narrows the list of decisions."""
-
-    model = filters.CharFilter(field_name="model__name", help_text="The model's name.")
-    knob = filters.CharFilter(help_text="Such as `instances`.")
-    reason = filters.CharFilter(help_text="The reason's word.")
-    actor = filters.CharFilter(help_text="Such as `system:autoscaler`.")
-    since = since()
-    until = until()
-    ordering = ordering("at")
-
-    class Meta:
-        model = Decision
-        fields: tuple[str, ...] = ()
-
-
-class DecisionListView(ListView):
-    """The decisions."""
-
-    permission_classes = (ReadOrStaff,)
-    serializer_class = DecisionSerializer
-    filterset_class = DecisionFilter
-    queryset = Decision.objects.none()
-
-    def get_queryset(self) -> QuerySet[Decision]:
-        """Every decision."""
-        return selectors.decisions()
-
-    @extend_schema(
-        operation_id="listDecisions",
-        summary="List decisions",
-        tags=["decisions"],
-        responses=listed(DecisionSerializer, 400),
-    )
-    def get(self, request: Request) -> Response:
-        """Decisions of the control loop and of operators, newest first."""
-        del request
-        return self.page_of(self.filter_queryset(self.get_queryset()))
+from models_admin.models import AuditEvent
 
 
 class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):

@@ -7,6 +7,8 @@ from django.urls import path, re_path
 import models_admin.selectors.paths  # noqa: F401  registers <model:…> and <number:…>
 from models_admin.api import (
     caching,
+    capacity,
+    decisions,
     docs,
     golden,
     history,
@@ -21,6 +23,7 @@ from models_admin.api import (
     requests,
     rollout_actions,
     rollouts,
+    tuning,
     versions,
 )
 
@@ -34,6 +37,8 @@ urlpatterns = [
     path("models/<model:name>/policy", policies.PolicyView.as_view(), name="policy"),
     path("models/<model:name>/policy/history", policy_history.PolicyHistoryView.as_view(), name="policy-history"),
     path("models/<model:name>/policy/revert", policy_history.PolicyRevertView.as_view(), name="policy-revert"),
+    path("models/<model:name>/tuning", tuning.ModelTuningView.as_view(), name="model-tuning"),
+    path("models/<model:name>/capacity", capacity.CapacityView.as_view(), name="capacity"),
     path("models/<model:name>/cache", caching.CacheView.as_view(), name="cache"),
     path("cache", caching.CachesView.as_view(), name="caches"),
     path("models/<model:name>/infer", infer.InferView.as_view(), name="infer"),
@@ -78,7 +83,11 @@ urlpatterns = [
     path("requests", requests.RequestListView.as_view(), name="requests"),
     path("metrics/history", history.MetricHistoryView.as_view(), name="metric-history"),
     path("machine/history", history.MachineHistoryView.as_view(), name="machine-history"),
-    path("decisions", logs.DecisionListView.as_view(), name="decisions"),
+    path("tuning", tuning.SwitchView.as_view(), name="tuning"),
+    path("decisions", decisions.DecisionListView.as_view(), name="decisions"),
+    path("decisions/<number:decision_id>/apply", decisions.ApplyView.as_view(), name="decision-apply"),
+    path("decisions/<number:decision_id>/dismiss", decisions.DismissView.as_view(), name="decision-dismiss"),
+    path("decisions/<number:decision_id>/undo", decisions.UndoView.as_view(), name="decision-undo"),
     path("audit", logs.AuditListView.as_view(), name="audit"),
     path("nodes", logs.NodeListView.as_view(), name="nodes"),
     path("schema", docs.SchemaView.as_view(), name="schema"),

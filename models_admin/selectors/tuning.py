@@ -34,8 +34,8 @@ from proxy.core.units import BYTES_PER_MIB
 from proxy.metrics import histogram
 from proxy.tuner.knobs import Bounds, Settings
 from proxy.tuner.objective import Goal
-from proxy.tuner.tuning_view import HISTORY_S
-from proxy.tuner.windows import MAX_AGE_S, TuningSecond
+from proxy.tuner.tuning_view import HISTORY_S, WINDOW_S
+from proxy.tuner.windows import MAX_AGE_S, TuningSecond, Window, between, window_from
 
 MOST_LOOKS = 50
 """Models looked at in one tick; those that had to wait go first in the next. Larger: longer ticks."""
@@ -183,6 +183,15 @@ def tuning_seconds(names: Collection[str], now: datetime) -> dict[str, list[Metr
         rows[row.model_name][row.at] = row
     measured = list(rows[ALL_MODELS])
     return {name: fill(measured, rows[name], name) for name in names}
+
+
+def last_window(name: str, now: datetime) -> Window | None:
+    """The last WINDOW_S of one model; None where nothing was measured, or what was cannot be."""
+    try:
+        seconds = [as_tuning_second(row) for row in tuning_seconds([name], now)[name]]
+    except ValueError:
+        return None
+    return window_from(between(seconds, now.timestamp() - WINDOW_S, now.timestamp()))
 
 
 def as_tuning_second(row: MetricSample) -> TuningSecond:

@@ -27,7 +27,9 @@ ROUTES: dict[str, tuple[type, str]] = {
     "policy": (ReadOrStaff, "GET PATCH"),
     "policy-history": (ReadOrStaff, "GET"),
     "policy-revert": (ReadOrStaff, "POST"),
-    "cache": (ReadOrStaff, "DELETE"),
+    "model-tuning": (ReadOrStaff, "GET PATCH"),
+    "capacity": (ReadOrStaff, "GET"),
+    "cache": (ReadOrStaff, "GET DELETE"),
     "caches": (ReadOrStaff, "DELETE"),
     "infer": (InferencePolicy, "POST"),
     "versions": (ReadOrStaff, "GET POST"),
@@ -58,14 +60,23 @@ ROUTES: dict[str, tuple[type, str]] = {
     "requests": (ReadOrStaff, "GET"),
     "metric-history": (ReadOrStaff, "GET"),
     "machine-history": (ReadOrStaff, "GET"),
+    "tuning": (ReadOrStaff, "GET PUT"),
     "decisions": (ReadOrStaff, "GET"),
+    "decision-apply": (ReadOrStaff, "POST"),
+    "decision-dismiss": (ReadOrStaff, "POST"),
+    "decision-undo": (ReadOrStaff, "POST"),
     "audit": (ReadOrStaff, "GET"),
     "nodes": (ReadOrStaff, "GET"),
     "schema": (AnyCaller, "GET"),
     "docs": (AnyCaller, "GET"),
     "unknown": (Public, ""),
 }
-PATHS = {"unknown": "/nothing/here", "docs": "/docs/", "schema": "/schema"}
+PATHS = {
+    "unknown": "/nothing/here",
+    "docs": "/docs/",
+    "schema": "/schema",
+    "capacity": "/models/digits/capacity?rate_per_s=10",
+}
 
 
 def every_pattern(patterns: list[Any]) -> Iterator[URLPattern]:
@@ -87,6 +98,7 @@ def path_of(name: str, key_id: int, rollout_id: int) -> str:
         ("<number:key_id>", str(key_id)),
         ("<number:rollout_id>", str(rollout_id)),
         ("<number:sample_id>", "1"),
+        ("<number:decision_id>", "1"),
         ("<label:label>", "fast"),
     ):
         route = route.replace(placeholder, value)

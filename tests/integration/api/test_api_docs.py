@@ -47,7 +47,7 @@ def test_every_operation_says_what_it_does_and_how_it_refuses(document: dict[str
 
 def test_lists_document_their_filters_and_pages(document: dict[str, Any]) -> None:
     names = {p["name"] for p in document["paths"]["/api/v1/decisions"]["get"]["parameters"]}
-    assert names == {"model", "knob", "reason", "actor", "since", "until", "ordering", "page", "page_size"}
+    assert names == {"model", "knob", "status", "reason", "actor", "since", "until", "ordering", "page", "page_size"}
 
 
 def test_changes_of_revised_things_document_if_match(document: dict[str, Any]) -> None:

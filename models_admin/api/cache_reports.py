@@ -1,0 +1,93 @@
+"""What an answer says of a model's cache: the data plane's report, its curve, what more memory would save."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rest_framework import serializers
+
+from proxy.core.reports import CacheReport, CurvePoint
+from proxy.core.units import BYTES_PER_MIB
+from proxy.tuner.tuning_estimates import on_curve
+
+NEXT_MIB = 64
+COUNTS = ("hits", "misses", "insertions", "evictions", "expirations", "refused")
+
+
+class CurvePointSerializer(serializers.Serializer[Any]):
+    """What a cache of this size would give under the requests seen lately."""
+
+    size_bytes = serializers.IntegerField()
+    hit_ratio = serializers.FloatField()
+    saved_ms_per_s = serializers.FloatField(help_text="Model time saved a second.")
+
+
+class SecondLevelSerializer(serializers.Serializer[Any]):
+    """The shared cache as this model meets it."""
+
+    hits = serializers.IntegerField()
+    misses = serializers.IntegerField()
+    errors = serializers.IntegerField()
+    corrupt = serializers.IntegerField()
+    writes = serializers.IntegerField()
+    state = serializers.CharField(help_text="closed (in use), open (left alone after failures) or half_open.")
+    message = serializers.CharField()
+    lookup_ewma_ms = serializers.FloatField(allow_null=True)
+
+
+class CacheSerializer(serializers.Serializer[Any]):
+    """One model's cache, as the data plane said last. Counts are since it was configured."""
+
+    state = serializers.CharField(help_text="on, off, bypassed or probing.")
+    message = serializers.CharField(help_text="Why, where the state needs a word.")
+    eviction = serializers.CharField()
+    bytes = serializers.IntegerField()
+    max_bytes = serializers.IntegerField()
+    entries = serializers.IntegerField()
+
+    def get_fields(self) -> dict[str, Any]:
+        """The counts follow the sizes."""
+        return {**super().get_fields(), **{name: serializers.IntegerField() for name in COUNTS}}
+
+    hit_ratio = serializers.FloatField(allow_null=True)
+    saved_ms_per_s = serializers.FloatField(help_text="Model time that hits saved a second, over the last minute.")
+    lookup_us = serializers.FloatField(allow_null=True)
+    insert_us = serializers.FloatField(allow_null=True)
+    service_ms = serializers.FloatField(allow_null=True)
+    curve = CurvePointSerializer(many=True, help_text="Ascending sizes; empty while too little is known.")
+    sample_ratio = serializers.FloatField(help_text="Share of the keys that the curve was sampled at.")
+    next_mib = serializers.IntegerField()
+    next_saves_ms_per_s = serializers.FloatField(
+        allow_null=True, help_text="Model time a second that `next_mib` more would save; null without a curve."
+    )
+    second_level = SecondLevelSerializer(allow_null=True, help_text="Null where it is not used.")
+
+
+class CacheAnswerSerializer(serializers.Serializer[Any]):
+    """The report, if there is one."""
+
+    report = CacheSerializer(allow_null=True)
+
+
+def content_of(report: CacheReport) -> dict[str, Any]:
+    """What the serializer shows."""
+    looked = report.hits + report.misses
+    return {
+        **asdict(report),
+        "hit_ratio": report.hits / looked if looked else None,
+        "next_mib": NEXT_MIB,
+        "next_saves_ms_per_s": next_saves_ms_per_s(report),
+    }
+
+
+def next_saves_ms_per_s(report: CacheReport) -> float | None:
+    """By the curve; beyond its largest size nothing more is expected. None without a curve."""
+    here, there = (_at(report, report.max_bytes), _at(report, report.max_bytes + NEXT_MIB * BYTES_PER_MIB))
+    return None if here is None or there is None else there.saved_ms_per_s - here.saved_ms_per_s
+
+
+def _at(report: CacheReport, size_bytes: int) -> CurvePoint | None:
+    if not report.curve:
+        return None
+    return on_curve(report.curve, min(size_bytes, report.curve[-1].size_bytes) / BYTES_PER_MIB)
