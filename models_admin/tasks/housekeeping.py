@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from models_admin.publishing.connections import looked_after
-from models_admin.services import artifacts, measurements, nodes, validation
+from models_admin.services import artifacts, measurements, nodes, retention, validation
 from models_admin.tasks.outages import through_outages
 from proxy.core.outage import Outage, in_words
 
@@ -55,9 +55,10 @@ def roll_up() -> None:
 @shared_task(name="models_admin.sweep")
 @through_outages
 def sweep() -> None:
-    """Drop old measurements, files that belong to no version, claims and sessions that have ended."""
-    removed = measurements.drop_old(now=timezone.now())
+    """Drop old measurements and decisions, files that belong to no version, claims and sessions that have ended."""
+    now = timezone.now()
+    removed = measurements.drop_old(now=now) + retention.drop_old(now=now)
     orphans = artifacts.sweep_orphans()
-    validation.forget_old(timezone.now())
+    validation.forget_old(now)
     SessionStore.clear_expired()
     log.info("sweep: %d old rows and %d orphaned files removed", removed, orphans)
