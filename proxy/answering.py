@@ -125,6 +125,8 @@ class Answering:
     def _join_or_submit(self, this: Call, *, may_look_further: bool = False) -> None:
         """Wait for an identical request's execution, or execute. One with an earlier deadline executes by itself.
 
+        One of a better place in the queue lends it to the execution that it waits for.
+
         Who leads asks other servers before it executes, once for all who wait for the same.
         """
         if this.key is not None:
@@ -133,6 +135,8 @@ class Answering:
                 this.key = None
             elif not self._in_flight.join(this.key, this):
                 this.leader = leader
+                if leader is not None:
+                    self._scheduler.join(leader.request, this.request)
                 return
         this.leader = None
         if may_look_further and this.key is not None:

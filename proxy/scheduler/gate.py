@@ -1,8 +1,8 @@
 """Asks every rule that may refuse a request, in order, before it waits. No clock, no I/O.
 
 Order: deadline passed; key refused for a while; no working instance; too many rows; then, only where somebody waits,
-every instance is busy or the policy's concurrency limit is met: the bounds of the queue and the concurrency limit (where
-a newcomer may take another's place), and whether it would be late.
+every instance is busy or the policy's concurrency limit is met: the bounds of the queue and the concurrency limit
+(where a newcomer may take another's place), and whether it would be late.
 """
 
 from __future__ import annotations

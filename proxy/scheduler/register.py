@@ -13,6 +13,7 @@ from proxy.core.errors import ProxyError, Reason
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.scheduler import refusals
 from proxy.scheduler.entries import DONE, Entry, OnDone
+from proxy.scheduler.joining import is_better
 from proxy.scheduler.lane import Lane
 from proxy.scheduler.splitting import Split, cut
 
@@ -33,9 +34,19 @@ class Register:
     def queue(self, lane: Lane, entry: Entry, request: InferenceRequest, level: int, key: str, now_ns: int) -> None:
         """Let `entry` wait in `level` under `key`."""
         self.entries[request] = (lane, entry)
+        self._push(lane, entry, level, key, request.weight, now_ns)
+        lane.deadlines.add(entry, lane.queue.depth + lane.retrying + lane.in_flight)
+
+    def join(self, leader: InferenceRequest, follower: InferenceRequest, now_ns: int) -> None:
+        """`follower` waits for the execution of `leader`: it waits where the better placed of the two would."""
+        lane, entry = self.entries.get(leader, (None, None))
+        if lane is not None and entry is not None and is_better(lane, entry, follower, now_ns):
+            lane.queue.discard(entry)
+            self._push(lane, entry, *lane.place_of(follower), follower.weight, now_ns)
+
+    def _push(self, lane: Lane, entry: Entry, level: int, key: str, weight: int, now_ns: int) -> None:
         queue = lane.queue
-        group = queue.push(entry, lane.shape_key(request, now_ns), level, key, request.weight)
-        lane.deadlines.add(entry, queue.depth + lane.retrying + lane.in_flight)
+        group = queue.push(entry, lane.shape_key(entry.request, now_ns), level, key, weight)
         if lane.waits_for_company and group.rows >= lane.max_rows and not group.is_noted_full:
             lane.full_groups.note(group, lane.max_rows, queue.depth)
 

@@ -130,6 +130,10 @@ class Scheduler:
         if lane.timer is None or request.deadline_ns < lane.timer_at_ns:
             self._arm(lane, request.deadline_ns, now_ns)
 
+    def join(self, leader: InferenceRequest, follower: InferenceRequest) -> None:
+        """`follower` waits for `leader`'s execution, which goes when the better placed of the two would."""
+        self._register.join(leader, follower, self._now_ns())
+
     def cancel(self, request: InferenceRequest) -> None:
         """The client left: out of the queue, or its result dropped. Ignored if it was answered already."""
         self._register.cancel(request)
@@ -148,8 +152,7 @@ class Scheduler:
 
     def is_idle(self, version_key: str) -> bool:
         """True if nothing of the version waits or runs (or it has no lane)."""
-        lane = self._lanes.get(version_key)
-        return lane is None or lane.is_idle
+        return (lane := self._lanes.get(version_key)) is None or lane.is_idle
 
     def statistics(self) -> Mapping[str, LaneStatistics]:
         """The numbers of every open lane, by version key."""
@@ -201,8 +204,7 @@ class Scheduler:
 
     def _start(self, lane: Lane, instance: InstancePort, entries: list[Entry], now_ns: int) -> None:
         requests = []
-        rows = 0
-        waited_ns = 0
+        rows = waited_ns = 0
         record = lane.records.get(instance.instance_id) or lane.records.of(instance, lane.group.ready_instances())
         idle_ns = record.idle_ns
         self._batches += 1
@@ -223,8 +225,7 @@ class Scheduler:
         measured.queue_wait_ns += waited_ns
         measured.queue_waits += len(entries)
         lane.in_flight += len(entries)
-        lane.turn += 1
-        record.last_turn = lane.turn
+        lane.turn = record.last_turn = lane.turn + 1
         run.rows = rows
         batch = Batch(self._batches, lane.version, requests, rows, lane.padded_rows(rows))
         measured.account(1, now_ns)

@@ -13,7 +13,7 @@ from proxy.answering import Answering
 from proxy.cache.cache import ResultCache
 from proxy.call import Respond
 from proxy.core.batches import BatchFault
-from proxy.core.policies import CachePolicy, ModelPolicy
+from proxy.core.policies import BatchingPolicy, CachePolicy, ModelPolicy
 from proxy.core.principals import Principal
 from proxy.core.requests import Answer, InferenceRequest
 from proxy.core.tensors import Tensor
@@ -49,12 +49,17 @@ class Rig:
         return self.group.all_instances()[0]
 
     def send(
-        self, number: float, timeout_ns: int = NS_PER_S, body: bytes | None = None, respond: Respond | None = None
+        self,
+        number: float,
+        timeout_ns: int = NS_PER_S,
+        body: bytes | None = None,
+        respond: Respond | None = None,
+        **more: str,
     ):
         now_ns = self.clock.now_ns()
         data = struct.pack("<f", number) * self.width
         tensor = Tensor("x", "FP32", (1, self.width), data)
-        request = InferenceRequest(self.version, (tensor,), 1, now_ns, now_ns + timeout_ns)
+        request = InferenceRequest(self.version, (tensor,), 1, now_ns, now_ns + timeout_ns, **more)
         return self.answering.begin(request, respond or self.answers.append, body=body)
 
     def values(self) -> list[list[float]]:
@@ -154,6 +159,20 @@ def test_a_request_with_an_earlier_deadline_does_not_wait_for_a_patient_leader(r
     rig.send(5.0, timeout_ns=NS_PER_S)
     rig.clock.advance(NS_PER_S)
     assert rig.statuses() == [504]
+
+
+def test_a_quiet_key_does_not_wait_in_the_line_of_a_crowd_that_asked_the_same_before(rig: Rig) -> None:
+    rig.scheduler.update_policy("echo/1", ModelPolicy(batching=BatchingPolicy(max_rows=1)))
+    for number in range(20):
+        rig.send(float(number), tenant="shop", principal_id="key:crowd")
+    rig.send(15.0, tenant="shop", principal_id="key:quiet")
+    rig.instance.finish()
+    rig.instance.finish()
+    assert rig.values() == [[0.0, 0.0], [15.0, 15.0], [15.0, 15.0]]
+    while rig.instance.current:
+        rig.instance.finish()
+    assert rig.statuses() == [200] * 21
+    assert rig.instance.executions == 20
 
 
 def test_c4_an_error_is_shared_by_those_who_waited_but_never_kept(rig: Rig) -> None:
