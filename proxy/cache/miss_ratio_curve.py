@@ -128,9 +128,11 @@ class MissRatioCurve:
         all_uses = self._uses or estimated
         missing = all_uses - estimated  # SHARDS-adj: uses of popular keys that the sample has too few or too many of
         missing_ns = missing * sum(self._saved_ns.values()) / reuses if reuses else 0.0
+        wanted = tuple(wanted_bytes)
         result = []
-        for size_bytes in wanted_bytes:
-            hits, saved_ns = _below(self._reuses, size_bytes), _below(self._saved_ns, size_bytes)
+        for size_bytes, hits, saved_ns in zip(
+            wanted, _below(self._reuses, wanted), _below(self._saved_ns, wanted), strict=True
+        ):
             ratio = min(max((hits + missing) / all_uses, 0.0), 1.0) if hits else 0.0
             saved_ms = max(saved_ns + missing_ns, 0.0) / NS_PER_MS if hits else 0.0
             result.append(CurvePoint(size_bytes, ratio, saved_ms / self._seconds))
@@ -214,10 +216,18 @@ def sizes(max_bytes: int) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _below(weights: dict[int, float], size_bytes: int) -> float:
-    """Weight at distances up to `size_bytes`; within a bucket spread evenly."""
-    border = bucket_of(size_bytes)
-    total = sum(weight for bucket, weight in weights.items() if bucket < border)
-    low_bytes, high_bytes = lower_bytes(border), lower_bytes(border + 1)
-    part = (size_bytes - low_bytes + 1) / (high_bytes - low_bytes)
-    return total + weights.get(border, 0.0) * min(max(part, 0.0), 1.0)
+def _below(weights: dict[int, float], sizes_bytes: Iterable[int]) -> list[float]:
+    """Weight at distances up to each of these sizes, which rise; within a bucket it is spread evenly."""
+    rising = iter(sorted(weights))
+    bucket = next(rising, None)
+    total = 0.0
+    result = []
+    for size_bytes in sizes_bytes:
+        border = bucket_of(size_bytes)
+        while bucket is not None and bucket < border:
+            total += weights[bucket]
+            bucket = next(rising, None)
+        low_bytes, high_bytes = lower_bytes(border), lower_bytes(border + 1)
+        part = (size_bytes - low_bytes + 1) / (high_bytes - low_bytes)
+        result.append(total + weights.get(border, 0.0) * min(max(part, 0.0), 1.0))
+    return result
