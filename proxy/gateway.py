@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # A snapshot is read in about 10 ms. Longer: calls of the admin API hang longer while the database is slow.
 APPLY_LIMIT_S = 2.0
 _APPLY_LOOK_S = 0.002
+_SERVING_LOOK_S = 0.02
+_OLD_NEWS_S = 2.5  # until then a report may be of the time before the change
+_GIVEN_UP = ("failed", "quarantined")
 
 Headers = Iterable[tuple[bytes, bytes]]
 _runtime: Runtime | None = None
@@ -71,6 +74,27 @@ def wait_until_applied(generation: int, limit_s: float = APPLY_LIMIT_S) -> bool:
             return True
         time.sleep(_APPLY_LOOK_S)
     return False
+
+
+def wait_until_serving(model: str, number: int, limit_s: float) -> bool:
+    """Block until requests that name no version are answered by this one (True), or for `limit_s` at most.
+
+    It ends early where the version was given up. False where no data plane runs in this process. Not for the event
+    loop's thread.
+    """
+    runtime, begun_s = _runtime, time.monotonic()
+    while runtime is not None and (waited_s := time.monotonic() - begun_s) < limit_s:
+        if runtime.serving(model) == number:
+            return True
+        if waited_s > _OLD_NEWS_S and _is_given_up(runtime.latest_report, model, number):
+            return False
+        time.sleep(_SERVING_LOOK_S)
+    return False
+
+
+def _is_given_up(report: SecondReport | None, model: str, number: int) -> bool:
+    versions = report.versions if report is not None else ()
+    return any((v.model, v.version) == (model, number) and v.state in _GIVEN_UP for v in versions)
 
 
 def key_holder(authorization: bytes) -> Principal | None:

@@ -139,6 +139,10 @@ class Runtime:
         self.pipeline.shadows.apply(snapshot)
         self.manager.apply(snapshot)
 
+    def serving(self, model: str) -> int | None:
+        """The version that answers requests which name none, if one does. Safe from any thread."""
+        return self.manager.routes.defaults.get(model)
+
     def subscribe(self, callback: Callable[[SecondReport], object]) -> Callable[[], None]:
         """Call `callback` with each second's report; returns the function that ends it."""
         self._subscribers.add(callback)

@@ -8,9 +8,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -22,6 +23,7 @@ from models_admin.api.identity import actor_of
 from models_admin.api.lookups import find_model, find_version
 from models_admin.api.openapi import ETAG, IF_MATCH, listed, problems
 from models_admin.api.parsers import BoundedJSONParser, UploadParser, form_values
+from models_admin.api.patience import PREFER_WAIT, preferred_wait_s
 from models_admin.api.permissions import ReadOrStaff
 from models_admin.api.preconditions import expected_revision
 from models_admin.api.uploads import UploadSerializer
@@ -158,6 +160,16 @@ class VersionView(ApiView):
         return deleted()
 
 
+class PromotionUnderWaySerializer(VersionDetailSerializer):
+    """A version that is the default and does not serve yet."""
+
+    under_way = serializers.CharField(help_text="How it stands.", read_only=True)
+
+    class Meta(VersionDetailSerializer.Meta):
+        fields = (*VersionDetailSerializer.Meta.fields, "under_way")
+        read_only_fields = fields
+
+
 class _ActionView(ApiView):
     """A change of a version's state by POST without a body."""
 
@@ -189,15 +201,40 @@ class PromoteView(_ActionView):
 
     permission_classes = (ReadOrStaff,)
 
-    @_documented("promoteVersion", "Make a version the default")
+    @extend_schema(
+        operation_id="promoteVersion",
+        summary="Make a version the default",
+        tags=TAGS,
+        request=None,
+        parameters=[IF_MATCH, ETAG, PREFER_WAIT],
+        responses={200: VersionDetailSerializer, 202: PromotionUnderWaySerializer, **problems(400, 404, 409, 412)},
+    )
     def post(self, request: Request, name: str, number: int) -> Response:
         """Route calls that name no version to this one, as soon as its instances are ready.
 
-        If they are (it was kept loaded or warm), calls that are sent after this answer are not met by the old one.
+        If they are (it was kept loaded or warm), calls that are sent after this answer are not met by the old one. If it
+        must load first, `Prefer: wait=30` has the same of a 200; a 202 says that the version before answers still.
         """
         answer = self._act(request, name, number, services.promote)
         gateway.wait_until_applied(current_generation())
+        wait_s = preferred_wait_s(request)
+        if wait_s is None:
+            return answer
+        if not gateway.wait_until_serving(name, number, wait_s):
+            answer.status_code = status.HTTP_202_ACCEPTED
+            answer.data = {**answer.data, "under_way": _under_way(name, number)}
+        answer.headers["Preference-Applied"] = f"wait={wait_s}"
         return answer
+
+
+def _under_way(name: str, number: int) -> str:
+    """Why a promoted version does not serve yet."""
+    report = gateway.latest_report()
+    known = [v for v in (report.versions if report else ()) if (v.model, v.version) == (name, number)]
+    if not known:
+        return _("It does not serve yet; the data plane has not taken it up.")
+    words = {"state": known[0].state, "message": known[0].message}
+    return (_("It does not serve yet; it is %(state)s. %(message)s") % words).strip()
 
 
 class ArchiveView(_ActionView):
