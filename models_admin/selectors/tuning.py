@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from models_admin.models import (
     Decision,
@@ -39,6 +39,8 @@ from proxy.tuner.windows import MAX_AGE_S, TuningSecond, Window, between, window
 
 MOST_LOOKS = 50
 """Models looked at in one tick; those that had to wait go first in the next. Larger: longer ticks."""
+ASKED_WITHIN_S = 60
+"""How long a model without requests is still looked at, so that its last look says that load is gone."""
 FREE_SHARE = 0.5
 """Part of the host's free memory that a cache may grow by. Larger: less is left for instances."""
 BUDGET_SHARE = 1 / 8
@@ -123,21 +125,18 @@ def worth_a_look(now: datetime) -> list[Model]:
 
     At most MOST_LOOKS, each with its policy, default version, wanted number of instances and tuning state.
     """
-    loaded = Model.objects.filter(loaded=True, default_version__isnull=False)
-    asked = (
+    asked = Exists(
         MetricSample.objects.filter(
             resolution_s=SECOND_S,
             version=WHOLE_MODEL,
-            model_name__in=loaded.values("name"),
-            at__gt=now - timedelta(seconds=HISTORY_S),
+            model_name=OuterRef("name"),
+            at__gt=now - timedelta(seconds=ASKED_WITHIN_S),
             requests__gt=0,
         )
-        .values_list("model_name", flat=True)
-        .distinct()
     )
     carded = Decision.objects.filter(status=DecisionStatus.ADVISED).exclude(knob=Knob.INSTANCES).values("model_id")
     rows = Model.objects.filter(
-        Q(name__in=list(asked)) | Q(tuning__trial__isnull=False) | Q(pk__in=carded)
+        Q(asked, loaded=True, default_version__isnull=False) | Q(tuning__trial__isnull=False) | Q(pk__in=carded)
     ).select_related("policy", "scaling", "default_version", "tuning__trial")
     return sorted(rows, key=_turn)[:MOST_LOOKS]
 
