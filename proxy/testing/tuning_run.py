@@ -71,13 +71,15 @@ class Tuned:
         self.seconds.append(second)
         self.settings_at.append(self.model.settings)
 
-    def look(self, now_s: int) -> None:
-        """One look of the scaling rule, where there is one, and of tuning."""
+    def look(self, now_s: int, *, may_begin: bool = True) -> None:
+        """One look of the scaling rule, where there is one, and of tuning; a new trial only if it `may_begin`."""
         if self.part.rule is not None:
             self._scale(self.part.rule, now_s)
         view = self.view()
         step = next_step(view, float(now_s))
         if isinstance(step, Begin):
+            if not may_begin:
+                return
             proposal = step.proposal
             self.decisions += 1
             self.begun_at.append(now_s)
@@ -137,7 +139,7 @@ class Tuned:
 
 
 def tuned(parts: Sequence[Part], seconds: int, *, cores: int = 64, seed: int = 1) -> list[Tuned]:
-    """The parts together on one machine for so many seconds, each tuned by itself."""
+    """The parts together on one machine for so many seconds; their trials take turns, as the product's do."""
     models = [SimulatedModel(part.kind, part.trace, part.start, seed) for part in parts]
     machine = Machine(models, cores)
     found = [Tuned(part, model) for part, model in zip(parts, models, strict=True)]
@@ -145,7 +147,7 @@ def tuned(parts: Sequence[Part], seconds: int, *, cores: int = 64, seed: int = 1
         for one, second in zip(found, machine.run_second(), strict=True):
             one.note(second)
             if now_s % TICK_S == 0:
-                one.look(now_s)
+                one.look(now_s, may_begin=not any(other.running for other in found))
     return found
 
 

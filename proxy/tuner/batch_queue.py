@@ -7,7 +7,8 @@
     P      = Erlang C of c servers at a = λ·r·S(b)/b     share of arrivals that find all busy
     wait   = residual + backlog
              residual: of c executions the first to end, P(> t) = P·(1 − t/S)^c
-             backlog:  Allen–Cunneen on full batches, variability (Ca²·r/B + Cs²)/2, exponential tail
+             backlog:  Allen–Cunneen on full batches, variability (Ca²·r/B + Cs²)/2, exponential tail; as likely as
+                       more than a batch gathers during an execution: P(Poisson(m) > B/r), by the normal law
     answer = wait + S(b);  quantiles take a fuller batch, b + z·√(b·r)
 
 Cache hits are answered in HIT_MS and never queue: the q-quantile of all is the model's at 1 − (1−q)/(1−hits).
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import exp, inf, log, sqrt
+from statistics import NormalDist
 
 from proxy.tuner.queueing import erlang_c
 from proxy.tuner.service_time import ServiceTime
@@ -78,7 +80,9 @@ def predict(line: ServiceTime, load: Load, served: Served, quantile: float) -> P
     utilisation = min(arrived_rows * service_s / (rows * c), 1.0)
     offered_full = ratio * c
     variability = (load.gap_variation * r / most + SERVICE_VARIATION) / 2
-    backlog = erlang_c(c, offered_full) if offered_full < c else 1.0
+    gathered = load.arrivals_per_s * service_s / c
+    overflow = NormalDist(gathered, sqrt(gathered)).cdf(most / r) if gathered > 0 else 1.0
+    backlog = erlang_c(c, offered_full) * min(2 * (1 - overflow), 1.0)
     scale_s = variability * full_s / (c - offered_full)
     mean_s = busy * service_s / (c + 1) + backlog * scale_s + service_s
     inner = 1 - (1 - quantile) / (1 - load.hit_ratio) if load.hit_ratio < 1 else 0.0

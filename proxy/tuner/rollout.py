@@ -1,6 +1,7 @@
 """Decides each look at a rollout: next step, promotion, abort, or wait. Pure.
 
     failed     the candidate's instances were given up, or did not start                           → abort at once
+    stopped    the data plane stopped it by the next rule (proxy.tuner.rollout_guard)              → abort
     errors     Newcombe's lower bound of (its error share − the default's) > max_error_percent     → abort
     latency    Wilson's lower bound of the share of its answers slower than
                max_p99_ratio × the default's p99   > 1 %  (what a p99 within the ratio allows)     → abort
@@ -82,7 +83,8 @@ class RolloutView:
     """A rollout now. `windows` begins with the step's own; `age_s` is that of the newest measurement (None: none).
 
     `candidate_state` is the data plane's load state of the candidate ("": it does not know it yet), `trouble` its
-    words about it, `failed_starts` how often an instance of it was lost or did not start.
+    words about it, `failed_starts` how often an instance of it was lost or did not start. `stopped`: why the data plane
+    sends it nothing any more ("": it does).
     """
 
     step_index: int
@@ -93,6 +95,7 @@ class RolloutView:
     age_s: float | None
     trouble: str = ""
     failed_starts: int = 0
+    stopped: str = ""
 
 
 Evidence = Mapping[str, float | int | str | None]
@@ -150,6 +153,8 @@ def judge_rollout(view: RolloutView, policy: RolloutPolicy) -> Verdict:
     ):
         words = f"The candidate does not run: {view.trouble or 'its instances were given up'}"
         return Abort(RolloutReason.CANDIDATE_FAILED, words, evidence)
+    if view.stopped:
+        return Abort(RolloutReason.ERROR_RATE, f"Stopped by the data plane: {view.stopped}", evidence)
     for window in view.windows:
         breach = _breach(window, policy)
         if breach is not None:
@@ -181,10 +186,11 @@ def _go_on(view: RolloutView, policy: RolloutPolicy, evidence: Evidence) -> Verd
 
 
 def _breach(window: Window, policy: RolloutPolicy) -> Abort | None:
-    return _errors(window, policy) or _latency(window, policy) or _drift(window, policy)
+    return error_breach(window, policy) or _latency(window, policy) or _drift(window, policy)
 
 
-def _errors(window: Window, policy: RolloutPolicy) -> Abort | None:
+def error_breach(window: Window, policy: RolloutPolicy) -> Abort | None:
+    """An abort if the candidate surely fails more often than the default one and its bound; else None."""
     candidate, default = window.candidate, window.default
     if candidate.failed < MIN_BAD:
         return None

@@ -2,8 +2,7 @@
 
     comparable   arrivals a second within LOAD_RANGE, rows a request within ROWS_RANGE, the mix that a cache meets
                  within MIX_RANGE, the same instances (unless they are the knob)
-    significant  the windows are cut into PARTS; the difference of their mean log scores, against its standard error
-                 (Welch's t), so that one odd second decides nothing
+    significant  by proxy.tuner.comparison: the change at equal load, against its standard error
     KEPT         better: the score fell by LEAST_GAIN or more, and significantly; cheaper: it did not rise by MOST_HARM
                  or more, what was saved being part of the score
     guards       failed and refused requests, p99 where throughput counts, throughput where latency or cost does, the
@@ -14,18 +13,14 @@ Rules: not comparable is inconclusive, and undone: nobody stays with a change th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import log, sqrt
-from statistics import fmean, variance
-
 from proxy.core.policies import Knob, Objective
-from proxy.tuner.knobs import Settings, shown
+from proxy.tuner.comparison import change_of
+from proxy.tuner.knobs import shown
 from proxy.tuner.objective import Goal, breach, score
 from proxy.tuner.tried import Outcome, Tried, load_bucket
 from proxy.tuner.tuning_view import SETTLE_S, WINDOW_S, Aim, Running, TuningView, Verdict
-from proxy.tuner.windows import TuningSecond, Window, between, window_from
+from proxy.tuner.windows import Window, between, window_from
 
-PARTS = 6
 # (lowest, highest) ratio of after to before within which loads are comparable.
 LOAD_RANGE = (0.8, 1.25)
 ROWS_RANGE = (0.8, 1.25)
@@ -34,8 +29,6 @@ MIX_RANGE = 0.08
 # By how much a score must fall to be worth a change; by how much it may rise for one that saves.
 LEAST_GAIN = 0.02
 MOST_HARM = 0.02
-# t of a difference that counts as real, with 2·(PARTS − 1) degrees of freedom: 5 % one-sided.
-SIGNIFICANT_T = 1.81
 # Requests without which a window says nothing of a tail.
 LEAST_REQUESTS = 100
 # Most that lost requests may rise by, in parts of all; that throughput may fall by; that p99 may rise by.
@@ -83,18 +76,18 @@ def judge(view: TuningView, running: Running, now_unix_s: float) -> Verdict:
     told = _told(before, after, view.goal)
     if hurt is not None:
         return verdict(Outcome.UNDONE, f"{told}; {hurt}: undone.")
-    change, error = change_of(seconds_before, seconds_after, old, new, view.goal, proposal.knob)
-    if change is None:
+    change = change_of(seconds_before, seconds_after, old, new, view.goal, proposal.knob)
+    was, now = score(before, old, view.goal, proposal.knob), score(after, new, view.goal, proposal.knob)
+    if change is None or was is None or now is None:
         return verdict(Outcome.INCONCLUSIVE, f"{told}; too little was answered to tell: undone.")
-    sure = abs(change) > SIGNIFICANT_T * error
-    moved = f"{told} (score {change:+.1%} ± {SIGNIFICANT_T * error:.1%})"
+    moved = f"{told} ({change.words})"
     if proposal.aim is Aim.CHEAPER:
-        if change > MOST_HARM:
+        if change.ratio > MOST_HARM:
             return verdict(Outcome.UNDONE, f"{moved}; what it saves is not worth that: undone.")
         return verdict(Outcome.KEPT, f"{moved}; it costs nothing that can be measured: kept.")
-    if change <= -LEAST_GAIN and sure:
+    if change.ratio <= -LEAST_GAIN and change.is_sure and now <= was:
         return verdict(Outcome.KEPT, f"{moved}: kept.")
-    why = "it got worse" if change > 0 and sure else "it did not help measurably"
+    why = "it got worse" if change.ratio > 0 and change.is_sure else "it did not help measurably"
     return verdict(Outcome.UNDONE, f"{moved}; {why}: {shown(proposal.knob, proposal.from_value)} is back.")
 
 
@@ -138,30 +131,6 @@ def guard_hurt(before: Window, after: Window, goal: Goal) -> str | None:
     if share < share_before - MOST_THROUGHPUT_LOSS:
         return f"answers fell from {share_before:.1%} to {share:.1%} of what arrived"
     return None
-
-
-def change_of(
-    before: Sequence[TuningSecond],
-    after: Sequence[TuningSecond],
-    old: Settings,
-    new: Settings,
-    goal: Goal,
-    knob: Knob,
-) -> tuple[float | None, float]:
-    """(Change of the score in parts of it, its standard error); None where a window cannot be scored."""
-    was, now = _log_scores(before, old, goal, knob), _log_scores(after, new, goal, knob)
-    if len(was) < 2 or len(now) < 2:
-        return None, 0.0
-    error = sqrt(variance(was) / len(was) + variance(now) / len(now))
-    return fmean(now) - fmean(was), error
-
-
-def _log_scores(seconds: Sequence[TuningSecond], settings: Settings, goal: Goal, knob: Knob) -> list[float]:
-    """Logarithms of the scores of equal parts of the seconds; parts without a score are left out."""
-    length = max(len(seconds) // PARTS, 1)
-    windows = (window_from(seconds[at : at + length]) for at in range(0, length * PARTS, length))
-    scores = (score(window, settings, goal, knob) for window in windows if window is not None)
-    return [log(value) for value in scores if value is not None and value > 0]
 
 
 def _mix(running: Running) -> float | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
-from proxy.core.policies import Knob
+from proxy.core.policies import Knob, Objective
 from proxy.core.reports import CurvePoint
 from proxy.core.units import BYTES_PER_MIB
 from proxy.tuner.batch_queue import Load, Served, predict
@@ -58,7 +58,7 @@ class Present:
         percent = self.view.goal.quantile
         found = predict(fit.line, load, served, percent / 100)
         if not (isfinite(found.quantile_ms) and isfinite(found.mean_ms)):
-            return None
+            return self._at_the_limit(knob, settings, served, hits)
         quantile_ms, mean_ms = found.quantile_ms * fit.factor(percent), found.mean_ms * fit.mean_factor
         busy = min(found.utilisation * fit.busy_factor, 1.0)
         figures = Figures(
@@ -66,10 +66,21 @@ class Present:
             mean_ms=mean_ms,
             quantile_ms=quantile_ms,
             busy_ratio=busy,
-            throughput_per_s=max(window.throughput_per_s, 1e-9),
+            throughput_per_s=max(window.arrivals_per_s, 1e-9),
         )
         value = scored(self.view.goal, settings, figures, knob)
         return Estimate(value, quantile_ms, mean_ms, busy, found.rows, hits) if value > 0 else None
+
+    def _at_the_limit(self, knob: Knob, settings: Settings, served: Served, hits: float) -> Estimate | None:
+        """More comes than is carried: what is answered is known then, under the objective that asks for it alone."""
+        window, goal = self.window, self.view.goal
+        quantile_ms, mean_ms = window.quantile_ms(goal.quantile), window.mean_ms
+        if goal.objective is not Objective.HIGHEST_THROUGHPUT or hits >= 1 or quantile_ms is None or mean_ms is None:
+            return None
+        rows = max(float(served.max_rows), self.fit.load.rows_per_request)
+        carried_per_s = served.instances * rows / self.fit.line.of(rows) / self.fit.load.rows_per_request / (1 - hits)
+        figures = Figures(float(served.instances), mean_ms, quantile_ms, 1.0, carried_per_s)
+        return Estimate(scored(goal, settings, figures, knob), quantile_ms, mean_ms, 1.0, rows, hits)
 
     def gain(self, knob: Knob, before: Estimate, after: Estimate) -> float:
         """By how much the score is expected to fall, in parts of it."""

@@ -30,7 +30,7 @@ FULL_RATIO = 0.85
 # Difference of hits between this cache and one twice as large from which the order of eviction matters.
 LEAST_MISSED = 0.02
 # What remains of the hope in another order with each one that did not help.
-FAILED_HOPE = 0.6
+FAILED_HOPE = 0.4
 # The policies in the order in which they are tried: the ones that stand scans first, since least recently used is the
 # default and scans are what it is weak at.
 ORDER = (Eviction.S3_FIFO, Eviction.SAVED_PER_BYTE, Eviction.W_TINYLFU, Eviction.SIEVE, Eviction.LRU)
