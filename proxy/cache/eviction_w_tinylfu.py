@@ -58,11 +58,14 @@ class WTinyLfuOrder(Generic[Entry]):
         """Count it and let it into the window; the window's oldest go on while main has room."""
         if self._noted:
             self._catch_up()
-        if len(self) >= self._sketch.width:
+        if len(self) >= self._sketch.keys:
             self._sketch.hold(len(self) + 1)
         self._sketch.add(entry.key)
         entry.segment = _WINDOW
-        self._queues[_WINDOW][entry] = None
+        window = self._queues[_WINDOW]
+        window[entry] = None
+        if entry.size_bytes > self._max_bytes[_WINDOW]:  # it goes on at once, before those that the window can hold
+            window.move_to_end(entry, last=False)
         self._bytes[_WINDOW] += entry.size_bytes
         self._let_on()
 

@@ -11,10 +11,9 @@ from proxy.core.tensors import DATATYPES, Tensor
 
 # Bytes of the objects around one entry: itself, its key, its place in the store and in the eviction order, a
 # remembered key (S3-FIFO) or counters (W-TinyLFU). The most of any policy, so that no cost changes with the policy.
-ENTRY_OVERHEAD_BYTES = 800
-# Of the objects around one tensor, and around one row's text.
+ENTRY_OVERHEAD_BYTES = 900
+# Of the objects around one tensor and its text (all rows in one: an entry is one request's).
 TENSOR_OVERHEAD_BYTES = 600
-ROW_OVERHEAD_BYTES = 48
 # Longest JSON text of one element by its size in bytes, comma included: false, -32768 or a half, 1.17549435e-38 …
 JSON_BYTES_PER_ELEMENT = {1: 6, 2: 16, 4: 16, 8: 25}
 # Bytes that JSON text writes longer, as up to six: with the zeros of each string's length this covers its quotes, too.
@@ -24,10 +23,8 @@ _ESCAPED = bytes(range(32)) + b'"\\\x7f'
 def cost_bytes(outputs: BatchOutputs) -> int:
     """What keeping `outputs` may come to: data, objects, and the JSON text that the first hit leaves beside them."""
     total = ENTRY_OVERHEAD_BYTES
-    rows = max(outputs.rows, 1)
     for tensor in outputs.tensors:
-        text_bytes = _text_bytes(tensor) + rows * ROW_OVERHEAD_BYTES
-        total += TENSOR_OVERHEAD_BYTES + len(tensor.data) + text_bytes
+        total += TENSOR_OVERHEAD_BYTES + len(tensor.data) + _text_bytes(tensor)
     return total
 
 

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import struct
-import tracemalloc
-
-import pytest
-
 from proxy.cache.cache import ResultCache
 from proxy.cache.sizes import cost_bytes
 from proxy.cache.store import Store
 from proxy.core.batches import BatchOutputs
 from proxy.core.policies import CachePolicy
-from proxy.core.requests import InferenceResult
 from proxy.core.tensors import Tensor
 from proxy.core.units import NS_PER_S
-from proxy.protocol.v2_response import encode_output
 from proxy.testing.clock import ManualClock
-from proxy.testing.instances import fake_version
 
 
 def outputs(value=0, size=8):
@@ -153,26 +144,3 @@ def test_a_kept_answer_holds_on_to_nothing_larger_than_itself():
     store.put(b"k", view, "", 0)
     assert store.get(b"k", 0).tensors[0].data == b"xxxx"
     assert isinstance(store.get(b"k", 0).tensors[0].data, bytes)
-
-
-@pytest.mark.parametrize(("rows", "columns", "tensors"), [(1, 10, 1), (1, 10, 3), (1, 1, 1), (8, 10, 1), (64, 1, 1)])
-def test_what_is_charged_covers_what_is_held_with_the_text_that_the_first_hit_leaves(rows, columns, tensors):
-    def answer():
-        names = (f"y{number}" for number in range(tensors))
-        values = [(-1) ** number * 1.1754944e-38 * number for number in range(1, rows * columns + 1)]  # long texts
-        floats = [Tensor(n, "FP32", (rows, columns), struct.pack(f"<{len(values)}f", *values)) for n in names]
-        made = BatchOutputs(tuple(floats), rows, batched=True)
-        result = InferenceResult(fake_version(), made, 0, rows)
-        assert all(encode_output(result, tensor.name) for tensor in made.tensors)
-        return made
-
-    answer()
-    store = Store(CachePolicy())
-    tracemalloc.start()
-    try:
-        for number in range(100):
-            store.put(os.urandom(24), answer(), "digest", 10**15 + number)
-        held_bytes, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert held_bytes <= store.size_bytes
