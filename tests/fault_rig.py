@@ -224,10 +224,10 @@ class FaultRig:
 
 
 @asynccontextmanager
-async def invariant(tmp_path: Path, limit_s: float = BACK_TO_BASE_S) -> AsyncIterator[FaultRig]:
+async def invariant(tmp_path: Path, limit_s: float = BACK_TO_BASE_S, **config) -> AsyncIterator[FaultRig]:
     """A running data plane; when the block ends well, the invariant is checked, also after the plane has stopped."""
     base = Footprint.now()
-    plane = Plane(tmp_path)
+    plane = Plane(tmp_path, **config)
     runtime = plane.runtime
 
     def make_group(version, execution, on_change):

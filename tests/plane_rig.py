@@ -24,12 +24,12 @@ PLAIN_POLICY = ModelPolicy(cache=CachePolicy(enabled=False), scaling=ScalingPoli
 class Plane:
     """The runtime, its wanted state, and clients that compare every answer with the right one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **config) -> None:
         self.folder = folder
         self.snapshot = Snapshot(1, {}, {})
         self.reports: list[object] = []
-        config = RuntimeConfig(inference_port=0, feed_interval_s=0.05)
-        self.runtime = Runtime(config, self._load, self.reports.append)
+        made = RuntimeConfig(inference_port=0, feed_interval_s=0.05, **config)
+        self.runtime = Runtime(made, self._load, self.reports.append)
 
     def _load(self, known: int | None) -> Snapshot | None:
         return None if known == self.snapshot.generation else self.snapshot

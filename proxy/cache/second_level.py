@@ -33,8 +33,9 @@ log = logging.getLogger(__name__)
 
 # Longest that a request waits here. Larger: a slower Redis is still used, and every miss pays for it.
 BUDGET_S = 0.005
-# How often trials and purges that Redis has not taken yet are looked after.
+# How often a breaker that is not closed is looked after, and Redis asked whether it is well while it is.
 KEEPER_S = 0.25
+WELL_S = 1.0
 # Look-ups waiting at once, and sent in one command. Beyond the first a request goes to the model at once.
 MOST_WAITING = 1_024
 MOST_TOGETHER = 64
@@ -66,7 +67,7 @@ class SecondLevel:
         self._breaker = Breaker()
         self._models: dict[str, SharedModel] = {}
         self._writing = Writing(self._writer, secret, self._breaker, self._models.values)
-        self._writing.on_failure(self._failed)
+        self._failed_ns = 0  # when the last failure was counted
         self._wanted: deque[_Wanted] = deque()
         self._fetching: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -156,11 +157,12 @@ class SecondLevel:
 
     async def _fetch_batch(self, batch: list[_Wanted]) -> None:
         epoch_names = list({wanted.model.epoch_name for wanted in batch})
+        began_ns = self._clock.now_ns()
         try:
             async with asyncio.timeout(BUDGET_S):
                 values = await self._reader.mget(epoch_names + [wanted.name for wanted in batch])
         except FAILURES as error:
-            self._failed(error)
+            self._failed(error, began_ns)
             for wanted in batch:
                 self._end(wanted, None, is_error=True)
             return
@@ -184,6 +186,7 @@ class SecondLevel:
 
     def _too_late(self, wanted: _Wanted) -> None:
         wanted.model.took(self._clock.now_ns() - wanted.began_ns)
+        self._failed(TimeoutError(), wanted.began_ns)
         self._end(wanted, None, is_error=True)
 
     def _end(self, wanted: _Wanted, answer: SharedAnswer | None, *, is_error: bool = False) -> None:
@@ -200,33 +203,40 @@ class SecondLevel:
             log.exception("a request could not go on after its look-up in the shared cache")
 
     async def _keep(self) -> None:
-        """Make the first connection, then the trials that close the breaker; see to purges not taken yet."""
-        await self._try()
+        """Make the first connection; then ask now and then whether Redis is well, which closes an open breaker."""
+        well_ns = 0
         while True:
-            await asyncio.sleep(KEEPER_S)
-            if self._breaker.may_try(self._clock.now_ns()):
+            now_ns = self._clock.now_ns()
+            is_due = self.state is BreakerState.CLOSED and now_ns - well_ns >= WELL_S * NS_PER_S
+            if is_due or self._breaker.may_try(now_ns):
+                well_ns = now_ns
                 await self._try()
             self._writing.go_on()
+            await asyncio.sleep(KEEPER_S)
 
     async def _try(self) -> None:
         """Connect with patience, then see whether an answer comes within the budget."""
-        was = self._breaker.state
+        was, began_ns = self._breaker.state, self._clock.now_ns()
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self._reader.ping()
             async with asyncio.timeout(BUDGET_S):
                 await self._reader.ping()
         except FAILURES as error:
-            self._failed(error)
+            self._failed(error, began_ns)
             return
         self._breaker.worked()
         if was is not BreakerState.CLOSED and self._breaker.state is BreakerState.CLOSED:
             log.info("the shared cache is used again")
 
-    def _failed(self, error: Exception) -> None:
-        text = f"no answer within {BUDGET_S * 1_000:.0f} ms" if isinstance(error, TimeoutError) else in_words(error)
-        was = self._breaker.state
-        self._breaker.failed(text, self._clock.now_ns())
+    def _failed(self, error: Exception, began_ns: int) -> None:
+        """Count the failure of what began then, unless a failure since has been counted: one lull is one failure."""
+        is_late = isinstance(error, TimeoutError)
+        if is_late and began_ns < self._failed_ns:
+            return
+        text = f"no answer within {BUDGET_S * 1_000:.0f} ms" if is_late else in_words(error)
+        was, self._failed_ns = self._breaker.state, self._clock.now_ns()
+        self._breaker.failed(text, self._failed_ns)
         if was is BreakerState.CLOSED and self._breaker.state is BreakerState.OPEN:
             log.warning("the shared cache is left alone: %s", text)
 

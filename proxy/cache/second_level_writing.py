@@ -1,12 +1,13 @@
 """Answers and purges on their way to the shared cache: queued within bounds, dropped beyond them, never waited for.
 
 Place: behind proxy.cache.second_level, which reads. Rules: one task at a time writes; a purge goes before every answer;
-answers that Redis does not take are lost, purges are kept until it does.
+answers that Redis does not take are lost, purges are tried again each time the keeper comes by.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -19,9 +20,12 @@ from proxy.cache import second_level_codec as codec
 from proxy.cache.breaker import Breaker, BreakerState
 from proxy.cache.second_level_model import SharedModel
 from proxy.core.batches import BatchOutputs
+from proxy.core.outage import Outage, in_words
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+log = logging.getLogger(__name__)
 
 FAILURES = (RedisError, OSError, TimeoutError)
 """What says that Redis cannot be used now."""
@@ -54,14 +58,10 @@ class Writing:
         self, client: Redis, secret: bytes, breaker: Breaker, models: Callable[[], Iterable[SharedModel]]
     ) -> None:
         self._client, self._secret, self._breaker, self._models = client, secret, breaker, models
-        self._failed: Callable[[Exception], None] = lambda _: None
+        self._outage = Outage()
         self._queue: deque[Write] = deque()
         self._queued_bytes = 0
         self._task: asyncio.Task[None] | None = None
-
-    def on_failure(self, failed: Callable[[Exception], None]) -> None:
-        """Whom to tell that Redis did not take something."""
-        self._failed = failed
 
     def add(self, write: Write) -> None:
         """Queue an answer if it is small enough and there is room."""
@@ -100,8 +100,19 @@ class Writing:
                         await self._send(batch)
                 except FAILURES as error:
                     self._failed(error)
+                    return  # the keeper, or the next answer, tries again
+                self._worked()
         finally:
             self._task = None
+
+    def _failed(self, error: Exception) -> None:
+        """Only said: that Redis takes nothing is no reason not to read; the reader finds out whether it is away."""
+        if self._outage.failed(error):
+            log.warning("answers cannot be left in the shared cache: %s", in_words(error))
+
+    def _worked(self) -> None:
+        if self._outage.worked():
+            log.info("answers are left in the shared cache again")
 
     async def _give_epochs(self, writing: set[SharedModel]) -> None:
         """Another epoch for those to be purged, one at all for those to be written that have none."""
@@ -124,7 +135,6 @@ class Writing:
             pipeline.set(write.name, value, px=write.model.kept_ms)
         if sent:
             await pipeline.execute()
-        self._breaker.worked()
         for write in sent:
             write.model.writes += 1
 

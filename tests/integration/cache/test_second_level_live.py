@@ -241,6 +241,26 @@ async def test_f15_writes_to_a_frozen_redis_are_bounded(redis):
         redis.thaw()
 
 
+async def test_f15_a_full_redis_is_still_read_and_what_it_does_not_take_is_lost_but_for_purges(redis):
+    async with Wire(redis.port) as wire, Server(wire.url) as server, Redis.from_url(redis.url) as stranger:
+        await server.leave()
+        await stranger.config_set("maxmemory", 1)
+        before = wire.commands(b"SET")
+        for number in range(200):
+            server.level.put("m", number.to_bytes(24, "big"), answer(), 1)
+        await server.until(lambda: not server.level._writing._queue)
+        assert await server.ask()
+        assert server.level.state is BreakerState.CLOSED
+        assert server.report.writes == 1
+        server.level.purge()
+        await asyncio.sleep(0.6)
+        assert wire.commands(b"SET") - before < 300, "tried now and then, not all the time"
+        assert await server.ask() is False, "it is not purged yet"
+        await stranger.config_set("maxmemory", 0)
+        await server.until(lambda: not server.level._models["m"].must_purge)
+        assert await server.ask() is None
+
+
 async def test_a_server_that_starts_without_its_redis_works_without_it(tmp_path):
     missing = OwnRedis(tmp_path)
     async with Server(missing.url) as server:
