@@ -32,6 +32,7 @@ from proxy.protocol.limits import DEFAULT_LIMITS, Limits
 from proxy.protocol.media import Headers
 from proxy.scheduler.scheduler import Scheduler
 from proxy.system import SystemClock, unix_time_s
+from proxy.tuner.rollout_guard import RolloutGuard
 
 if TYPE_CHECKING:
     from proxy.cache.second_level import SecondLevel
@@ -99,6 +100,7 @@ class Runtime:
         self.scheduler = Scheduler(self.clock, self.loop.call_later, meter=self.metrics, call_soon=self.loop.call_soon)
         self.manager = ModelManager(self.scheduler, self._make_group, self.clock, self.config.memory_budget_bytes)
         self.machine = MachineProbe()
+        self.guard = RolloutGuard()
         self.pipeline = Pipeline(
             self.clock, unix_time_s, self.manager, self.cache, self.scheduler, self.metrics, self.config.limits
         )
@@ -128,6 +130,7 @@ class Runtime:
 
     def apply(self, snapshot: Snapshot) -> None:
         """Hand each room its part of a new wanted state."""
+        snapshot = self.guard.follow(snapshot)
         old = getattr(self.pipeline, "snapshot", EMPTY_SNAPSHOT)
         for name in old.models.keys() - snapshot.models.keys():
             self.cache.forget(name)
@@ -221,6 +224,10 @@ class Runtime:
         keys = tuple(key.removeprefix(KEY_PRINCIPAL) for key in keys_used)
         shadows, wakes = self.pipeline.shadows.reports(), self.manager.woken
         report = replace(report, keys_used=keys, shadows=shadows, wakes=wakes, caches=caches)
+        if self.guard.look(report):
+            log.error("a canary's errors are surely more than the default version's: %s", self.guard.stopped)
+            self.apply(self.pipeline.snapshot)
+        report = replace(report, stopped=self.guard.stopped)
         self.latest_report = self.pipeline.latest_report = report
         for callback in tuple(self._subscribers):
             try:

@@ -122,6 +122,7 @@ def _info(report: SecondReport) -> dict[str, object]:
         "measured": _measured(report),
         "service_ms": _service_ms(report),
         "shadows": [asdict(shadow) for shadow in report.shadows],
+        "stopped_rollouts": [asdict(rollout) for rollout in report.stopped],
         "caches": {model: asdict(cache) for model, cache in report.caches.items()},
         "troubles": {
             f"{version.model}/{version.version}": {"message": version.message[:500], "restarts": version.restarts}

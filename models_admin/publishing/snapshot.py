@@ -168,6 +168,7 @@ def _rollout(
             weight_percent=row.weight_percent,
             instances=max(row.instances, share),
             tolerance=row.tolerance,
+            max_error_ratio=row.max_error_percent / 100,
         )
     return None
 

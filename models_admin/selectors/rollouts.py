@@ -38,6 +38,7 @@ class Measured:
     trouble: str
     failed_starts: int
     age_s: float | None
+    stopped: str = ""
 
 
 def rollouts(model_name: str) -> QuerySet[Rollout]:
@@ -57,6 +58,7 @@ def measure(rollout: Rollout, *, now: datetime) -> Measured:
         trouble=str(trouble.get("message", "")),
         failed_starts=int(trouble.get("restarts", 0)),
         age_s=None if node is None else (now - node.at).total_seconds(),
+        stopped=next((r["words"] for r in info.get("stopped_rollouts", ()) if r["rollout_id"] == rollout.pk), ""),
     )
 
 

@@ -2,7 +2,8 @@
 
 Rules: as for scaling (models_admin/tasks/scaling.py): one controller at a time, each look starts from the database,
 nothing depends on how often it comes. Without looks a rollout stays at its step: it neither goes on nor ends, and the
-data plane goes on sending the candidate no more than that step's weight, and nothing while it does not answer. A fault
+data plane goes on sending the candidate no more than that step's weight, and nothing while it does not answer or
+once its errors are surely more (proxy.tuner.rollout_guard); the next look makes an abort of that. A fault
 in one rollout's look is logged and costs no other rollout its own.
 """
 
@@ -119,4 +120,5 @@ def view_of(rollout: Rollout, measured: Measured, now: datetime) -> RolloutView:
         age_s=measured.age_s,
         trouble=measured.trouble,
         failed_starts=measured.failed_starts,
+        stopped=measured.stopped,
     )

@@ -191,12 +191,21 @@ class MachineReport:
 
 
 @dataclass(frozen=True, slots=True)
+class StoppedRollout:
+    """A canary that the data plane sends nothing any more, and why."""
+
+    model: str
+    rollout_id: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class SecondReport:
     """Everything over the second that ended at `at_unix_s`. `sequence` rises by one each second.
 
     `keys_used` are the ids of the API keys that opened a call in it. `by_version` has each version's share of its
     model's numbers, by version key; `shadows` one row for each shadow that runs; `wakes` the models that requests asked
-    for while they had no instance; `caches` each model's cache.
+    for while they had no instance; `caches` each model's cache; `stopped` the canaries that were stopped here.
     """
 
     sequence: int
@@ -212,3 +221,4 @@ class SecondReport:
     shadows: tuple[ShadowReport, ...] = ()
     wakes: tuple[str, ...] = ()
     caches: Mapping[str, CacheReport] = field(default_factory=dict)
+    stopped: tuple[StoppedRollout, ...] = ()

@@ -54,7 +54,8 @@ class RolloutSnapshot:
 
     CANARY: `weight_percent` of the requests that name no version are answered by it. SHADOW: that share is executed by
     it, too, and its answers are compared and discarded. `instances` are wanted of it. `tolerance` is the largest
-    |difference| / (1 + |expected|) at which two answers count as the same.
+    |difference| / (1 + |expected|) at which two answers count as the same. More failures than the default version's, by
+    surely more than `max_error_ratio` of its requests, stop a canary.
     """
 
     rollout_id: int
@@ -63,6 +64,7 @@ class RolloutSnapshot:
     weight_percent: float
     instances: int = 1
     tolerance: float = 1e-3
+    max_error_ratio: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)

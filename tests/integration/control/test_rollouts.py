@@ -219,6 +219,22 @@ def test_f22_a_candidate_that_does_not_load_aborts(running: Rollout, measured: C
     assert running.state == "aborted" and "off by 0.5" in running.reason
 
 
+def test_f33_what_the_data_plane_stopped_meanwhile_is_recorded_as_an_abort(
+    running: Rollout, measured: Callable[..., datetime]
+) -> None:
+    others = {"model": "net", "rollout_id": running.pk + 1, "words": "not this one"}
+    tick(measured(1, stopped_rollouts=[others]))
+    running.refresh_from_db()
+    assert running.state == "running"
+    stopped = {"model": "net", "rollout_id": running.pk, "words": "9 of 10 requests of the candidate failed"}
+    tick(measured(1, stopped_rollouts=[others, stopped]))
+    running.refresh_from_db()
+    assert (running.state, running.reason) == (
+        "aborted",
+        "Stopped by the data plane: 9 of 10 requests of the candidate failed",
+    )
+
+
 def test_f22_drift_aborts_a_shadow(net: Model, second: ModelVersion, measured: Callable[..., datetime]) -> None:
     shadow = rollouts.start(actor=ANN, model=net, candidate=second, mode="shadow")
     bucket = str(histogram.index(5_000_000))

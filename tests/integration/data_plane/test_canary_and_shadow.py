@@ -85,6 +85,31 @@ async def test_a_request_that_names_a_version_or_a_label_is_not_redirected(both:
         assert (await client.post("/v2/models/net/versions/nobody/infer", json=body_of(1))).status_code == 404
 
 
+async def test_f33_a_canary_that_fails_is_stopped_without_the_control_plane(plane: Plane, tmp_path: Path) -> None:
+    raises = """
+        if int(x[0, 0].item()) >= 0:
+            raise ValueError("broken")
+        return x
+    """
+    sources = {1: "        return x * 2.0", 2: raises}
+    versions = [models.save_script(tmp_path, "net", models.from_source(s), number=n) for n, s in sources.items()]
+    plane.want(*versions, default=1)
+    await plane.until(lambda: set(plane.runtime.manager.routes.ready.get("net", {})) == {1, 2})
+    want(plane, 50)
+    await until_applied(plane)
+    statuses: Counter[int] = Counter()
+    async with plane.client() as client, asyncio.timeout(60):
+        while not plane.runtime.guard.stopped:
+            statuses[(await client.post("/v2/models/net/infer", json=body_of(1))).status_code] += 1
+        answers = [await ask(client) for _ in range(100)]
+        assert {version for version, _ in answers} == {1}
+        assert (await client.post("/v2/models/net/versions/2/infer", json=body_of(1))).status_code == 500
+        while not plane.reports[-1].stopped:
+            await asyncio.sleep(0.05)
+    assert statuses[500] >= 5
+    assert "requests of the candidate failed" in plane.reports[-1].stopped[0].words
+
+
 async def test_a_shadow_is_compared_and_no_client_meets_it(both: Plane) -> None:
     want(both, 100, RolloutMode.SHADOW)
     await until_applied(both)
