@@ -198,9 +198,8 @@ class ResultCache:
                 rate = (store.saved_ns - self._saved.get(name, 0)) / passed_s
                 store.saved_ns_per_s += SAVED_WEIGHT * (rate - store.saved_ns_per_s)
                 self._saved[name] = store.saved_ns
-            watch = self._watches[name]
-            watch.tick(now_ns)
-            result[name] = watch.report(None if self._second is None else self._second.report(name))
+            second_level = None if self._second is None else self._second.report(name)
+            result[name] = self._watches[name].second(now_ns, second_level)
         return result
 
     def _found(

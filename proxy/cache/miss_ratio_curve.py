@@ -210,10 +210,10 @@ def horizon_bytes(max_bytes: int) -> int:
 
 
 def sizes(max_bytes: int) -> tuple[int, ...]:
-    """The curve's sizes beside a bound: the bound, sizes around it, and the farthest of interest."""
+    """The curve's sizes beside a bound: the bound, sizes around it, one step beyond it and the farthest of interest."""
     steps = range(-_POINTS_BELOW, _POINTS_ABOVE + 1)
-    found = {max(round(max_bytes * 2.0 ** (step / 2)), 1) for step in steps} | {horizon_bytes(max_bytes)}
-    return tuple(sorted(found))
+    found = {max(round(max_bytes * 2.0 ** (step / 2)), 1) for step in steps}
+    return tuple(sorted(found | {max_bytes + STEP_BYTES, horizon_bytes(max_bytes)}))
 
 
 def _below(weights: dict[int, float], sizes_bytes: Iterable[int]) -> list[float]:

@@ -43,7 +43,7 @@ class SampledStack:
 
     def __init__(self, rate: float = 1.0) -> None:
         self._keys: OrderedDict[bytes, Followed] = OrderedDict()
-        self._tree = [0] * (PLACES + 1)
+        self._tree: list[int] = []  # made with the first key, since many models are never asked
         self._next_place = 1
         self.size_bytes = 0
         self.limit, self.rate = ALL_KEYS, 1.0
@@ -109,11 +109,12 @@ class SampledStack:
         self.rate = max(first, 1) / 2.0 ** (8 * _RATE_BYTES)
         for key in [key for key in self._keys if key >= limit]:
             self._keys.pop(key).place = 0
-        self._move_together()
+        if self._tree:
+            self._move_together()
 
     def _take_place(self, known: Followed) -> int:
         """The next place, with the key's bytes in it."""
-        if self._next_place > PLACES:
+        if self._next_place > PLACES or not self._tree:
             known.place = 0
             self._move_together()
         place = self._next_place

@@ -59,6 +59,9 @@ class CacheWatch:
         self._points: tuple[CurvePoint, ...] = ()
         self._would_hit_ratio: float | None = None
         self._drawn_ns: int | None = None
+        self._last: tuple[int, tuple[int, int, int], CacheReport] | None = (
+            None  # when it was made, what it rests on, and itself
+        )
         store.observer = self
         self._open(CacheState.ON)
 
@@ -99,22 +102,37 @@ class CacheWatch:
     def policy_changed(self) -> None:
         """Another bound, age or order may pay where the former did not: begin anew."""
         self._bypass = Bypass()
-        self._drawn_ns = None
+        self._drawn_ns = self._last = None
         self._open(CacheState.ON)
 
-    def tick(self, now_ns: int) -> None:
-        """About once a second: learn from the store's counts, decide whether it is in use."""
+    def second(self, now_ns: int, second_level: SecondLevelReport | None) -> CacheReport:
+        """About once a second: learn from the store's counts, decide whether it is in use, and report.
+
+        Of a cache that nobody has asked since the last report that one still holds, for a while: a server may have a
+        thousand of them.
+        """
         store = self.store
-        max_bytes = store.policy.max_bytes
-        self._curve.tick(now_ns, store.hits + store.misses + store.passed, max_bytes)
+        uses = store.hits + store.misses + store.passed
+        rests_on = uses, store.insertions, store.size_bytes
+        if self._last is not None and second_level is None and self._last[1] == rests_on:
+            made_ns, _, report = self._last
+            if uses == 0 or now_ns - made_ns < CURVE_NS:
+                return report
+        self._tick(now_ns, uses)
+        report = self._report(second_level)
+        self._last = now_ns, rests_on, report
+        return report
+
+    def _tick(self, now_ns: int, uses: int) -> None:
+        max_bytes = self.store.policy.max_bytes
+        self._curve.tick(now_ns, uses, max_bytes)
         if self._drawn_ns is None or now_ns - self._drawn_ns >= CURVE_NS:
             self._points = self._curve.points(max_bytes)
             self._drawn_ns = now_ns if self._points else None
             self._would_hit_ratio = next((p.hit_ratio for p in self._points if p.size_bytes == max_bytes), None)
         self._open(self._bypass.update(now_ns, self._costs()))
 
-    def report(self, second_level: SecondLevelReport | None) -> CacheReport:
-        """Its numbers and words as of now."""
+    def _report(self, second_level: SecondLevelReport | None) -> CacheReport:
         store = self.store
         policy = store.policy
         return CacheReport(

@@ -122,8 +122,7 @@ def test_answers_that_hold_nan_count_as_refused_and_are_no_hits_in_the_curve():
     for _ in range(300):
         assert rig.cache.get("m", key(1), rig.clock.now_ns()) is None
         rig.cache.put("m", key(1), nan, rig.clock.now_ns(), saved_ns=NS_PER_MS)
-    rig.second([])
-    report = rig.second([])
+    report = [rig.second([]) for _ in range(7)][-1]
     assert report.refused == 300
     assert {point.hit_ratio for point in report.curve} == {0.0}
 
@@ -138,3 +137,16 @@ def test_a_cache_without_repetitions_is_passed_by_and_costs_no_memory_then():
     after = rig.cache.statistics()["m"]
     assert (after.entries, after.misses) == (report.entries, report.misses)
     assert "Bypassed: 0 % of look-ups would hit" in after.message
+
+
+def test_a_cache_that_nobody_asks_is_not_looked_at_each_second():
+    rig = Rig()
+    first = rig.second([])
+    assert rig.second([]) is first
+    asked = rig.second([1, 1])
+    assert (asked.hits, asked.misses) == (1, 1)
+    assert rig.second([]) is asked
+    later = [rig.second([]) for _ in range(6)]
+    assert later[-1] is not asked, "what it saves a second falls while it is idle"
+    rig.cache.configure("m", CachePolicy(max_bytes=BYTES_PER_MIB))
+    assert rig.second([]).max_bytes == BYTES_PER_MIB
