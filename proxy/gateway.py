@@ -10,12 +10,16 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from proxy.core.errors import NotReady, Reason
+from proxy.core.instance_reports import ExitReport, InstanceLog, OrderOutcome
 from proxy.core.reports import SecondReport
 from proxy.core.request_reports import RequestQuery, RequestReport
 from proxy.core.requests import Answer
+from proxy.instance_orders import number_of
+from proxy.instances.log import in_words
 
 if TYPE_CHECKING:
     from proxy.core.principals import Principal
@@ -28,6 +32,7 @@ _SERVING_LOOK_S = 0.02
 _OLD_NEWS_S = 2.5  # until then a report may be of the time before the change
 _GIVEN_UP = ("failed", "quarantined")
 
+T = TypeVar("T")
 Headers = Iterable[tuple[bytes, bytes]]
 _runtime: Runtime | None = None
 
@@ -107,6 +112,35 @@ def requests(query: RequestQuery) -> tuple[RequestReport, ...]:
     return _runtime.requests(query) if _runtime is not None else ()
 
 
+def instance_exits() -> tuple[ExitReport, ...]:
+    """How instances ended lately, the newest first; none where no data plane runs."""
+    return _runtime.instance_exits() if _runtime is not None else ()
+
+
+def instance_log(number: int, lines: int) -> InstanceLog | None:
+    """The last lines that an instance printed, or that it left; None if it is not known. Not for the loop's thread."""
+    runtime = _require()
+    living = _on_loop(runtime, partial(runtime.orders.printed, number))
+    if living is not None:
+        return InstanceLog(living[0], in_words(living[1], lines), is_alive=True)
+    for report in runtime.instance_exits():
+        if number_of(report.instance_id) == number:
+            return InstanceLog(report.instance_id, report.log, is_alive=False)
+    return None
+
+
+def restart_instance(number: int, why: str) -> OrderOutcome:
+    """Replace one instance by another that is started beside it. Not for the event loop's thread."""
+    runtime = _require()
+    return _on_loop(runtime, partial(runtime.orders.restart, number, why))
+
+
+def drain_instance(number: int, why: str) -> OrderOutcome:
+    """Let one instance finish and end. Not for the event loop's thread."""
+    runtime = _require()
+    return _on_loop(runtime, partial(runtime.orders.drain, number, why))
+
+
 def purge_cache(model: str | None = None, version_digest: str | None = None) -> None:
     """Drop cached answers of `model` (or of one of its artifacts), or of all. Does nothing where no data plane runs."""
     if _runtime is not None:
@@ -131,6 +165,13 @@ def infer_from_thread(
         return future.result(timeout=runtime.longest_wait_s)
     except FutureTimeoutError:
         future.cancel()
+        raise NotReady(Reason.NOT_READY, "The data plane did not answer in time.") from None
+
+
+def _on_loop(runtime: Runtime, function: Callable[[], T]) -> T:
+    try:
+        return runtime.on_loop(function)
+    except FutureTimeoutError:
         raise NotReady(Reason.NOT_READY, "The data plane did not answer in time.") from None
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from proxy.cache.budget import budget_bytes
 from proxy.cache.cache import ResultCache
 from proxy.control.feed import Feed, LoadSnapshot
 from proxy.core.errors import Unauthenticated
+from proxy.core.instance_reports import ExitReport
 from proxy.core.outage import Outage, in_words, trace_of
 from proxy.core.policies import ExecutionPolicy
 from proxy.core.principals import KEY_PRINCIPAL, Principal
@@ -22,6 +24,8 @@ from proxy.core.snapshot import EMPTY_SNAPSHOT, Snapshot, VersionSnapshot
 from proxy.core.units import NS_PER_S
 from proxy.endpoint.extensions import Extensions, SetLoaded, no_control_plane
 from proxy.endpoint.listener import InferenceServer
+from proxy.instance_orders import InstanceOrders
+from proxy.instances.exits import ExitLog
 from proxy.instances.group import InstanceGroup
 from proxy.metrics.machine import MachineProbe, host_memory_bytes
 from proxy.metrics.metrics import Metrics
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 WriteReport = Callable[[SecondReport], None]
 
 
@@ -83,6 +88,7 @@ class Runtime:
         self._load_snapshot = load_snapshot
         self._write_report = write_report
         self._set_loaded = set_loaded
+        self.exits = ExitLog()
         self._subscribers: set[Callable[[SecondReport], object]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._sequence = 0
@@ -99,6 +105,7 @@ class Runtime:
         self.cache = ResultCache(self.clock, cache_bytes, self.second_level)
         self.scheduler = Scheduler(self.clock, self.loop.call_later, meter=self.metrics, call_soon=self.loop.call_soon)
         self.manager = ModelManager(self.scheduler, self._make_group, self.clock, self.config.memory_budget_bytes)
+        self.orders = InstanceOrders(self.manager.all_groups)
         self.machine = MachineProbe()
         self.guard = RolloutGuard()
         self.pipeline = Pipeline(
@@ -170,6 +177,23 @@ class Runtime:
         """Remembered requests. Safe from any thread."""
         return read_requests(self.metrics.requests, query, self.clock.now_ns(), unix_time_s())
 
+    def instance_exits(self) -> tuple[ExitReport, ...]:
+        """How instances ended lately. Safe from any thread."""
+        return self.exits.reports(self.clock.now_ns(), unix_time_s())
+
+    def on_loop(self, function: Callable[[], T], limit_s: float = 5.0) -> T:
+        """The result of `function`, called on the event loop, for a caller in another thread. Raises TimeoutError."""
+        done: Future[T] = Future()
+
+        def call() -> None:
+            try:
+                done.set_result(function())
+            except Exception as error:
+                done.set_exception(error)
+
+        self.loop.call_soon_threadsafe(call)
+        return done.result(limit_s)
+
     async def infer(
         self, principal: Principal, model: str, version: str | None, body: bytes, headers: Headers = ()
     ) -> Answer:
@@ -187,7 +211,9 @@ class Runtime:
     def _make_group(
         self, version: VersionSnapshot, execution: ExecutionPolicy, on_change: Callable[[InstanceGroup], None]
     ) -> InstanceGroup:
-        return InstanceGroup(version, execution, loop=self.loop, clock=self.clock, on_change=on_change)
+        return InstanceGroup(
+            version, execution, loop=self.loop, clock=self.clock, on_change=on_change, exits=self.exits
+        )
 
     async def _report_each_second(self) -> None:
         # In the middle of a second, so that a timer's jitter never counts one second twice and none at all.

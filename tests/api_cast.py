@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from models_admin.selectors.artifacts import artifact_path
 from models_admin.services import keys, models
 from models_admin.services.actors import Actor, system_actor
 from proxy import gateway
+from proxy.core.instance_reports import ExitReport, OrderOutcome
 from proxy.core.principals import Principal
 from proxy.core.reports import (
     InstanceReport,
@@ -80,6 +81,29 @@ class Caller:
 
 
 @dataclass
+class FakeOrders:
+    """Answers orders to instances as told, and remembers them."""
+
+    outcome: OrderOutcome = OrderOutcome.BESIDE
+    given: list[tuple[str, int, str]] = field(default_factory=list)
+    output: bytes = b"loaded\n"
+
+    def restart(self, number: int, why: str) -> OrderOutcome:
+        """Remember it."""
+        self.given.append(("restart", number, why))
+        return self.outcome
+
+    def drain(self, number: int, why: str) -> OrderOutcome:
+        """Remember it."""
+        self.given.append(("drain", number, why))
+        return self.outcome
+
+    def printed(self, number: int) -> tuple[str, bytes] | None:
+        """Of 1 and 2, which are reported."""
+        return (f"digits/1#{number}", self.output) if number in (1, 2) else None
+
+
+@dataclass
 class FakeRuntime:
     """The part of proxy.runtime.Runtime that the gateway and the API use, without a data plane."""
 
@@ -96,6 +120,17 @@ class FakeRuntime:
         """What the test put there."""
         self.queries.append(query)
         return self.kept
+
+    exits: tuple[ExitReport, ...] = ()
+    orders: FakeOrders = field(default_factory=FakeOrders)
+
+    def instance_exits(self) -> tuple[ExitReport, ...]:
+        """What the test put there."""
+        return self.exits
+
+    def on_loop(self, function: Callable[[], Any]) -> Any:
+        """There is no loop."""
+        return function()
 
     def feed_soon(self) -> None:
         """Count the bells."""

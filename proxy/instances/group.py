@@ -12,12 +12,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from proxy.core.clock import Clock
+from proxy.core.instance_reports import OrderOutcome
 from proxy.core.policies import ExecutionPolicy
 from proxy.core.reports import InstanceReport
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import NS_PER_MS, NS_PER_S
 from proxy.instances import restart as restarts
+from proxy.instances.exits import ExitLog
 from proxy.instances.instance import WORKER_MODULE, Instance
+from proxy.instances.log import in_words
 from proxy.instances.restart import RestartRecord
 from proxy.instances.sizes import threads_of
 from proxy.instances.state import COMING, LIVE, Event, InstanceState
@@ -44,6 +47,7 @@ class InstanceGroup:
         clock: Clock,
         on_change: Callable[[InstanceGroup], None],
         worker_module: str = WORKER_MODULE,
+        exits: ExitLog | None = None,
     ) -> None:
         self.version = version
         self.policy = policy
@@ -56,6 +60,9 @@ class InstanceGroup:
         self._on_change = on_change
         self._worker_module = worker_module
         self._instances: list[Instance] = []
+        self._exits = exits if exits is not None else ExitLog()
+        self._replacing: list[Instance] = []  # to be drained once another is ready
+        self._orders: dict[Instance, str] = {}  # why each was told to end, where somebody told it
         self._record = RestartRecord()
         self._replacements_due = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -96,6 +103,33 @@ class InstanceGroup:
         """Use other limits: time limits at once, threads and memory for instances started from now on."""
         self.policy = policy
 
+    def replace(self, instance: Instance, why: str) -> OrderOutcome:
+        """Start another beside it and drain it once that one is ready; one that is not ready is replaced at once.
+
+        Ends a quarantine. If no other can be started, it serves on.
+        """
+        if instance.state not in LIVE:
+            return OrderOutcome.ENDING
+        if self.failed:
+            self._record = RestartRecord()
+        if instance.state is not InstanceState.READY:
+            return self.drain(instance, why)
+        self._orders[instance] = why
+        if instance not in self._replacing:
+            self._replacing.append(instance)
+        self._reconcile()
+        return OrderOutcome.BESIDE
+
+    def drain(self, instance: Instance, why: str) -> OrderOutcome:
+        """Let it take no new batch, finish and end; another follows if as many are wanted."""
+        if instance.state not in LIVE:
+            return OrderOutcome.ENDING
+        self._orders[instance] = why
+        instance.drain()
+        live = sum(other.state in LIVE for other in self._instances)
+        self._reconcile()
+        return OrderOutcome.REPLACED if live < self.wanted else OrderOutcome.NOT_REPLACED
+
     async def stop(self) -> None:
         """Drain every instance, end what does not; returns when every process is gone and given back."""
         self.wanted = 0
@@ -109,7 +143,9 @@ class InstanceGroup:
             self._timer = None
 
     def _reconcile(self) -> None:
-        live = [instance for instance in self._instances if instance.state in LIVE]
+        self._replacing = [one for one in self._replacing if one.state is InstanceState.READY]
+        live = [one for one in self._instances if one.state in LIVE and one not in self._replacing]
+        self._let_go(sum(one.state is InstanceState.READY for one in live))
         surplus = len(live) - self.wanted
         if surplus > 0:
             for instance in sorted(live, key=_cost_of_loss)[:surplus]:
@@ -120,6 +156,12 @@ class InstanceGroup:
                 if not self._start_one():
                     break
         self._keep_ticking()
+
+    def _let_go(self, ready: int) -> None:
+        """Drain those that are to be replaced, as far as `ready` others are there instead."""
+        surplus = ready + len(self._replacing) - self.wanted
+        for instance in self._replacing[: max(surplus, 0)]:
+            instance.drain()
 
     def _start_one(self) -> bool:
         instance = Instance(
@@ -164,13 +206,14 @@ class InstanceGroup:
             self._on_lost(instance)
         else:
             self._instances.remove(instance)
+            self._exits.note(instance, self._clock.now_ns(), self._orders.pop(instance, ""))
             if not self._instances:
                 self._empty.set()
         self._reconcile()
         self._on_change(self)
 
     def _on_lost(self, instance: Instance) -> None:
-        last_words = instance.log_tail(20)
+        last_words = in_words(instance.printed(), 20)
         logger.warning("instance %s was lost: %s\n%s", instance.instance_id, instance.message, last_words)
         if instance.was_ready:
             self.message = instance.message

@@ -74,7 +74,7 @@ class Instance:
         self._batch: Batch | None = None
         self._on_done: OnDone | None = None
         self._sent_ns = self._input_ns = 0
-        self._started_ns = self._state_since_ns = self.last_heard_ns = self._looked_ns = clock.now_ns()
+        self.started_ns = self._state_since_ns = self.last_heard_ns = self._looked_ns = clock.now_ns()
         self._ping_since_ns = 0
         self._shrink_is_due = self._found_no_room = False
         self._link = Link(loop, self._on_message, self._on_garbage, self._on_exit)
@@ -94,16 +94,16 @@ class Instance:
         """Time with an execution in flight since the start, the current one included."""
         return self._busy_ns + (self._clock.now_ns() - self._sent_ns if self._batch else 0)
 
-    def log_tail(self, lines: int = 50) -> str:
-        """Return the last lines that the process printed."""
-        return self._link.log.tail(lines)
+    def printed(self) -> bytes:
+        """What the process printed lately, as it came."""
+        return self._link.log.copy()
 
     def view(self, *, with_memory: bool) -> InstanceView:
         """What the watchdog decides from."""
         return InstanceView(
             self.state,
             self._state_since_ns,
-            self._started_ns,
+            self.started_ns,
             self._sent_ns if self._batch else 0,
             self._ping_since_ns,
             self._link.resident_bytes() if with_memory else 0,
@@ -118,7 +118,7 @@ class Instance:
             pid=self.pid,
             state=str(self.state),
             device=self.device,
-            uptime_s=(self._clock.now_ns() - self._started_ns) / NS_PER_S,
+            uptime_s=(self._clock.now_ns() - self.started_ns) / NS_PER_S,
             memory_bytes=self._link.memory_bytes,
             executions=self.executions,
             service_ewma_ms=ns_to_ms(self.service_ewma_ns) if self.executions else None,
@@ -267,7 +267,7 @@ class Instance:
     def _on_ready(self, message: messages.Ready) -> None:
         self.device, self.sandbox = ready_details(message.details_json)
         self.was_ready = True
-        self.load_time_ns = self._clock.now_ns() - self._started_ns
+        self.load_time_ns = self._clock.now_ns() - self.started_ns
         self._link.measure_memory()
         self._advance(InstanceState.READY)
         self._on_event(self, Event.READY)

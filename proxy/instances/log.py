@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 LIMIT_BYTES = 65_536
+HIDDEN = "[hidden]"
+
+# Keys of ours; what follows `Bearer`; passwords in URLs; values of names that say that they are secret.
+# Every repetition is bounded: what a model prints must not make a pattern search for long.
+_SECRETS = (
+    re.compile(r"\bdlp_[A-Za-z0-9_-]{8,64}"),
+    re.compile(r"(?i)(?<=\bbearer )[^\s\"',;]{1,2000}"),
+    re.compile(r"(?<=://)[^\s/:@]{0,100}:[^\s/@]{1,200}(?=@)"),
+    re.compile(
+        r"(?i)(?P<name>(?:passw(?:or)?d|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)"
+        r"[\w.-]{0,30}[\"']?\s{0,8}[=:]\s{0,8})(?:\"[^\"\n]{0,2000}\"|'[^'\n]{0,2000}'|[^\s,;]{1,2000})"
+    ),
+)
 
 
 class LogTail:
@@ -19,8 +34,27 @@ class LogTail:
         if len(self._kept) > 2 * LIMIT_BYTES:
             del self._kept[:-LIMIT_BYTES]
 
+    def copy(self) -> bytes:
+        """What is kept."""
+        return bytes(self._kept[-LIMIT_BYTES:])
+
     def tail(self, lines: int = 50) -> str:
-        """Return the last `lines` lines, printable: control characters would be a way to paint over a terminal."""
-        text = bytes(self._kept[-LIMIT_BYTES:]).decode("utf-8", "replace")
-        kept = "\n".join(text.splitlines()[-lines:])
-        return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in kept)
+        """Return the last `lines` lines as `in_words` shows them."""
+        return in_words(self.copy(), lines)
+
+
+def in_words(data: bytes, lines: int) -> str:
+    """The last `lines` lines of `data`, printable and without secrets.
+
+    Control characters would be a way to paint over a terminal. What looks like a key or password is blacked out: a
+    model's code may print what it should not, and everybody who may look at the page reads it.
+    """
+    kept = "\n".join(data.decode("utf-8", "replace").splitlines()[-lines:])
+    return without_secrets("".join(char if char.isprintable() or char in "\n\t" else "�" for char in kept))
+
+
+def without_secrets(text: str) -> str:
+    """`text` with everything that looks like a key, token or password blacked out."""
+    for pattern in _SECRETS:
+        text = pattern.sub(lambda found: found.groupdict().get("name", "") + HIDDEN, text)
+    return text

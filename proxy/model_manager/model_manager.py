@@ -124,8 +124,7 @@ class ModelManager:
 
     def instance_statistics(self) -> tuple[InstanceReport, ...]:
         """Each instance process of every version."""
-        groups = [group for one in self._loaded.values() for group in one.groups]
-        return tuple(report for group in groups for report in group.statistics())
+        return tuple(report for group in self.all_groups() for report in group.statistics())
 
     def is_settled(self) -> bool:
         """True if nothing is on its way up: every wanted version answers, sleeps or has failed."""
@@ -138,6 +137,10 @@ class ModelManager:
     def groups(self) -> dict[str, InstanceGroup]:
         """The present group of each version that has one, by version key."""
         return {key: one.group for key, one in self._loaded.items() if one.group is not None}
+
+    def all_groups(self) -> tuple[InstanceGroup, ...]:
+        """Every group that is not leaving, those that start beside another one included."""
+        return tuple(group for one in self._loaded.values() for group in one.groups)
 
     def _reconcile(self) -> None:
         self._reroute()

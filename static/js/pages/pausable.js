@@ -1,18 +1,29 @@
-// The page of requests: the list stands still on request, and while a bar is pointed at or has the keyboard's focus.
+// A part that is read anew every few seconds stands still on request, and while something in it is pointed at, has the
+// keyboard's focus or is selected. Paused is part of the address.
 import { setText } from "../lib/dom.js";
 import { t } from "../lib/i18n.js";
 
-const list = document.getElementById("requests-live");
-const button = document.getElementById("requests-pause");
+const part = document.querySelector("[data-pausable]");
+const button = document.getElementById("pause");
 let paused = new URLSearchParams(location.search).has("paused");
 
 function show() {
   button.setAttribute("aria-pressed", String(paused));
   setText(button, paused ? t("Go on") : t("Pause"));
-  list.classList.toggle("stands-still", paused);
+  part.classList.toggle("stands-still", paused);
 }
 
-// What is paused stays so for whoever opens the link.
+function isRead() {
+  const selection = getSelection();
+  const isSelected = selection !== null && !selection.isCollapsed && part.contains(selection.anchorNode);
+  return isSelected || part.querySelector(".split:hover, .split:focus") !== null;
+}
+
+// What is read from the end, such as a log, stays at its end.
+function toEnd() {
+  for (const log of part.querySelectorAll("[data-from-end]")) log.scrollTop = log.scrollHeight;
+}
+
 button.addEventListener("click", () => {
   paused = !paused;
   const url = new URL(location.href);
@@ -21,8 +32,7 @@ button.addEventListener("click", () => {
   history.replaceState(history.state, "", url);
   show();
 });
-
-list.addEventListener("htmx:beforeRequest", (event) => {
-  if (paused || list.querySelector(".split:hover, .split:focus")) event.preventDefault();
-});
+part.addEventListener("htmx:beforeRequest", (event) => { if (paused || isRead()) event.preventDefault(); });
+part.addEventListener("htmx:afterSwap", toEnd);
 show();
+toEnd();

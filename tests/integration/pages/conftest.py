@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from api_cast import runtime  # noqa: F401  a fixture
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache

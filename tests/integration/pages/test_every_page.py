@@ -41,6 +41,8 @@ PAGES = [
     "/tuning/?model=digits",
     "/tuning/running/",
     "/tuning/feed/",
+    "/instances/",
+    "/instances/?model=digits&state=ready",
     "/requests/",
     "/requests/?model=digits&sort=slowest&status=error&scale=own&id=x&open=5",
     "/models/digits/requests/",
@@ -92,6 +94,7 @@ def test_strangers_are_sent_to_the_login(client: Client, digits: Model, url: str
 
 
 NO_CHANGES = {
+    "instance",
     "login",
     "logout",
     "language",

@@ -1,0 +1,109 @@
+"""/instances/: the processes that run models, how others ended, what they print; restart and drain one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from models_admin.dashboard.access import actor_of, asked, change, page
+from models_admin.services import instances as services
+from models_admin.services.errors import ServiceError
+from proxy import gateway
+from proxy.core.errors import NotReady
+from proxy.core.instance_reports import ExitReport
+from proxy.core.reports import InstanceReport
+
+LOG_LINES = 200
+EXITS_SHOWN = 50
+
+
+@page
+def instances(request: HttpRequest) -> HttpResponse:
+    """The list; `?model=` and `?state=` narrow."""
+    report = gateway.latest_report()
+    chosen = {"model": asked(request, "model"), "state": asked(request, "state")}
+    everyone = report.instances if report is not None else ()
+    shown = [one for one in everyone if chosen["model"] in ("", one.model) and chosen["state"] in ("", one.state)]
+    exits = [one for one in gateway.instance_exits() if chosen["model"] in ("", model_of(one.instance_id))]
+    context = {
+        "report": report,
+        "chosen": chosen,
+        "is_filtered": any(chosen.values()),
+        "models": sorted({one.model for one in everyone} | ({chosen["model"]} - {""})),
+        "states": sorted({one.state for one in everyone}),
+        "rows": [(number_of(one.instance_id), one) for one in sorted(shown, key=_order)],
+        "total": len(everyone),
+        "versions": [one for one in (report.versions if report else ()) if chosen["model"] in ("", one.model)],
+        "exits": [(number_of(one.instance_id), _moment(one), one) for one in exits[:EXITS_SHOWN]],
+    }
+    is_part = request.headers.get("HX-Request") == "true"
+    return render(request, "parts/instances.html" if is_part else "dashboard/instances.html", context)
+
+
+@page
+def instance(request: HttpRequest, number: int) -> HttpResponse:
+    """One instance, alive or ended lately, and what it printed."""
+    log = gateway.instance_log(number, LOG_LINES) if gateway.current() is not None else None
+    if log is None:
+        raise Http404(f"There is no instance {number}.")
+    report = gateway.latest_report()
+    alive = next((one for one in (report.instances if report else ()) if one.instance_id == log.instance_id), None)
+    end = next((one for one in gateway.instance_exits() if one.instance_id == log.instance_id), None)
+    context: dict[str, Any] = {
+        "number": number,
+        "log": log,
+        "model": model_of(log.instance_id),
+        "alive": alive,
+        "end": end,
+        "ended_at": _moment(end) if end else None,
+        "lines": LOG_LINES,
+    }
+    is_part = request.headers.get("HX-Request") == "true"
+    return render(request, "parts/instance.html" if is_part else "dashboard/instance.html", context)
+
+
+@change
+def restart(request: HttpRequest, number: int) -> HttpResponse:
+    """Replace it by another that is started beside it."""
+    return _ordered(request, number, services.restart)
+
+
+@change
+def drain(request: HttpRequest, number: int) -> HttpResponse:
+    """Let it finish and end."""
+    return _ordered(request, number, services.drain)
+
+
+def _ordered(request: HttpRequest, number: int, order: Callable[..., services.Ordered]) -> HttpResponse:
+    try:
+        ordered = order(actor=actor_of(request), number=number, expected_id=request.POST.get("instance", "")[:200])
+    except ServiceError as error:
+        messages.error(request, error.message)
+    except NotReady as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"{ordered.instance_id}: {ordered.words}")
+    return redirect("instances")
+
+
+def number_of(instance_id: str) -> int:
+    """The number behind the `#`."""
+    return int(instance_id.rpartition("#")[2])
+
+
+def model_of(instance_id: str) -> str:
+    """The model before the slash."""
+    return instance_id.partition("/")[0]
+
+
+def _order(one: InstanceReport) -> tuple[str, int, int]:
+    return one.model, one.version, number_of(one.instance_id)
+
+
+def _moment(end: ExitReport) -> datetime:
+    return datetime.fromtimestamp(end.at_unix_s, UTC)
