@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from api_cast import Caller
-from tuning_cast import measure, proposal, row
+from trial_cast import measure, proposal, row
 
 from models_admin.models import AuditEvent, Decision, Model, NodeStatus, Policy, ScalingState, TuningState
 from models_admin.services import leases, scaling, tuning_trials

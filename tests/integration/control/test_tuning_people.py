@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tuning_cast import proposal, row, verdict
+from trial_cast import proposal, row, verdict
 
 from models_admin.models import AuditEvent, Decision, Model, ModelVersion, Policy, ScalingState, TuningState
 from models_admin.publishing.snapshot import current_generation

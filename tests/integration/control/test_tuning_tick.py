@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from tuning_cast import let_time_pass, measure, proposal, row, verdict
+from trial_cast import let_time_pass, measure, proposal, row, verdict
 
 from models_admin.models import (
     AuditEvent,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tuning_cast import proposal, row, verdict
+from trial_cast import proposal, row, verdict
 
 from models_admin.models import AuditEvent, Decision, Model, ModelVersion, Policy, PolicyRevision, TuningState
 from models_admin.models.control import DecisionStatus
