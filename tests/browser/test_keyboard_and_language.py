@@ -1,0 +1,81 @@
+"""What can be done without a mouse, and the switches of language and theme."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from bench.harness import Site
+from tests.browser.test_journey import log_in
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_shortcuts_are_listed_and_lead_to_their_pages(page: Page, site: Site) -> None:
+    log_in(page, site)
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
+    expect(dialog).to_be_visible()
+    expect(dialog).to_contain_text("Go to: System")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    page.keyboard.press("g")
+    page.keyboard.press("s")
+    expect(page.get_by_role("heading", name="System", exact=True)).to_be_visible()
+    page.keyboard.press("/")
+    expect(page.locator("#model-search")).to_be_focused()
+    page.keyboard.type("digits")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"\?q=digits"))
+    page.goto("/models/digits/")
+    page.keyboard.press("2")
+    expect(page).to_have_url(re.compile(r"/models/digits/versions/$"))
+
+
+def test_the_first_tab_skips_to_the_content_and_focus_is_seen(page: Page, site: Site) -> None:
+    log_in(page, site)
+    page.goto("/keys/")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to content")
+    expect(skip).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    unseen = []
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        shown = page.evaluate("""() => {
+          const node = document.activeElement, style = getComputedStyle(node);
+          return node === document.body || style.outlineStyle !== "none" || style.boxShadow !== "none";
+        }""")
+        if not shown:
+            unseen.append(page.evaluate("document.activeElement.outerHTML.slice(0, 80)"))
+    assert not unseen
+
+
+def test_language_and_theme_are_chosen_by_keyboard_and_kept(page: Page, site: Site) -> None:
+    log_in(page, site)
+    page.get_by_role("button", name="简体中文").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="概览")).to_be_visible()
+    page.get_by_role("button", name="深色").focus()
+    page.keyboard.press("Space")
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    expect(page.locator("#live-status")).to_have_text("实时")
+    page.get_by_role("button", name="English").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def test_a_moment_is_shown_in_the_viewers_zone_with_its_utc_behind(page: Page, site: Site) -> None:
+    log_in(page, site)
+    page.goto("/audit/")
+    first = page.locator("time[data-local]").first
+    expect(first).to_have_attribute("title", re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$"))
+    local = page.evaluate("""() => {
+      const moment = new Date(document.querySelector("time[data-local]").dateTime);
+      const two = (value) => String(value).padStart(2, "0");
+      return `${two(moment.getHours())}:${two(moment.getMinutes())}:${two(moment.getSeconds())}`;
+    }""")
+    expect(first).to_contain_text(local)
