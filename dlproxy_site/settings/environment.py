@@ -49,8 +49,13 @@ def whole_number(name: str, default: int, low: int, high: int) -> int:
 def redis_address(name: str) -> str:
     """The address of a Redis in variable `name`, or nothing."""
     raw = os.environ.get(name, "").strip()
-    if raw and not raw.startswith(("redis://", "rediss://", "unix://")):
-        raise ImproperlyConfigured(f"{name}: use redis://host:port/number, rediss://… or unix://….")
+    if raw:
+        from redis.connection import parse_url  # loaded only where there is one
+
+        try:
+            parse_url(raw)
+        except ValueError:  # says the address, which may hold a password
+            raise ImproperlyConfigured(f"{name}: use redis://host:port/number, rediss://… or unix://….") from None
     return raw
 
 

@@ -54,6 +54,7 @@ def python(home: Path, *arguments: str, **environment: str) -> subprocess.Comple
         ({"DLPROXY_HTTPS": "maybe"}, "DLPROXY_HTTPS"),
         ({"DLPROXY_DEVICE": "gpu"}, "DLPROXY_DEVICE"),
         ({"DLPROXY_CACHE_REDIS_URL": "http://localhost"}, "DLPROXY_CACHE_REDIS_URL"),
+        ({"DLPROXY_CACHE_REDIS_URL": "redis://localhost:many"}, "DLPROXY_CACHE_REDIS_URL"),
         ({"DATABASE_URL": "mysql://root@localhost/x"}, "DATABASE_URL"),
     ],
 )
