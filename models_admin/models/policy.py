@@ -197,7 +197,7 @@ class Policy(models.Model):
     cache_eviction = models.CharField(
         max_length=16,
         choices=EvictionChoice.choices,
-        default=EvictionChoice.LRU,
+        default=EvictionChoice.S3_FIFO,
         help_text=_("Which kept answer goes first when the cache is full."),
     )
     cache_shared = models.BooleanField(

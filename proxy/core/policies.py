@@ -149,7 +149,7 @@ class CachePolicy:
     enabled: bool = True
     max_bytes: int = 64 * BYTES_PER_MIB
     ttl_ns: int = 0
-    eviction: Eviction = Eviction.LRU
+    eviction: Eviction = Eviction.S3_FIFO
     is_shared: bool = False
     keeps_nan: bool = False
     second_level: bool = False

@@ -12,7 +12,7 @@ from proxy.cache.key import request_key
 from proxy.cache.sizes import cost_bytes
 from proxy.cache.store import Store
 from proxy.core.batches import BatchOutputs
-from proxy.core.policies import CachePolicy
+from proxy.core.policies import CachePolicy, Eviction
 from proxy.core.tensors import Tensor
 
 
@@ -37,7 +37,7 @@ steps = st.lists(
 @given(steps, st.sampled_from([0, 30]))
 def test_the_store_agrees_with_a_plain_model(actions, ttl_ns):  # noqa: C901  one branch an action
     max_bytes, now_ns = 6_000, 0
-    store = Store(CachePolicy(max_bytes=max_bytes, ttl_ns=ttl_ns))
+    store = Store(CachePolicy(max_bytes=max_bytes, ttl_ns=ttl_ns, eviction=Eviction.LRU))
     model: dict[bytes, tuple[BatchOutputs, int]] = {}
 
     def shrink():
@@ -63,7 +63,7 @@ def test_the_store_agrees_with_a_plain_model(actions, ttl_ns):  # noqa: C901  on
             assert found is (expected[0] if expected else None)
         elif name == "bound":
             max_bytes = number
-            store.apply(CachePolicy(max_bytes=max_bytes, ttl_ns=ttl_ns))
+            store.apply(CachePolicy(max_bytes=max_bytes, ttl_ns=ttl_ns, eviction=Eviction.LRU))
             shrink()
         elif name == "purge":
             store.purge(str(number))

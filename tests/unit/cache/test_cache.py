@@ -6,7 +6,7 @@ from proxy.cache.cache import ResultCache
 from proxy.cache.sizes import cost_bytes
 from proxy.cache.store import Store
 from proxy.core.batches import BatchOutputs
-from proxy.core.policies import CachePolicy
+from proxy.core.policies import CachePolicy, Eviction
 from proxy.core.tensors import Tensor
 from proxy.core.units import NS_PER_S
 from proxy.testing.clock import ManualClock
@@ -21,7 +21,7 @@ ONE = cost_bytes(outputs())
 
 def cache(**policy):
     made = ResultCache(ManualClock())
-    made.configure("m", CachePolicy(**policy))
+    made.configure("m", CachePolicy(**{"eviction": Eviction.LRU, **policy}))
     return made
 
 
@@ -108,7 +108,7 @@ def test_a_smaller_bound_evicts_at_once_and_disabling_empties():
     made = cache(max_bytes=10 * ONE)
     for number in range(10):
         made.put("m", bytes([number]), outputs(number), 0)
-    made.configure("m", CachePolicy(max_bytes=3 * ONE))
+    made.configure("m", CachePolicy(max_bytes=3 * ONE, eviction=Eviction.LRU))
     assert made.statistics()["m"].entries == 3
     assert made.get("m", bytes([9]), 0) is not None
     made.configure("m", CachePolicy(enabled=False))
