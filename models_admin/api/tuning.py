@@ -65,7 +65,7 @@ class SwitchView(ApiView):
         responses={200: SwitchSerializer, **problems(400)},
     )
     def put(self, request: Request) -> Response:
-        """Freezing undoes what is being measured. Policies' bounds, waking, rollouts and people's changes go on."""
+        """Freezing undoes what is being measured. People's changes, waking and rollouts go on."""
         values = validated(SwitchSerializer(data=request.data))
         return Response(SwitchSerializer(services.set_frozen(actor=actor_of(request), **values)).data)
 

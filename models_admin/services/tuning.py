@@ -66,7 +66,7 @@ def set_modes(*, actor: Actor, model: Model, modes: dict[str, str], expected_rev
 def set_frozen(*, actor: Actor, frozen: bool) -> TuningSwitch:
     """Let all tuning, scaling by load included, stand still, or go on. Trials that are being measured are undone.
 
-    What stands while frozen: the policies' bounds, waking and going to sleep on requests, rollouts, people's changes.
+    What goes on while frozen: people's changes, the waking of sleeping models, rollouts.
     """
     TuningSwitch.objects.get_or_create(name=SWITCH)
     switch = TuningSwitch.objects.select_for_update().get(name=SWITCH)
