@@ -1,4 +1,4 @@
-"""Tuning beside settings that stay: the best of a grid, and the defaults, on the same requests. One row a scenario."""
+"""Tuning beside settings that stay: the best of a grid, and the defaults, on the same requests."""
 
 from __future__ import annotations
 
@@ -7,82 +7,85 @@ from dataclasses import dataclass, replace
 from math import exp, log
 from statistics import fmean
 
-from proxy.testing.tuning_run import Part, Tuned, mean_score, static, tuned
+from proxy.testing.tuning_run import Tuned, mean_score, static, tuned
 from proxy.testing.tuning_scenarios import Scenario
 from proxy.tuner.knobs import Settings
 
 # Settings that are scored on the whole samples. Larger: surer of the best one, more time.
 FINALISTS = 4
+# Shortest sample of the first round, seconds.
+LEAST_SAMPLE_S = 30
+
+Several = tuple[Settings, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """Scores (lower is better; several models: their geometric mean) of one scenario.
+class TunedSide:
+    """What came of tuning. Scores: lower is better; of several models their geometric mean.
 
-    `converged_after` decisions the last one that was kept was taken (of a steady scenario), `decisions` in all;
-    `outside` counts settings beyond the bounds.
+    `settings` as they were at the end; `converged_after` decisions, at `converged_s`, the last one that was kept was
+    taken; `decisions` in all; `most_in_a_phase`: of those begun in one phase of a shifting scenario; `outside` counts
+    settings beyond the bounds. `log` has (second, words) of each step of each model.
     """
 
-    scenario: Scenario
-    tuned: float
-    best: float
-    default: float
-    best_settings: tuple[Settings, ...]
-    tuned_settings: tuple[Settings, ...]
+    score: float
+    settings: Several
     converged_after: int
     converged_s: int
     decisions: int
+    most_in_a_phase: int
     kept: int
     outside: int
-    runs: tuple[Tuned, ...]
-
-    @property
-    def over_best(self) -> float:
-        """Tuned over the best static score, less one: negative is better than it."""
-        return self.tuned / self.best - 1
-
-    @property
-    def over_default(self) -> float:
-        """The same over the defaults."""
-        return self.tuned / self.default - 1
+    log: tuple[tuple[tuple[int, str], ...], ...]
 
 
-def compare(scenario: Scenario, seed: int = 1) -> Compared:
-    """Run the scenario tuned, with the defaults, and with every setting of its grid."""
+@dataclass(frozen=True, slots=True)
+class StaticSide:
+    """Scores of the defaults and of the best settings that stay, and how many were tried."""
+
+    default: float
+    best: float
+    settings: Several
+    tried: int
+
+
+def tuned_side(scenario: Scenario, seed: int = 1) -> TunedSide:
+    """Run the scenario tuned."""
     runs = tuned(scenario.parts, scenario.seconds, cores=scenario.cores, seed=seed)
-    found = _together([_score_of(run, scenario) for run in runs])
-    default = _static(scenario, tuple(part.start for part in scenario.parts), seed)
-    best, best_settings = best_static(scenario, seed)
-    if default < best:
-        best, best_settings = default, tuple(part.start for part in scenario.parts)
     last_s = max((at for run in runs for at in run.kept_at), default=0)
-    return Compared(
-        scenario,
-        found,
-        best,
-        default,
-        best_settings,
+    borders = (0, *scenario.shifts_s, scenario.seconds)
+    phases = [sum(begin < at <= end for at in run.begun_at) for run in runs for begin, end in pairs(borders)]
+    return TunedSide(
+        _together([_score_of(run, scenario) for run in runs]),
         tuple(run.model.settings for run in runs),
         max(sum(at <= last_s for at in run.begun_at) for run in runs),
         last_s,
         max(run.decisions for run in runs),
+        max(phases),
         sum(len(run.kept_at) for run in runs),
         sum(run.outside for run in runs),
-        tuple(runs),
+        tuple(tuple(run.log) for run in runs),
     )
 
 
-def best_static(scenario: Scenario, seed: int = 1) -> tuple[float, tuple[Settings, ...]]:
-    """The best of the grid: all are scored on a third of each sample, the FINALISTS best of those on all of it."""
-    short = replace(
-        scenario, samples=tuple((begin, begin + max((end - begin) // 3, 30)) for begin, end in scenario.samples)
-    )
-    first = sorted(
-        ((_static(short, settings, seed), number, settings) for number, settings in enumerate(scenario.settings()))
-    )
-    last = [(_static(scenario, settings, seed), number, settings) for _, number, settings in first[:FINALISTS]]
-    best, _, settings = min(last)
-    return best, settings
+def static_side(scenario: Scenario, seed: int = 1) -> StaticSide:
+    """Score the defaults and the grid: all on a third of each sample, the FINALISTS best on all of it."""
+    start = tuple(part.start for part in scenario.parts)
+    default = _static(scenario, start, seed)
+    thirds = tuple((begin, begin + max((end - begin) // 3, LEAST_SAMPLE_S)) for begin, end in scenario.samples)
+    short = replace(scenario, samples=thirds)
+    grid = list(scenario.settings())
+    first = sorted((_static(short, settings, seed), number) for number, settings in enumerate(grid))
+    last = [(_static(scenario, grid[number], seed), number) for _, number in first[:FINALISTS]]
+    best, number = min(last)
+    if default <= best:
+        return StaticSide(default, default, start, len(grid) + 1)
+    return StaticSide(default, best, grid[number], len(grid) + 1)
+
+
+def pairs(borders: Sequence[int]) -> list[tuple[int, int]]:
+    """Each border with the next."""
+    return list(zip(borders, borders[1:], strict=False))
 
 
 def _score_of(run: Tuned, scenario: Scenario) -> float:
@@ -90,13 +93,12 @@ def _score_of(run: Tuned, scenario: Scenario) -> float:
     return mean_score(run.seconds[first:], lambda at: run.settings_at[first + at], run.part.goal)
 
 
-def _static(scenario: Scenario, settings: tuple[Settings, ...], seed: int) -> float:
-    parts: Sequence[Part] = scenario.parts
+def _static(scenario: Scenario, settings: Several, seed: int) -> float:
     scores = [
-        static(parts, settings, begin, end, warm_s=scenario.warm_s, cores=scenario.cores, seed=seed)
+        static(scenario.parts, settings, begin, end, warm_s=scenario.warm_s, cores=scenario.cores, seed=seed)
         for begin, end in scenario.samples
     ]
-    return _together([fmean(score[number] for score in scores) for number in range(len(parts))])
+    return _together([fmean(score[number] for score in scores) for number in range(len(scenario.parts))])
 
 
 def _together(scores: Sequence[float]) -> float:

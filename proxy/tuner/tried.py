@@ -20,8 +20,10 @@ from proxy.tuner.knobs import Value
 REST_S = 3_600.0
 INCONCLUSIVE_REST_S = 120.0
 MOST_REST_S = 7 * 86_400.0
-# Difference of hit ratios within which the mix counts as the same, under the same settings of the knob.
-SAME_HITS = 0.1
+# Difference of hit ratios, in parts of the larger one and at least, within which the mix counts as the same under the
+# same settings of the knob.
+SAME_HITS = 0.25
+LEAST_HITS = 0.03
 # Entries kept. Larger: longer memory, larger rows.
 MOST_KEPT = 200
 
@@ -66,7 +68,9 @@ class Circumstances:
         """True if what was tried then, at `hits`, says something of now."""
         if abs(one.load - self.load) > 1 or one.objective != self.objective:
             return False
-        return self.hits is None or hits is None or abs(self.hits - hits) <= SAME_HITS
+        if self.hits is None or hits is None:
+            return True
+        return abs(self.hits - hits) <= max(SAME_HITS * max(self.hits, hits), LEAST_HITS)
 
 
 def rests_until_unix_s(

@@ -126,9 +126,11 @@ def _choose(view: TuningView, window: Window, now_unix_s: float) -> Step:
     told: dict[Knob, str] = dict(by_knob)
     now = Circumstances(load_bucket(window.arrivals_per_s), view.goal.objective.value, window.hit_ratio)
     open_ones: list[Proposal] = []
+    promised = False
     for proposal in proposals:
         if proposal.gain_ratio < LEAST_GAIN[proposal.aim] or not view.bounds.allow(proposal.knob, proposal.to_value):
             continue
+        promised = True
         until_s = rests_until_unix_s(view.tried, proposal.knob, proposal.from_value, proposal.to_value, now)
         if until_s > now_unix_s:
             told[proposal.knob] = (
@@ -143,11 +145,11 @@ def _choose(view: TuningView, window: Window, now_unix_s: float) -> Step:
     for proposal in open_ones:
         if view.mode(proposal.knob) is TuningMode.ADVISE and proposal.knob not in view.advised:
             return Advise(proposal, told)
-    return _nothing(told, bool(proposals))
+    return _nothing(told, promised)
 
 
-def _nothing(told: Mapping[Knob, str], had_proposals: bool) -> Hold:
-    if had_proposals:
+def _nothing(told: Mapping[Knob, str], promised: bool) -> Hold:
+    if promised:
         return Hold(Why.ALL_TRIED, "What promises something was tried at this load, or waits for a person.", told)
     return Hold(Why.NOTHING_PROMISING, "No step promises a measurable gain.", told)
 

@@ -83,7 +83,7 @@ def eviction(present: Present) -> Said:
     )
     gain = present.gain(Knob.CACHE_POLICY, now, after) if now is not None else 0.5
     failed = {one.to_value for one in view.tried if _failed(one, view.settings.cache_eviction, present)}
-    gain *= FAILED_HOPE ** len(failed)
+    gain *= FAILED_HOPE ** len(failed)  # at any load: which order suits depends on what is asked, not on how much
     found = []
     for number, order in enumerate(ORDER):
         if order.value in view.bounds.cache_eviction and order.value != view.settings.cache_eviction:
@@ -160,9 +160,9 @@ def _resized(present: Present, cache: CacheReport, here: CurvePoint, there: Curv
 
 
 def _failed(one: Tried, order: str, present: Present) -> bool:
-    """True if another order than this one was tried lately, and did not help."""
+    """True if another order than this one was tried lately, and was not kept."""
     is_recent = one.at_unix_s > present.window.end_unix_s - REST_S
-    return is_recent and one.knob is Knob.CACHE_POLICY and one.from_value == order and one.outcome is Outcome.UNDONE
+    return is_recent and one.knob is Knob.CACHE_POLICY and one.from_value == order and one.outcome is not Outcome.KEPT
 
 
 def _settle_s(cache: CacheReport, present: Present, bytes_to_fill: float) -> float:

@@ -70,15 +70,13 @@ def placement(present: Present) -> Said:
 def delay(present: Present) -> Said:
     """The time within which waiting for one more pays, or none where it does not."""
     view, window, line = present.view, present.window, present.fit.line
-    arrivals = present.fit.load.arrivals_per_s
+    arrivals = max(window.crowded_per_s, present.fit.load.arrivals_per_s)
     delay_ms = view.settings.max_queue_delay_ms
     gap_ms = 1_000 / arrivals if arrivals else float("inf")
     row_ms = line.beta_s * present.fit.load.rows_per_request * 1_000
     worth_ms = (line.alpha_s * 1_000 - row_ms) / 2
     half_empty = window.half_empty_ratio(view.settings.max_batch_rows) or 0.0
-    fact = (
-        f"{present.line_words}, a request comes each {gap_ms:.2f} ms, and {half_empty:.0%} of batches leave half empty"
-    )
+    fact = f"{present.line_words}, where most requests come there is one each {gap_ms:.2f} ms, and {half_empty:.0%} of batches leave half empty"
     pays = gap_ms < worth_ms and window.busy_ratio >= LEAST_BUSY
     if not pays:
         if delay_ms <= 0:

@@ -59,7 +59,10 @@ class TuningSecond:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Consecutive seconds of one model, from `start_unix_s` to `end_unix_s`, `length_s` of them measured."""
+    """Consecutive seconds of one model, from `start_unix_s` to `end_unix_s`, `length_s` of them measured.
+
+    `crowded_per_s` is how many others a second a request that the model answers meets: more than the mean in bursts.
+    """
 
     start_unix_s: float
     end_unix_s: float
@@ -86,6 +89,7 @@ class Window:
     cache_bytes: int
     line: ServiceTime | None
     gap_variation: float | None
+    crowded_per_s: float
 
     @property
     def executed(self) -> int:
@@ -220,6 +224,7 @@ def window_from(seconds: Sequence[TuningSecond]) -> Window | None:
         cache_bytes=seconds[-1].cache_bytes,
         line=fit_with_prior([_point(second) for second in seconds if second.instances and second.executions]),
         gap_variation=signals.gap_variation,
+        crowded_per_s=_crowded_per_s(seconds),
     )
 
 
@@ -246,6 +251,13 @@ def _point(second: TuningSecond) -> tuple[float, float, float]:
     """(Executions, rows an execution, seconds an execution)."""
     executions = float(second.executions)
     return executions, second.inferences / executions, second.busy_ratio * second.instances / executions
+
+
+def _crowded_per_s(seconds: Sequence[TuningSecond]) -> float:
+    """How many a second reached the model in the seconds in which most of them did: the mean that a request meets."""
+    counts = [max(second.requests - second.cache_hits, 0) for second in seconds]
+    total = sum(counts)
+    return sum(count * count for count in counts) / total if total else 0.0
 
 
 def _mean(weighted: Sequence[tuple[float | None, int]]) -> float | None:

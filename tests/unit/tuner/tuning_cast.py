@@ -38,7 +38,7 @@ def second(at_s, *, per_s=200, ms=10.0, rows=2.0, alpha_ms=4.0, beta_ms=1.0, ins
         inferences=count,
         executions=executions,
         instances=instances,
-        busy_ratio=min(busy_s / instances, 1.0),
+        busy_ratio=min(busy_s / instances, 1.0) if instances else 0.0,
         mean_ms=total / count,
         queue_mean_ms=ms / 4,
         compute_mean_ms=ms / 2,
