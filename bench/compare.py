@@ -31,6 +31,7 @@ from bench.target import Checker, count_wrong, usage
 Row = dict[str, Any]
 Make = Callable[[], "PeerServer | OurServer"]
 OURS = "ours"
+WORKLOADS = ("tiny", "medium")
 CALLERS = {"wide": 8}
 # Pause between two answers checked during a load; a lone connection is disturbed less than once in a hundred requests,
 # and 1 MiB of numbers takes the checking process a while itself.
@@ -180,7 +181,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--no-binary", action="store_true", help="leave out the row of 1 MiB binary tensors")
     parser.add_argument("--no-fleet", action="store_true", help="leave out the rows with 1,000 registered models")
     parser.add_argument("--name", default="compare", help="of the result: bench/results/<date>-<name>.json")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    named = {name for name in arguments.workloads.split(",") if name}
+    if not named or named - set(WORKLOADS):
+        parser.error(f"--workloads: give one or more of {', '.join(WORKLOADS)}, with commas between them")
+    return arguments
 
 
 def main() -> int:

@@ -221,6 +221,10 @@ def main() -> int:
     parser.add_argument("--deadline-seconds", type=float, default=40)
     parser.add_argument("--waiting", action="store_true", help="the data plane alone, with an instance that waits")
     arguments = parser.parse_args()
+    if arguments.seconds < SETTLE_S + WINDOW_S:
+        parser.error(
+            f"--seconds: the first {SETTLE_S:g} of each phase do not count; give {SETTLE_S + WINDOW_S:g} or more"
+        )
     torch.set_num_threads(1)
     whole = partial(served, "spins", BODY, max_batch_rows=ROWS, min_instances=1, max_instances=1)
     with waiting_plane(ROWS) if arguments.waiting else whole() as one:
