@@ -20,6 +20,7 @@ from models_admin.api.fields import StrictSerializer
 from models_admin.api.openapi import problems
 from models_admin.api.permissions import ReadOrStaff
 from models_admin.api.series import (
+    BY_SIZE,
     COUNTS,
     GPU_LEVELS,
     MAX_POINTS,
@@ -39,7 +40,7 @@ from models_admin.services.errors import NotFound
 TAGS = ["history"]
 DEFAULT_RANGE = timedelta(minutes=10)
 LONGEST_RANGE = timedelta(days=400)
-WHOLE_COLUMNS = frozenset({*COUNTS, "queue_depth", "in_flight", "instances"})
+WHOLE_COLUMNS = frozenset({*COUNTS, "queue_depth", "in_flight", "instances", "cache_bytes"})
 
 
 class Moment(serializers.DateTimeField):
@@ -85,6 +86,13 @@ class MetricRangeSerializer(RangeSerializer):
     model = serializers.CharField(
         required=False, allow_blank=True, max_length=128, default="", help_text="Default: all models together."
     )
+    version = serializers.IntegerField(
+        required=False,
+        min_value=WHOLE_MODEL,
+        max_value=2**31 - 1,
+        default=WHOLE_MODEL,
+        help_text="One version, told apart while several are loaded; kept by the second only. Default: all together.",
+    )
 
 
 class Numbers(serializers.ListField):
@@ -92,6 +100,14 @@ class Numbers(serializers.ListField):
 
     def __init__(self, child: type[serializers.Field] = serializers.FloatField, **kwargs: Any) -> None:
         super().__init__(child=child(allow_null=True), **kwargs)
+
+
+class Sizes(serializers.ListField):
+    """A column of counts by size of the execution; null where nothing was measured."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        counts = serializers.DictField(child=serializers.IntegerField(), allow_null=True)
+        super().__init__(child=counts, help_text="{n: executions of at most 2^n rows, more than half of it}", **kwargs)
 
 
 class GridSerializer(serializers.Serializer[Any]):
@@ -109,10 +125,8 @@ class MetricHistorySerializer(GridSerializer):
     def get_fields(self) -> dict[str, Any]:
         """The columns in order."""
         whole, real = serializers.IntegerField, serializers.FloatField
-        return {
-            **super().get_fields(),
-            **{name: Numbers(whole if name in WHOLE_COLUMNS else real) for name in METRIC_COLUMNS},
-        }
+        numbers = {name: Numbers(whole if name in WHOLE_COLUMNS else real) for name in METRIC_COLUMNS}
+        return {**super().get_fields(), **numbers, BY_SIZE: Sizes()}
 
 
 class GpuHistorySerializer(serializers.Serializer[Any]):
@@ -144,7 +158,7 @@ class MetricHistoryView(_HistoryView):
     """One model over time."""
 
     permission_classes = (ReadOrStaff,)
-    query_parameters = frozenset({"model", "start", "end", "resolution_s"})
+    query_parameters = frozenset({"model", "version", "start", "end", "resolution_s"})
 
     @extend_schema(
         operation_id="metricHistory",
@@ -158,12 +172,12 @@ class MetricHistoryView(_HistoryView):
         asked = validated(MetricRangeSerializer(data=request.query_params.dict()))
         grid, source_s = _grid(asked)
         name = asked["model"]
-        whole = MetricSample.objects.filter(version=WHOLE_MODEL)
-        rows = _within(whole.filter(model_name=name, resolution_s=source_s), grid)
+        samples = MetricSample.objects.filter(resolution_s=source_s)
+        rows = _within(samples.filter(model_name=name, version=asked["version"]), grid)
         fields = METRIC_COLUMNS if grid.step_s == source_s else (*METRIC_COLUMNS, "histogram")
         found: Iterator[Row] = _rows(rows, fields)
         if name:
-            measured = _within(whole.filter(model_name=ALL_MODELS, resolution_s=source_s), grid)
+            measured = _within(samples.filter(model_name=ALL_MODELS, version=WHOLE_MODEL), grid)
             seconds = (int(at.timestamp()) for at in measured.values_list("at", flat=True))
             found = with_idle(found, seconds, max(source_s, IDLE_ROW_EACH_S))
         columns = metric_columns(found, grid)

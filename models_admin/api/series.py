@@ -18,11 +18,13 @@ from proxy.metrics.histogram import quantile
 MAX_POINTS = 2_000
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 86_400)
 COUNTS = ("requests", "errors", "rejections", "cache_hits", "cache_misses", "inferences", "executions")
-PEAKS = ("queue_depth", "in_flight", "instances")
-WEIGHTED = {"mean_ms": None, "queue_mean_ms": "cache_hits"}
+PEAKS = ("queue_depth", "in_flight", "instances", "cache_bytes")
+WEIGHTED = {"mean_ms": None, "queue_mean_ms": "cache_hits", "compute_mean_ms": "cache_hits"}
 """Means over the answered requests, without those counted in the named column: hits never queue."""
 PERCENTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
-METRIC_COLUMNS = (*COUNTS, *PERCENTILES, *WEIGHTED, *PEAKS, "busy_ratio")
+BY_SIZE = "rows_by_bits"
+"""Executions by their size, {n: executions of at most 2^n rows and more than half of that}; they add up."""
+METRIC_COLUMNS = (*COUNTS, *PERCENTILES, *WEIGHTED, *PEAKS, "busy_ratio", BY_SIZE)
 GPU_LEVELS = ("utilisation_percent", "memory_used_bytes", "memory_total_bytes", "temperature_c", "power_w")
 
 Row = Mapping[str, Any]
@@ -31,6 +33,7 @@ _IDLE: Row = {
     **dict.fromkeys((*COUNTS, *PEAKS, "busy_ratio"), 0),
     **dict.fromkeys((*PERCENTILES, *WEIGHTED)),
     "histogram": {},
+    BY_SIZE: {},
 }
 
 
@@ -100,14 +103,20 @@ def merge_metrics(rows: Sequence[Row]) -> dict[str, Any]:
         known = [(row[name], row["requests"] - (row[without] if without else 0)) for row in rows_with]
         weight = sum(count for _, count in known)
         merged[name] = sum(value * count for value, count in known) / weight if weight > 0 else None
-    counts: dict[int, int] = {}
-    for row in rows:
-        for index, count in row["histogram"].items():
-            counts[int(index)] = counts.get(int(index), 0) + count
+    merged[BY_SIZE] = _added(row[BY_SIZE] for row in rows)
+    counts = {int(index): count for index, count in _added(row["histogram"] for row in rows).items()}
     for name, ratio in PERCENTILES.items():
         value_ns = quantile(counts, ratio)
         merged[name] = None if value_ns is None else ns_to_ms(value_ns)
     return merged
+
+
+def _added(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for key, count in part.items():
+            total[key] = total.get(key, 0) + count
+    return total
 
 
 def machine_columns(rows: Iterable[Row], grid: Grid) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from models_admin.services import models as services
 from models_admin.services import scaling
 from models_admin.services.errors import ServiceError
 from proxy import gateway
+from proxy.core.reports import SecondReport
 
 SIGNALS = {
     "utilisation": gettext_lazy("Utilisation"),
@@ -42,7 +43,17 @@ def live(request: HttpRequest, name: str) -> HttpResponse:
     report = gateway.latest_report()
     second = report.models.get(name) if report else None
     model = model_or_404(name)
-    return render(request, "dashboard/model_live.html", {**head(model), "second": second, **_signals(model)})
+    context = {**head(model), "second": second, "version_pairs": _pairs(model, report), **_signals(model)}
+    return render(request, "dashboard/model_live.html", context)
+
+
+def _pairs(model: Model, report: SecondReport | None) -> list[tuple[int, int]]:
+    """Loaded versions to be compared: each other one with the default, the newer number first."""
+    if model.default_version is None or report is None:
+        return []
+    default = model.default_version.number
+    others = {one.version for one in report.versions if one.model == model.name} - {default}
+    return [(max(default, one), min(default, one)) for one in sorted(others, reverse=True)]
 
 
 def _signals(model: Model) -> dict[str, Any]:

@@ -1,9 +1,15 @@
-// Time charts on uPlot: real time axes, gaps shown as gaps, one cursor shared by all charts of a page.
+// Time charts on uPlot: real time axes, gaps shown as gaps, one cursor and one zoom shared by all charts of a page.
 import uPlot from "../../vendor/uPlot.esm.js";
 import { clock } from "./format.js";
+import { language } from "./i18n.js";
 
 const SYNC = uPlot.sync("page");
-const SWATCHES = ["--c-1", "--c-2", "--c-3", "--c-4", "--c-5"];
+const SWATCHES = ["--c-1", "--c-2", "--c-3", "--c-4", "--c-5", "--muted"];
+const DAY_S = 86_400;
+// A dragged stretch narrower than this is a click.
+const LEAST_DRAG_PX = 6;
+// A mark answers to the pointer this near.
+const MARK_REACH_PX = 7;
 
 // A custom property's colour as the browser resolves it for the current theme (canvas cannot read light-dark()).
 export function colour(name) {
@@ -15,6 +21,8 @@ export function colour(name) {
   return value;
 }
 
+const faint = (rgb, alpha) => rgb.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
+
 // Lone values between two gaps would draw no line: they get a point.
 function lonePoints(values) {
   return values.reduce((lone, value, index) => {
@@ -24,9 +32,13 @@ function lonePoints(values) {
   }, []);
 }
 
-function axisTime(unixS, stepS) {
-  const words = clock(new Date(unixS * 1000));
-  return stepS < 60 ? words : words.slice(0, 5);
+function axisTime(unixS, stepS, spanS) {
+  const moment = new Date(unixS * 1000);
+  const words = clock(moment);
+  const time = stepS < 60 ? words : words.slice(0, 5);
+  if (spanS <= DAY_S) return time;
+  const day = new Intl.DateTimeFormat(language, { month: "numeric", day: "numeric" }).format(moment);
+  return stepS >= DAY_S ? day : `${day} ${time}`;
 }
 
 function axisTop(max, least) {
@@ -36,19 +48,27 @@ function axisTop(max, least) {
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((step) => step * power >= target) * power;
 }
 
+// Each column on top of those before it, so that the areas between them show the parts.
+export function stacked(columns) {
+  const below = [];
+  return columns.map((column) => column.map((value, index) => {
+    if (value == null) return null;
+    below[index] = (below[index] ?? 0) + value;
+    return below[index];
+  }));
+}
+
 export class TimeChart {
-  // series: [{key, label, swatch (1 to 5), fill, hideZero: no line where nothing happened}], format: value → text, least: smallest top of the axis, top: fixed top.
-  constructor(host, { series, format, axisFormat = format, least = 1, top = null, stepped = false }) {
-    this.host = host;
-    this.series = series;
-    this.format = format;
-    this.axisFormat = axisFormat;
-    this.least = least;
-    this.top = top;
-    this.stepped = stepped;
+  // series: [{key, label, swatch (1 to 6), fill, hideZero: no line where nothing happened, compared: drawn dashed once
+  //   more where there is something to compare with}], format: value → text, least: smallest top of the axis, top: fixed
+  //   top, stepped, banded: the areas between the lines are filled, stack: the lines stand on each other.
+  constructor(host, { series, format, axisFormat = format, least = 1, top = null, stepped = false, banded = false, stack = false }) {
+    Object.assign(this, { host, series, format, axisFormat, least, top, stepped, banded, stack });
     this.window = [0, 1];
     this.columns = series.map(() => []);
-    this.data = [[], ...this.columns];
+    this.others = series.filter((one) => one.compared).map((one) => ({ ...one, column: [] }));
+    this.marks = [];
+    this.data = [[], ...this.columns, ...this.others.map(() => [])];
     this.plotHost = host.querySelector("[data-plot]");
     this.note = host.querySelector("[data-note]");
     this.legend = host.querySelector("[data-legend]");
@@ -58,16 +78,27 @@ export class TimeChart {
     document.addEventListener("themechange", () => this.#make());
   }
 
-  // store: TimeStore; window: [from, to] in unix seconds.
-  show(store, window) {
+  // store: TimeStore; window: [from, to] in unix seconds; other: {store, shiftS} to compare with, or null; marks:
+  // [{at, words}], moments at which something was changed.
+  show(store, window, other = null, marks = []) {
     this.window = window;
+    this.marks = marks;
     this.columns = this.series.map((one) => store.column(one.key));
-    this.data = [store.times, ...this.series.map((one, index) => (one.hideZero ? this.columns[index].map((value) => value || null) : this.columns[index]))];
+    this.others.forEach((one) => { one.column = other ? other.store.onto(store.times, one.key, other.shiftS) : []; });
+    this.data = [store.times, ...this.#drawn(), ...this.others.map((one) => (other ? one.column : store.times.map(() => null)))];
     this.plot.setData(this.data, false);
     this.plot.setScale("x", { min: window[0], max: window[1] });
-    const empty = !this.data.slice(1).some((column) => column.some((value) => value != null));
+    const empty = !this.columns.some((column, index) => column.some((value) => (this.series[index].hideZero ? value : value != null)));
     this.note.hidden = !empty;
     if (this.plot.cursor.idx == null) this.#showValues(null);
+  }
+
+  // The chart as it is drawn, for a picture.
+  get canvas() { return this.plot.ctx.canvas; }
+
+  #drawn() {
+    if (this.stack) return stacked(this.columns);
+    return this.series.map((one, index) => (one.hideZero ? this.columns[index].map((value) => value || null) : this.columns[index]));
   }
 
   #makeLegend() {
@@ -76,6 +107,7 @@ export class TimeChart {
       const swatch = document.createElement("span");
       swatch.className = `swatch swatch--${one.swatch}`;
       const value = document.createElement("b");
+      value.dataset.value = one.key;
       value.textContent = "–";
       item.append(swatch, one.label, " ", value);
       this.legend.append(item);
@@ -93,75 +125,93 @@ export class TimeChart {
       height: this.plotHost.clientHeight || 190,
       legend: { show: false },
       padding: [8, 20, 0, 0],
-      cursor: { sync: { key: SYNC.key, setSeries: false }, points: { size: 6 }, drag: { x: false, y: false } },
+      cursor: { sync: { key: SYNC.key, setSeries: false }, points: { size: 6 }, drag: { x: true, y: false, setScale: false, dist: LEAST_DRAG_PX } },
       scales: { x: { time: true }, y: { range: (plot, low, high) => [0, this.top ?? axisTop(high, this.least)] } },
       axes: [
-        { stroke: text, grid: { show: false }, ticks: { show: false }, font, size: 26, space: 76, values: (plot, ticks, _axis, _space, stepS) => ticks.map((tick) => axisTime(tick, stepS)) },
+        { stroke: text, grid: { show: false }, ticks: { show: false }, font, size: 26, space: 92, values: (plot, ticks, _axis, _space, stepS) => ticks.map((tick) => axisTime(tick, stepS, this.window[1] - this.window[0])) },
         { stroke: text, grid, ticks: { show: false }, font, size: 60, space: 34, values: (plot, ticks) => ticks.map(this.axisFormat) },
       ],
-      series: [{}, ...this.series.map((one) => this.#line(one))],
-      hooks: { setCursor: [(plot) => this.#showValues(plot.cursor.idx)] },
+      series: [{}, ...this.series.map((one) => this.#line(one)), ...this.others.map((one) => this.#otherLine(one))],
+      bands: this.#bands(),
+      hooks: { setCursor: [(plot) => this.#showValues(plot.cursor.idx)], setSelect: [(plot) => this.#selected(plot)], draw: [(plot) => this.#drawMarks(plot)] },
     }, this.data, this.plotHost);
     this.plot.setScale("x", { min: this.window[0], max: this.window[1] });
   }
 
+  #bands() {
+    if (!this.banded && !this.stack) return [];
+    const alpha = this.stack ? 0.5 : 0.14;
+    return this.series.slice(1).map((one, index) => ({ series: [index + 2, index + 1], fill: faint(colour(SWATCHES[one.swatch - 1]), alpha) }));
+  }
+
   #line(one) {
     const stroke = colour(SWATCHES[one.swatch - 1]);
+    const first = one === this.series[0];
+    const alpha = this.stack ? 0.5 : 0.12;
     return {
       stroke,
-      width: 1.6,
+      width: this.stack ? 1 : 1.6,
       spanGaps: false,
-      fill: one.fill ? stroke.replace("rgb(", "rgba(").replace(")", ", 0.12)") : undefined,
+      fill: one.fill || ((this.banded || this.stack) && first) ? faint(stroke, alpha) : undefined,
       paths: this.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
       points: { show: true, size: 4, fill: stroke, width: 0, filter: (plot, index) => lonePoints(plot.data[index]) },
     };
   }
 
+  #otherLine(one) {
+    return { stroke: colour(SWATCHES[one.swatch - 1]), width: 1.4, dash: [4, 4], spanGaps: false, points: { show: false } };
+  }
+
+  // Every chart of the page takes the dragged stretch: the page listens for it.
+  #selected(plot) {
+    if (plot.select.width < LEAST_DRAG_PX) return;
+    const [from, to] = [plot.select.left, plot.select.left + plot.select.width].map((left) => plot.posToVal(left, "x"));
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.host.dispatchEvent(new CustomEvent("chartzoom", { bubbles: true, detail: { from, to } }));
+  }
+
+  #drawMarks(plot) {
+    const { ctx, bbox } = plot;
+    const ratio = devicePixelRatio;
+    ctx.save();
+    ctx.strokeStyle = ctx.fillStyle = colour("--border-strong");
+    ctx.setLineDash([3 * ratio, 3 * ratio]);
+    for (const mark of this.marks) {
+      const left = plot.valToPos(mark.at, "x", true);
+      if (left < bbox.left || left > bbox.left + bbox.width) continue;
+      const foot = bbox.top + bbox.height;
+      ctx.beginPath();
+      ctx.moveTo(left, bbox.top);
+      ctx.lineTo(left, foot);
+      ctx.stroke();
+      ctx.beginPath();
+      ctx.moveTo(left, foot - 6 * ratio);
+      ctx.lineTo(left - 5 * ratio, foot + 2 * ratio);
+      ctx.lineTo(left + 5 * ratio, foot + 2 * ratio);
+      ctx.fill();
+    }
+    ctx.restore();
+  }
+
   #showValues(index) {
     const at = index ?? this.data[0].length - 1;
-    this.series.forEach((one, position) => { this.values[position].textContent = this.format(this.columns[position][at] ?? null); });
-    const shown = index == null ? "" : clock(new Date(this.data[0][at] * 1000));
-    this.host.querySelector("[data-at]").textContent = shown;
+    this.series.forEach((one, position) => {
+      const now = this.format(this.columns[position][at] ?? null);
+      const before = this.others.find((other) => other.key === one.key)?.column[at];
+      this.values[position].textContent = before == null ? now : `${now} / ${this.format(before)}`;
+    });
+    const time = index == null || this.data[0][at] === undefined ? "" : clock(new Date(this.data[0][at] * 1000));
+    const words = index == null ? "" : this.#markAt(this.plot.cursor.left);
+    this.host.querySelector("[data-at]").textContent = [time, words].filter(Boolean).join(" · ");
+  }
+
+  #markAt(left) {
+    const near = this.marks.find((mark) => Math.abs(this.plot.valToPos(mark.at, "x") - left) <= MARK_REACH_PX);
+    return near ? near.words : "";
   }
 
   #resize() {
     const width = this.plotHost.clientWidth;
     if (width > 0 && width !== this.plot.width) this.plot.setSize({ width, height: this.plotHost.clientHeight || 190 });
-  }
-}
-
-// Two steps may lie this far apart before it counts as a gap: reports come about each second, and one may fall on either
-// side of a full second.
-const GAP_STEPS = 2.5;
-
-// Rows by time, as columns. A missing stretch becomes one row of nulls, so that charts show it as a gap.
-export class TimeStore {
-  constructor(keys, resolutionS) {
-    this.keys = keys;
-    this.resolutionS = resolutionS;
-    this.times = [];
-    this.columns = new Map(keys.map((key) => [key, []]));
-  }
-
-  column(key) { return this.columns.get(key); }
-
-  push(at, row) {
-    const last = this.times.at(-1);
-    if (last !== undefined && at <= last) return;
-    if (last !== undefined && at - last > this.resolutionS * GAP_STEPS) this.#append(last + this.resolutionS, {});
-    this.#append(at, row);
-  }
-
-  // Drop what lies before `from`; done in bulk, since shifting arrays each second would be wasteful.
-  trim(from) {
-    const first = this.times.findIndex((time) => time >= from);
-    if (first < 60) return;
-    this.times = this.times.slice(first);
-    for (const key of this.keys) this.columns.set(key, this.columns.get(key).slice(first));
-  }
-
-  #append(at, row) {
-    this.times.push(at);
-    for (const key of this.keys) this.columns.get(key).push(row[key] ?? null);
   }
 }

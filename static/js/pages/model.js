@@ -1,10 +1,14 @@
-// A model's live page: history from the API on load, then the socket; ranges in the URL.
-import { TimeChart, TimeStore } from "../lib/chart.js";
+// A model's live page: history from the API, then the socket; range, zoom and comparison stand in the address.
 import { all, make, setState, setText } from "../lib/dom.js";
-import { bytes, count, decimal, duration, hitRatio, ms, percent } from "../lib/format.js";
+import { bytes, count, duration, hitRatio, ms, percent } from "../lib/format.js";
 import { getJson } from "../lib/http.js";
-import { live } from "../lib/live.js";
 import { t } from "../lib/i18n.js";
+import { live } from "../lib/live.js";
+import { makeCharts } from "../lib/model_charts.js";
+import { KEYS, rowOf, storeOf } from "../lib/model_rows.js";
+import { savePicture, saveText } from "../lib/pictures.js";
+import { RANGES, follows, readRange, versionsOf, windowOf, writeRange, zoomed } from "../lib/ranges.js";
+import { TimeStore } from "../lib/store.js";
 
 const NO_INSTANCE = {
   asleep: t("No instance runs: the model sleeps, and the next request wakes it."),
@@ -12,70 +16,107 @@ const NO_INSTANCE = {
   failed: t("No instance runs: the file is not the one that was uploaded. The page of its version says more."),
 };
 
-const RANGES = { "5m": 300, "1h": 3600, "24h": 86_400 };
 // Minutes are rolled up about once a minute; asking more often would show nothing new.
 const REFRESH_LONG_MS = 60_000;
-const IDLE = { rps: 0, errors: 0, rejections: 0, queue_depth: 0, in_flight: 0 };
-const KEYS = ["rps", "errors", "rejections", "p50_ms", "p95_ms", "p99_ms", "queue_depth", "in_flight", "batch", "hit", "instances"];
+const MOST_MARKS = 200;
 
 const page = document.getElementById("live-page");
 const model = page.dataset.model;
 const version = Number(page.dataset.default) || null;
+const part = (id) => document.getElementById(id);
 if (version) begin();
 
 function begin() {
   const charts = makeCharts();
-  let range = RANGES[new URLSearchParams(location.search).get("range")] ? new URLSearchParams(location.search).get("range") : "5m";
+  let state = readRange(location.search);
+  let before = state;
+  let paused = false;
   let store = new TimeStore(KEYS, 1);
+  let other = null;
+  let marks = [];
   let pending = [];
   let loading = null;
 
-  const shown = () => [Math.max(0, now() - RANGES[range]), now()];
-  const draw = () => charts.forEach((chart) => chart.show(store, shown()));
+  const shown = () => windowOf(state, now());
+  const draw = () => { for (const chart of charts.values()) chart.show(store, shown(), other, marks); };
+  const isFollowing = () => follows(state) && !paused && !versionsOf(state.compare);
 
   async function load() {
     loading?.abort();
     loading = new AbortController();
+    const { signal } = loading;
     mark();
     const [start, end] = shown();
+    const versions = versionsOf(state.compare);
+    const ask = (name, number, shiftS = 0) => getJson(historyUrl(name, number, start - shiftS, end - shiftS), signal);
     try {
-      const [history, total] = await Promise.all([model, ""].map((name) => getJson(historyUrl(name, start, end), loading.signal)));
+      const [history, total, decisions] = await Promise.all([ask(model, versions?.[0] ?? 0), ask("", 0), getJson(decisionsUrl(start, end), signal)]);
       store = storeOf(history, total);
-      if (range !== "24h") pending.filter(([at]) => at > start).forEach(([at, row]) => store.push(at, row));
-      setText(document.getElementById("range-words"), history.resolution_s === 1 ? t("One point a second") : t("One point each {time}", { time: duration(history.resolution_s) }));
+      marks = marksOf(decisions.results ?? []);
+      other = null;
+      if (versions) other = { store: storeOf(await ask(model, versions[1]), total), shiftS: 0 };
+      else if (state.compare === "earlier") {
+        const shiftS = Math.round(end - start);
+        const [earlier, earlierTotal] = await Promise.all([ask(model, 0, shiftS), ask("", 0, shiftS)]);
+        other = { store: storeOf(earlier, earlierTotal), shiftS };
+      }
+      if (isFollowing()) pending.filter(([at]) => at > start).forEach(([at, row]) => store.push(at, row));
+      setText(part("range-words"), history.resolution_s === 1 ? t("One point a second") : t("One point each {time}", { time: duration(history.resolution_s) }));
       draw();
     } catch (error) {
-      if (error.name !== "AbortError") setText(document.getElementById("range-words"), t("The history could not be read: {reason}", { reason: error.message }));
+      if (error.name !== "AbortError") setText(part("range-words"), t("The history could not be read: {reason}", { reason: error.message }));
     }
   }
 
   function mark() {
-    all("[data-range]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.range === range)));
+    all("[data-range]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.range === state.range)));
+    part("zoom-reset").hidden = state.range !== "custom";
+    part("compare").value = state.compare;
+    if (state.range === "custom") { part("from").value = asField(state.from); part("to").value = asField(state.to); }
   }
 
   function choose(next) {
-    range = next;
-    const url = new URL(location.href);
-    url.searchParams.set("range", range);
-    history.replaceState(null, "", url);
+    if (next.range === "custom" && state.range !== "custom") before = state;
+    state = next;
+    history.replaceState(null, "", `${location.pathname}${writeRange(state, location.search)}${location.hash}`);
     load();
   }
 
-  all("[data-range]").forEach((button) => button.addEventListener("click", () => choose(button.dataset.range)));
-  setInterval(() => range === "24h" && !document.hidden && load(), REFRESH_LONG_MS);
+  function pause() {
+    paused = !paused;
+    part("pause").setAttribute("aria-pressed", String(paused));
+    setText(part("pause"), paused ? t("Resume") : t("Pause"));
+    if (!paused) load();
+  }
+
+  all("[data-range]").forEach((button) => button.addEventListener("click", () => choose({ ...state, range: button.dataset.range, from: null, to: null })));
+  page.addEventListener("chartzoom", (event) => choose(zoomed(state, event.detail.from, event.detail.to)));
+  part("zoom-reset").addEventListener("click", () => choose({ ...before, compare: state.compare }));
+  part("custom").addEventListener("submit", (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    const [from, to] = ["from", "to"].map((id) => new Date(part(id).value).getTime() / 1000);
+    if (to > from) choose(zoomed(state, from, to));
+    else setText(part("range-words"), t("The end must lie after the beginning."));
+  });
+  part("compare").addEventListener("change", (event) => choose({ ...state, compare: event.target.value }));
+  part("pause").addEventListener("click", pause);
+  part("csv").addEventListener("click", () => saveText(store.csv(), `${model}.csv`, "text/csv"));
+  part("png").addEventListener("click", () => savePicture([...charts.values()], `${model}.png`));
+  setInterval(() => state.range !== "custom" && !follows(state) && !paused && !document.hidden && load(), REFRESH_LONG_MS);
   // After a gap in the socket the database knows what was missed.
   let first = true;
-  live.addEventListener("snapshot", () => { if (!first) load(); first = false; });
-  live.onSecond((state) => {
-    const second = state.models[model];
-    showNow(state, second);
+  live.addEventListener("snapshot", () => { if (!first && !paused) load(); first = false; });
+  live.onSecond((said) => {
+    const second = said.models[model];
+    showNow(said, second);
     if (!second) return;
     const row = rowOf(second, 1);
-    pending.push([state.at, row]);
+    pending.push([said.at, row]);
     if (pending.length > 30) pending.shift();
-    if (range === "24h" || document.hidden) return;
-    store.push(state.at, row);
-    store.trim(now() - RANGES[range] - 5);
+    if (!isFollowing() || document.hidden) return;
+    store.push(said.at, row);
+    store.trim(now() - RANGES[state.range] - 5);
     draw();
   });
   load();
@@ -83,59 +124,25 @@ function begin() {
 
 function now() { return live.state && live.status === "live" ? live.state.at : Date.now() / 1000; }
 
-// One second (or a longer step) as what the charts show.
-function rowOf(second, stepS) {
-  return {
-    rps: second.requests / stepS,
-    errors: second.errors / stepS,
-    rejections: second.rejections / stepS,
-    p50_ms: second.p50_ms,
-    p95_ms: second.p95_ms,
-    p99_ms: second.p99_ms,
-    queue_depth: second.queue_depth,
-    in_flight: second.in_flight,
-    batch: second.executions ? second.inferences / second.executions : null,
-    hit: hitRatio(second),
-    instances: second.instances,
-  };
+// Unix seconds as a field for a local date and time takes them.
+function asField(unixS) {
+  const moment = new Date(unixS * 1000);
+  return new Date(moment.getTime() - moment.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
-function historyUrl(name, start, end) {
-  return `/api/v1/metrics/history?${new URLSearchParams({ model: name, start: Math.floor(start), end: Math.ceil(end) })}`;
+function historyUrl(name, number, start, end) {
+  return `/api/v1/metrics/history?${new URLSearchParams({ model: name, version: number, start: Math.floor(start), end: Math.ceil(end) })}`;
 }
 
-// A moment with a row of all models together but none of this one means that this one was idle; without either, nothing
-// was measured, and the chart shows a gap.
-function storeOf(history, total) {
-  const store = new TimeStore(KEYS, history.resolution_s);
-  let instances = null;
-  const names = Object.keys(history).filter((name) => Array.isArray(history[name]));
-  for (let index = 0; index < history.at.length; index += 1) {
-    if (history.requests[index] !== null) {
-      const second = Object.fromEntries(names.map((name) => [name, history[name][index]]));
-      instances = second.instances;
-      store.push(second.at, rowOf(second, history.resolution_s));
-    } else if (total.requests[index] !== null) {
-      store.push(history.at[index], { ...IDLE, instances });
-    }
-  }
-  return store;
+function decisionsUrl(start, end) {
+  const moments = { since: new Date(start * 1000).toISOString(), until: new Date(end * 1000).toISOString() };
+  return `/api/v1/decisions?${new URLSearchParams({ model, page_size: MOST_MARKS, ...moments })}`;
 }
 
-function makeCharts() {
-  const host = (key) => document.querySelector(`[data-chart=${key}]`);
-  const plain = (value) => (value === null ? "–" : value >= 100 ? count(value) : decimal(value));
-  return [
-    new TimeChart(host("rate"), { format: plain, least: 4, series: [{ key: "rps", label: t("answered"), swatch: 1, fill: true }, { key: "rejections", label: t("refused"), swatch: 2, hideZero: true }, { key: "errors", label: t("errors"), swatch: 3, hideZero: true }] }),
-    new TimeChart(host("latency"), { format: ms, axisFormat: axisMs, least: 1, series: [{ key: "p50_ms", label: "p50", swatch: 1 }, { key: "p95_ms", label: "p95", swatch: 2 }, { key: "p99_ms", label: "p99", swatch: 3 }] }),
-    new TimeChart(host("queue"), { format: plain, least: 4, series: [{ key: "queue_depth", label: t("waiting"), swatch: 2, fill: true }, { key: "in_flight", label: t("in flight"), swatch: 1 }] }),
-    new TimeChart(host("batch"), { format: plain, least: 4, series: [{ key: "batch", label: t("rows an execution"), swatch: 5, fill: true }] }),
-    new TimeChart(host("cache"), { format: percent, top: 1, series: [{ key: "hit", label: t("hits"), swatch: 4, fill: true }] }),
-    new TimeChart(host("instances"), { format: plain, axisFormat: (value) => (Number.isInteger(value) ? String(value) : ""), least: 4, stepped: true, series: [{ key: "instances", label: t("ready"), swatch: 4, fill: true }] }),
-  ];
+// Each decision as a mark on the time axis.
+function marksOf(decisions) {
+  return decisions.map((one) => ({ at: new Date(one.at).getTime() / 1000, words: `${one.knob} ${one.from_value} → ${one.to_value}` }));
 }
-
-function axisMs(value) { return value >= 1000 ? `${value / 1000} s` : `${Number(value.toFixed(2))} ms`; }
 
 function showNow(state, second) {
   const figures = second && {

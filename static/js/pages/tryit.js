@@ -29,6 +29,7 @@ function begin() {
     showSnippet();
   }));
   build();
+  part("try").removeAttribute("data-building");
 }
 
 function chosen() { return facts.versions.find((one) => String(one.number) === part("version").value); }

@@ -1,0 +1,42 @@
+// Which stretch of time a page of charts shows and what it is compared with, as it stands in the address. No document
+// here, so that node can test it.
+export const RANGES = { live: 300, "15m": 900, "1h": 3600, "24h": 86_400, "7d": 604_800 };
+const FIRST = "live";
+// The socket brings seconds; longer ranges are asked for anew each minute.
+const LONGEST_FOLLOWED_S = 3600;
+const SHORTEST_S = 5;
+
+// {range, from, to, compare}: from and to (unix seconds) only of a custom range; compare: "", "earlier" or "1,2".
+export function readRange(search) {
+  const asked = new URLSearchParams(search);
+  const from = Number(asked.get("from")), to = Number(asked.get("to"));
+  const compare = /^(?:earlier|\d+,\d+)$/u.test(asked.get("compare") ?? "") ? asked.get("compare") : "";
+  if (from > 0 && to - from >= SHORTEST_S) return { range: "custom", from, to, compare };
+  return { range: RANGES[asked.get("range")] ? asked.get("range") : FIRST, from: null, to: null, compare };
+}
+
+export function writeRange(state, search) {
+  const query = new URLSearchParams(search);
+  for (const name of ["range", "from", "to", "compare"]) query.delete(name);
+  if (state.range === "custom") {
+    query.set("from", Math.round(state.from));
+    query.set("to", Math.round(state.to));
+  } else if (state.range !== FIRST) query.set("range", state.range);
+  if (state.compare) query.set("compare", state.compare);
+  return query.size ? `?${query}` : "";
+}
+
+export function windowOf(state, now) {
+  return state.range === "custom" ? [state.from, state.to] : [Math.max(0, now - RANGES[state.range]), now];
+}
+
+export function follows(state) { return state.range !== "custom" && RANGES[state.range] <= LONGEST_FOLLOWED_S; }
+
+// A dragged stretch becomes a custom range, never shorter than what charts can show.
+export function zoomed(state, from, to) {
+  const middle = (from + to) / 2, half = Math.max(SHORTEST_S, to - from) / 2;
+  return { ...state, range: "custom", from: Math.floor(middle - half), to: Math.ceil(middle + half) };
+}
+
+// The two versions of a comparison; null where it is none of versions.
+export function versionsOf(compare) { return compare.includes(",") ? compare.split(",").map(Number) : null; }

@@ -1,0 +1,101 @@
+"""What the charts' scripts decide without a page, run by node: ranges, rows, gaps, comparison, export."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.unit.dashboard.test_live_script import run
+
+pytestmark = [pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed"), pytest.mark.slow]
+RANGES = 'import * as ranges from "./ranges.js";\n'
+ROWS = 'import * as rows from "./model_rows.js";\nimport { TimeStore } from "./store.js";\n'
+
+
+def say(script: str) -> str:
+    return f"console.log(JSON.stringify({script}));"
+
+
+@pytest.mark.parametrize(
+    ("search", "state"),
+    [
+        ("", {"range": "live", "from": None, "to": None, "compare": ""}),
+        ("?range=24h&compare=earlier", {"range": "24h", "from": None, "to": None, "compare": "earlier"}),
+        ("?from=1000&to=1600&compare=3,1", {"range": "custom", "from": 1000, "to": 1600, "compare": "3,1"}),
+        ("?range=century&compare=evil", {"range": "live", "from": None, "to": None, "compare": ""}),
+        ("?from=1600&to=1000", {"range": "live", "from": None, "to": None, "compare": ""}),
+        ("?from=x&to=NaN", {"range": "live", "from": None, "to": None, "compare": ""}),
+    ],
+)
+def test_a_range_is_read_from_the_address(search: str, state: dict[str, object]) -> None:
+    assert run(RANGES + say("ranges.readRange(given.search)"), search=search) == state
+
+
+@pytest.mark.parametrize("search", ["", "?range=7d", "?from=1000&to=1600&compare=3%2C1", "?range=1h&compare=earlier"])
+def test_a_range_goes_into_the_address_and_back(search: str) -> None:
+    script = RANGES + say("ranges.writeRange(ranges.readRange(given.search), given.search)")
+    assert run(script, search=search) == search
+
+
+def test_other_parts_of_the_address_stay() -> None:
+    script = RANGES + say("ranges.writeRange(ranges.readRange('?x=1&range=7d'), '?x=1&range=7d')")
+    assert run(script) == "?x=1&range=7d"
+
+
+def test_a_drag_becomes_a_range_of_at_least_five_seconds() -> None:
+    script = RANGES + say("[ranges.zoomed({compare: ''}, 100.2, 160.7), ranges.zoomed({compare: ''}, 100, 100.5)]")
+    wide, narrow = run(script)
+    assert (wide["range"], wide["from"], wide["to"]) == ("custom", 100, 161)
+    assert narrow["to"] - narrow["from"] >= 5
+
+
+def test_a_missing_stretch_is_a_gap_and_late_or_double_rows_are_left_out() -> None:
+    script = (
+        ROWS
+        + """
+    const store = new TimeStore(["rps"], 1);
+    for (const [at, rps] of [[10, 1], [11, 2], [11, 9], [20, 3], [19, 9]]) store.push(at, { rps });
+    """
+        + say("[store.times, store.column('rps')]")
+    )
+    assert run(script) == [[10, 11, 12, 20], [1, 2, None, 3]]
+
+
+def test_a_comparison_lies_on_the_times_of_what_it_is_compared_with() -> None:
+    script = (
+        ROWS
+        + """
+    const now = new TimeStore(["rps"], 1), earlier = new TimeStore(["rps"], 1);
+    for (const at of [100, 101, 102, 103]) now.push(at, { rps: at });
+    for (const [at, rps] of [[40, 7], [41, 8], [43, 9]]) earlier.push(at, { rps });
+    """
+        + say("earlier.onto(now.times, 'rps', 60)")
+    )
+    assert run(script) == [7, 8, 9, 9]
+
+
+def test_a_second_becomes_a_row_with_executions_by_size() -> None:
+    second = {
+        "requests": 20, "errors": 0, "rejections": 1, "cache_hits": 5, "cache_misses": 15, "executions": 4,
+        "inferences": 15, "p50_ms": 1.5, "p95_ms": 2, "p99_ms": 3, "queue_mean_ms": 0.4, "compute_mean_ms": 0.9,
+        "queue_depth": 2, "in_flight": 3, "instances": 2, "cache_bytes": 1048576,
+        "rows_by_bits": {"0": 1, "2": 2, "9": 4},
+    }  # fmt: skip
+    row = run(ROWS + say("rows.rowOf(given.second, 2)"), second=second)
+    assert (row["rps"], row["batch"], row["hit"], row["cache_mib"]) == (10, 3.75, 0.25, 1)
+    assert (row["queue_ms"], row["compute_ms"]) == (0.4, 0.9)
+    sizes = [row[key] for key in ("size_1", "size_2", "size_4", "size_8", "size_16", "size_more")]
+    assert sizes == [0.5, 0, 1, 0, 0, 2]
+
+
+def test_numbers_are_exported_as_csv() -> None:
+    script = (
+        ROWS
+        + """
+    const store = new TimeStore(["rps", "p50_ms"], 1);
+    store.push(0, { rps: 3, p50_ms: null });
+    """
+        + say("store.csv()")
+    )
+    assert run(script) == "at,rps,p50_ms\n1970-01-01T00:00:00.000Z,3,\n"
