@@ -44,7 +44,7 @@ def cache(request: HttpRequest, name: str) -> HttpResponse:
 def cache_part(request: HttpRequest, name: str) -> HttpResponse:
     """The figures and the curve alone, for htmx."""
     model = model_or_404(name)
-    return render(request, "parts/cache.html", {"model": model, **_state(model)})
+    return render(request, "parts/cache.html", {"model": model, **_state(model), "is_part": True})
 
 
 @change

@@ -13,7 +13,7 @@ from proxy.core.units import BYTES_PER_MIB
 
 STEP_BYTES = 64 * BYTES_PER_MIB
 """The next step of size that the words speak of."""
-LEAST_WORTH_MS_PER_S = 0.05
+LEAST_WORTH_MS_PER_S = 1.0
 """Saved model time below this is said to be nothing."""
 TONES = {"on": "ok", "bypassed": "warn", "probing": "busy", "off": ""}
 SECOND_TONES = {"closed": "ok", "half_open": "busy", "open": "bad"}

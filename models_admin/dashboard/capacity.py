@@ -16,8 +16,6 @@ from models_admin.dashboard.access import asked, model_or_404, page
 from models_admin.models import Model
 from models_admin.selectors import tuning as selectors
 from proxy.tuner.capacity import CapacityAnswer, capacity, fit_from
-from proxy.tuner.tuning_view import WINDOW_S
-from proxy.tuner.windows import between, window_from
 
 QUANTILES = (95, 99)
 MOST = 1e9
@@ -84,9 +82,7 @@ def _is_number(text: str) -> bool:
 
 def _ask(model: Model, question: Question) -> CapacityAnswer:
     """The answer from the live fit of the last seconds. A page that was just opened asks for the present rate."""
-    now = timezone.now()
-    seconds = [selectors.as_tuning_second(row) for row in selectors.tuning_seconds([model.name], now)[model.name]]
-    window = window_from(between(seconds, now.timestamp() - WINDOW_S, now.timestamp()))
+    window = selectors.last_window(model.name, timezone.now())
     fit = fit_from(window, selectors.settings_of(model))
     rate = float(question.rate) if question.rate else (window.arrivals_per_s if window else 0.0)
     return capacity(

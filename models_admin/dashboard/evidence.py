@@ -6,7 +6,7 @@ measured. Coordinates are those of a viewBox of WIDTH by HEIGHT.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,11 +120,17 @@ def spans(
 ) -> tuple[Span, Span]:
     """The windows before and after: as they were measured, else as they will be."""
     metric = str(predicted.get("metric", ""))
-    settle_s = _number(predicted.get("settle_s")) or 0.0
+    settle_s = settle_of(predicted)
     return (
         _span(measured.get("before"), metric, applied_unix_s, -window_s, 0.0),
         _span(measured.get("after"), metric, applied_unix_s, settle_s, settle_s + window_s),
     )
+
+
+def settle_of(predicted: Mapping[str, Any]) -> float:
+    """Seconds from a change to the window after it, as the proposal says; 0 where it does not."""
+    proposal = predicted.get("proposal")
+    return (_number(proposal.get("settle_s")) if isinstance(proposal, dict) else None) or 0.0
 
 
 def _span(figures: Any, metric: str, applied_unix_s: float, start_s: float, end_s: float) -> Span:

@@ -60,7 +60,7 @@ def unit_of(name: str) -> str:
 def field_view(policy: Policy, name: str, typed: Mapping[str, Any], error: ServiceError | None) -> FieldView:
     """The field `name` with what was typed, else its value now."""
     field: Any = Policy._meta.get_field(name)
-    low, high = bounds_of(name)
+    low, high = (None, None) if field.choices else bounds_of(name)
     return FieldView(
         name=name,
         label=label_of(name),

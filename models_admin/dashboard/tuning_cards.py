@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from models_admin.dashboard.knobs import knob_label, metric_in_words, metric_lab
 from models_admin.models import Decision, MetricSample, Model
 from models_admin.models.control import DecisionStatus
 from models_admin.models.measurements import SECOND_S, WHOLE_MODEL
-from models_admin.services.policies import EDITABLE_FIELDS, in_column
+from models_admin.services.policies import EDITABLE_FIELDS, REVISION, in_column
 from proxy.core.policies import Knob
 from proxy.tuner.tuning_view import WINDOW_S
 
@@ -46,8 +46,10 @@ class Card:
     before: str
     after: str
     tone: str
+    expected: str
     metric: str
     sides: tuple[Side, ...]
+    evidence: Mapping[str, Any]
     chart: EvidenceChart | None
     may_undo: bool
     blocked: str
@@ -71,8 +73,11 @@ def _card(decision: Decision, *, frozen: bool) -> Card:
         before=value_in_words(decision.knob, decision.from_value),
         after=value_in_words(decision.knob, decision.to_value),
         tone=TONES.get(DecisionStatus(decision.status), ""),
+        # Tuning's reasons often end with what is expected; it is not said twice.
+        expected="" if decision.expected in decision.explanation else decision.expected,
         metric=metric_label(metric) if metric else "",
         sides=_sides(decision, metric) if metric else (),
+        evidence={name: value for name, value in decision.evidence.items() if name != REVISION},
         chart=_chart(decision, metric) if metric and decision.applied_at else None,
         may_undo=may_undo(decision),
         blocked=_blocked(decision, frozen=frozen),

@@ -8,6 +8,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from models_admin.dashboard.evidence import settle_of
 from models_admin.dashboard.knobs import bounds_in_words, knob_label, value_in_words
 from models_admin.models import Decision, Model, Policy, TuningState
 from models_admin.selectors import tuning
@@ -73,8 +74,7 @@ def trial_view(state: TuningState, now: datetime) -> TrialView | None:
     decision = state.trial
     if decision is None or decision.applied_at is None:
         return None
-    settle = decision.predicted.get("settle_s")
-    settle_s = float(settle) if isinstance(settle, int | float) else 0.0
+    settle_s = settle_of(decision.predicted)
     whole_s = settle_s + WINDOW_S
     elapsed_s = max((now - decision.applied_at).total_seconds(), 0.0)
     phase, words = _phase(elapsed_s, settle_s, whole_s)

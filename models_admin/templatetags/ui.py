@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from django import template
@@ -86,7 +87,7 @@ def size(value: int | None) -> str:
 @register.filter
 def ms(value: float | None) -> str:
     """Milliseconds with a sensible number of digits."""
-    if not isinstance(value, int | float):
+    if not isinstance(value, int | float) or not isfinite(value):
         return "–"
     return f"{value:.2f} ms" if value < 10 else f"{value:.0f} ms"
 
@@ -102,7 +103,7 @@ def us(value: float | None) -> str:
 @register.filter
 def percent(ratio: float | None) -> str:
     """A ratio from 0 to 1 as a percentage."""
-    return f"{100 * ratio:.0f}%" if isinstance(ratio, int | float) else "–"
+    return f"{100 * ratio:.0f}%" if isinstance(ratio, int | float) and isfinite(ratio) else "–"
 
 
 @register.filter

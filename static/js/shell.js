@@ -125,6 +125,12 @@ function showShortcuts() {
   document.getElementById("shortcuts-dialog").showModal();
 }
 
+// In a narrow window the row of tabs scrolls sideways: the current one is brought into sight.
+function currentTab() {
+  const tab = document.querySelector(".tabs [aria-current]");
+  if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - (tab.parentElement.clientWidth - tab.offsetWidth) / 2 - tab.parentElement.offsetLeft;
+}
+
 function liveStatus() {
   const node = document.getElementById("live-status");
   if (!node) return;
@@ -157,5 +163,6 @@ document.addEventListener("htmx:afterSwap", (event) => localTimes(event.target))
 window.addEventListener("pageshow", () => all("button[data-busy]").forEach((button) => { button.disabled = false; delete button.dataset.busy; }));
 theme();
 menu();
+currentTab();
 localTimes();
 liveStatus();

@@ -7,6 +7,10 @@ import { t } from "./i18n.js";
 
 const ROWS_SHOWN = 12;
 const HEIGHT = 260;
+// Where the axis of misses may end.
+const TOPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1];
+
+const fine = (ratio) => (ratio > 0 && ratio < 0.02 ? `${(ratio * 100).toFixed(1)}%` : percent(ratio));
 
 export class CurveChart {
   // at: where the values under the pointer are told.
@@ -46,10 +50,10 @@ export class CurveChart {
       legend: { show: false },
       padding: [10, 24, 0, 0],
       cursor: { points: { size: 7 }, drag: { x: false, y: false } },
-      scales: { x: { time: false, distr: 3, log: 2 }, y: { range: [0, 1] } },
+      scales: { x: { time: false, distr: 3, log: 2, range: (plot, low, high) => [low, high] }, y: { range: (plot, low, high) => [0, TOPS.find((top) => top >= high) ?? 1] } },
       axes: [
         { stroke: text, grid, ticks: { show: false }, font, size: 30, space: 70, values: (plot, ticks) => ticks.map((tick) => (tick === null ? "" : bytes(tick).replace(".0 ", " "))) },
-        { stroke: text, grid, ticks: { show: false }, font, size: 50, space: 40, values: (plot, ticks) => ticks.map(percent) },
+        { stroke: text, grid, ticks: { show: false }, font, size: 50, space: 40, values: (plot, ticks) => ticks.map(fine) },
       ],
       series: [
         {},
@@ -64,8 +68,8 @@ export class CurveChart {
   #tell(index) {
     const { sizes, misses, saved, now } = this.curve;
     const at = index ?? sizes.indexOf(now.size);
-    const words = { size: bytes(sizes[at]), misses: percent(misses[at]), saved: decimal(saved[at]) };
-    this.at.textContent = at === sizes.indexOf(now.size) ? t("Now: {size}, {misses} miss, saves {saved} model-ms a second", words) : t("At {size}: {misses} miss, saves {saved} model-ms a second", words);
+    const words = { size: bytes(sizes[at]), misses: fine(misses[at]), saved: decimal(saved[at]) };
+    this.at.textContent = at === sizes.indexOf(now.size) ? t("Now: {size}, {misses} miss, saves about {saved} model-ms a second", words) : t("At {size}: {misses} miss, saves about {saved} model-ms a second", words);
   }
 }
 
@@ -75,6 +79,6 @@ export function curveRows({ sizes, misses, saved, now }) {
   const chosen = sizes.map((_size, index) => index).filter((index) => index % step === 0 || sizes[index] === now.size || index === sizes.length - 1);
   return chosen.map((index) => {
     const name = make("th", { scope: "row" }, bytes(sizes[index]), ...(sizes[index] === now.size ? [" ", make("span", { class: "tag tag--accent" }, t("now"))] : []));
-    return make("tr", {}, name, make("td", { class: "num" }, percent(misses[index])), make("td", { class: "num" }, decimal(saved[index])));
+    return make("tr", {}, name, make("td", { class: "num" }, fine(misses[index])), make("td", { class: "num" }, decimal(saved[index])));
   });
 }

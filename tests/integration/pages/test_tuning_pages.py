@@ -22,7 +22,7 @@ PREDICTED = {
     "before": 31.0,
     "after": 22.0,
     "better": "lower",
-    "settle_s": 5.0,
+    "proposal": {"settle_s": 5.0},
     "load": 7,
     "aim": "better",
     "gain_ratio": 0.3,
@@ -225,7 +225,7 @@ def test_a_running_trial_shows_how_far_it_has_come(
         digits,
         status=DecisionStatus.MEASURING,
         applied_at=timezone.now() - timedelta(seconds=age_s),
-        predicted={**PREDICTED, "settle_s": settle_s},
+        predicted={**PREDICTED, "proposal": {"settle_s": settle_s}},
     )
     TuningState.objects.create(model=digits, trial=running)
     for url in (PAGE, f"{PAGE}now/", "/tuning/", "/tuning/running/"):

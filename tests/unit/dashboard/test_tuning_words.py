@@ -81,7 +81,7 @@ def trial(settle_s: Any = 5.0) -> TuningState:
         from_value="64",
         to_value="128",
         applied_at=APPLIED,
-        predicted={"settle_s": settle_s, "metric": "p99_ms"},
+        predicted={"proposal": {"settle_s": settle_s}, "metric": "p99_ms"},
     )
     return TuningState(trial=decision)
 
@@ -162,7 +162,7 @@ def test_nothing_measured_is_no_chart_and_nothing_but_zeros_is_one() -> None:
 
 
 def test_windows_are_where_they_were_measured_else_where_they_will_be() -> None:
-    predicted = {"metric": "p99_ms", "settle_s": 5.0}
+    predicted = {"metric": "p99_ms", "proposal": {"settle_s": 5.0}}
     measured = {"before": {"p99_ms": 20.0, "start_unix_s": 969.5, "length_s": 30}, "after": "damaged"}
     before, after = spans(predicted, measured, 1_000.0, 30.0)
     assert before == Span(-30.5, -0.5, 20.0)

@@ -44,6 +44,11 @@ def test_a_policy_field_shows_unit_bounds_default_and_help() -> None:
     assert "Larger" in field.help_text
 
 
+def test_a_choice_has_no_bounds_even_where_its_column_is_a_number() -> None:
+    field = field_view(Policy(), "latency_quantile", {}, None)
+    assert (field.kind, field.low, field.high, field.value, field.default) == ("choice", None, None, "99", "p99")
+
+
 def test_modes_are_one_select_a_knob_and_the_number_of_instances_has_none() -> None:
     policy = Policy(tuning_modes={"cache_max_mib": "automatic", "placement": "off"})
     field = field_view(policy, "tuning_modes", {}, None)
