@@ -98,37 +98,36 @@ class Bench:
             raise RuntimeError(f"{method} {path}: {status} {body}")
         return body
 
-    async def load(self, seconds: float) -> dict[str, list[Sent]]:
-        """Both models' load for so long; what became of each request, by model."""
-        start_s = asyncio.get_running_loop().time() + 0.2
-        driven = []
-        for model in self.models:
-            model.seed += 1
-            times = arrivals(model.rate_per_s, seconds, start_s=start_s, seed=model.seed)
-            driven.append(drive(self.clients, times, model.make(self.one.key)))
+    async def load(self, start_s: float, seconds: float) -> dict[str, list[Sent]]:
+        """Both models' load from a moment of the loop's clock on; what became of each request, by model."""
+        driven = [
+            drive(
+                self.clients,
+                arrivals(model.rate_per_s, seconds, start_s=start_s, seed=model.seed),
+                model.make(self.one.key),
+            )
+            for model in self.models
+        ]
         return dict(zip([model.name for model in self.models], await asyncio.gather(*driven), strict=True))
 
-    async def measured(self, seconds: float) -> dict[str, Result]:
-        """Figures of both models over one stretch, with the knobs as they are."""
-        hits_before = await asyncio.to_thread(self.hits)
-        sent = await self.load(seconds)
-        hits = await asyncio.to_thread(self.hits)
-        return {
-            name: figures(ones, seconds)
-            | {"hit_ratio": hit_ratio(hits_before.get(name), hits.get(name))}
-            | {"knobs": await asyncio.to_thread(self.knobs, name)}
-            for name, ones in sent.items()
-        }
+    async def at(self, moment_s: float, what: Any, *arguments: Any) -> Any:
+        """What `what` answers at a moment of the loop's clock; the load goes on meanwhile."""
+        await asyncio.sleep(max(moment_s - asyncio.get_running_loop().time(), 0))
+        return await asyncio.to_thread(what, *arguments)
+
+    def state(self) -> dict[str, Result]:
+        """The knobs in force, and what the caches counted, by model."""
+        return {model.name: {"knobs": self.knobs(model.name), "cache": self.cache(model.name)} for model in self.models}
+
+    def cache(self, name: str) -> Result | None:
+        """What is said of the model's cache, without the curve."""
+        report: Result | None = self.api("GET", f"/models/{name}/cache")["report"]
+        return None if report is None else {key: value for key, value in report.items() if key != "curve"}
 
     def knobs(self, name: str) -> Result:
         """The values in force."""
         values: Result = self.api("GET", f"/models/{name}/tuning")["values"]
         return values
-
-    def hits(self) -> dict[str, tuple[int, int]]:
-        """(Hits, misses) so far of each model that has a cache."""
-        reports = {model.name: self.api("GET", f"/models/{model.name}/cache")["report"] for model in self.models}
-        return {name: (report["hits"], report["misses"]) for name, report in reports.items() if report is not None}
 
     def decisions(self, name: str) -> list[Result]:
         """Tuning's decisions, oldest first."""
@@ -153,39 +152,48 @@ def figures(sent: Sequence[Sent], seconds: float) -> Result:
     }
 
 
-def hit_ratio(before: tuple[int, int] | None, after: tuple[int, int] | None) -> float | None:
-    """Over the stretch between two counts; None without both, or where the cache was configured anew. Pure."""
+def hit_ratio(before: Result | None, after: Result | None) -> float | None:
+    """Of the look-ups between two reports of a cache; None without both or without look-ups. Pure."""
     if before is None or after is None:
         return None
-    hits, misses = after[0] - before[0], after[1] - before[1]
+    hits, misses = after["hits"] - before["hits"], after["misses"] - before["misses"]
     return round(hits / (hits + misses), 3) if hits >= 0 and misses >= 0 and hits + misses else None
 
 
 async def run(one: Served, models: Sequence[Loaded], arguments: argparse.Namespace) -> Result:
-    """Before, tuning, after."""
+    """One load without a pause: warm, before, tuning, after."""
     clients = Clients(one.host, one.port)
     await clients.prepare(64)
     bench = Bench(one, clients, models)
     await asyncio.to_thread(bench.freeze, True)
-    await bench.load(WARM_S)
-    before = await bench.measured(arguments.seconds)
-    print("before", before, flush=True)
-    await asyncio.to_thread(bench.freeze, False)
+    lengths = (WARM_S, arguments.seconds, arguments.tuning_seconds, SETTLE_S, arguments.seconds)
+    start_s = asyncio.get_running_loop().time() + 0.2
+    loading = asyncio.create_task(bench.load(start_s, sum(lengths)))
+    marks = [start_s + at_s for at_s in accumulate(lengths, initial=0.0)]
+    states = [await bench.at(marks[1], bench.state), await bench.at(marks[2], bench.state)]
     began_s = time.time()
-    during = await bench.load(arguments.tuning_seconds)
-    await asyncio.to_thread(bench.freeze, True)
+    await asyncio.to_thread(bench.freeze, False)
+    await bench.at(marks[3], bench.freeze, True)
+    states += [await bench.at(marks[4], bench.state), await bench.at(marks[5], bench.state)]
+    sent = await loading
     decided = {model.name: await asyncio.to_thread(bench.decisions, model.name) for model in models}
-    print("decided", decided, flush=True)
-    await bench.load(SETTLE_S)
-    after = await bench.measured(arguments.seconds)
-    print("after", after, flush=True)
     await clients.close()
+
+    def stretch(first: int, last: int, states: Sequence[dict[str, Result]]) -> dict[str, Result]:
+        return {
+            name: figures(
+                [one for one in ones if marks[first] <= one.planned_s < marks[last]], marks[last] - marks[first]
+            )
+            | {"hit_ratio": hit_ratio(states[0][name]["cache"], states[1][name]["cache"]), **states[1][name]}
+            for name, ones in sent.items()
+        }
+
     return {
-        "before": before,
+        "before": stretch(1, 2, states[:2]),
         "tuning_began_unix_s": began_s,
-        "during": {name: figures(sent, arguments.tuning_seconds) for name, sent in during.items()},
+        "during": stretch(2, 3, states[1:3]),
         "decisions": decided,
-        "after": after,
+        "after": stretch(4, 5, states[2:]),
     }
 
 

@@ -24,6 +24,7 @@ from models_admin.models import (
     ScalingState,
     TuningState,
 )
+from models_admin.selectors import tuning as selectors
 from models_admin.services import leases, models, policies, scaling, tuning, tuning_trials
 from models_admin.services.tuning_writing import LEASE
 from models_admin.tasks import tuning as tasks
@@ -309,6 +310,24 @@ def test_f36_absurd_measurements_hold(net: Model, fields: dict[str, Any]) -> Non
     assert state().look["why"] == "absurd_metrics"
     assert not Decision.objects.filter(actor="system:tuner").exists()
     assert (policy().revision, policy().max_batch_rows) == (2, 32)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", ["busy_ratio", "mean_ms", "queue_mean_ms", "compute_mean_ms"])
+def test_f36_numbers_that_are_none_hold(net: Model, monkeypatch: pytest.MonkeyPatch, name: str, value: float) -> None:
+    """PostgreSQL keeps NaN and infinity, SQLite does not: they are put where rows are read."""
+    measure(NOW)
+    tuning_seconds = selectors.tuning_seconds
+
+    def read(names: Any, now: datetime) -> dict[str, list[MetricSample]]:
+        rows = tuning_seconds(names, now)
+        setattr(rows["net"][-3], name, value)
+        return rows
+
+    monkeypatch.setattr(selectors, "tuning_seconds", read)
+    tick()
+    assert state().look["why"] == "absurd_metrics"
+    assert policy().revision == 2
 
 
 @pytest.mark.parametrize(
