@@ -17,7 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from models_admin import selectors
 from models_admin.models import Model, ModelVersion
@@ -47,6 +47,33 @@ def staff_only(view: View) -> View:
 def change(view: View) -> View:
     """A change: login, staff, POST."""
     return never_cache(require_POST(login_required(staff_only(view))))
+
+
+def admin_only(view: View) -> View:
+    """Refuse everybody who may not manage accounts, with words (403)."""
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_superuser:
+            raise PermissionDenied(_("Only admins manage accounts. Ask one of them."))
+        return view(request, *args, **kwargs)
+
+    return inner
+
+
+def admin_page(view: View) -> View:
+    """A page that only admins read."""
+    return page(admin_only(view))
+
+
+def admin_change(view: View) -> View:
+    """A change that only admins make: login, admin, POST."""
+    return never_cache(require_POST(login_required(admin_only(view))))
+
+
+def own_page(view: View) -> View:
+    """A form about one's own account: login; GET shows it, POST changes."""
+    return never_cache(require_http_methods(["GET", "HEAD", "POST"])(login_required(view)))
 
 
 def actor_of(request: HttpRequest) -> Actor:
