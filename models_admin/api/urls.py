@@ -93,6 +93,7 @@ urlpatterns = [
     path("decisions/<number:decision_id>/dismiss", decisions.DismissView.as_view(), name="decision-dismiss"),
     path("decisions/<number:decision_id>/undo", decisions.UndoView.as_view(), name="decision-undo"),
     path("audit", logs.AuditListView.as_view(), name="audit"),
+    path("audit/export", logs.AuditExportView.as_view(), name="audit-export"),
     path("nodes", logs.NodeListView.as_view(), name="nodes"),
     path("schema", docs.SchemaView.as_view(), name="schema"),
     path("docs/", docs.DocsView.as_view(), name="docs"),

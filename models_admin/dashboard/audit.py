@@ -1,52 +1,46 @@
-"""/audit/: who did what to which thing, newest first, with filters in the URL."""
+"""/audit/: who did what to which thing, newest first, with filters in the URL; the same as a file."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
-
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
-from django.utils.dateparse import parse_date
 
-from models_admin import selectors
 from models_admin.dashboard.access import asked, page
 from models_admin.dashboard.paging import page_of
 from models_admin.models import AuditEvent
+from models_admin.selectors.audit_search import FILTERS, search
+from models_admin.services import audit_export
 
 PAGE_ROWS = 50
-FILTERS = ("actor", "action", "object", "since", "until")
+FORMATS = {
+    "csv": ("text/csv; charset=utf-8", audit_export.csv_lines),
+    "jsonl": ("application/jsonl; charset=utf-8", audit_export.json_lines),
+}
 
 
 @page
 def audit(request: HttpRequest) -> HttpResponse:
     """The page."""
     chosen = {name: asked(request, name) for name in FILTERS}
-    rows = selectors.audit_events()
-    if chosen["actor"]:
-        rows = rows.filter(actor__icontains=chosen["actor"])
-    if chosen["action"]:
-        rows = rows.filter(action=chosen["action"])
-    if chosen["object"]:
-        rows = rows.filter(object_id__icontains=chosen["object"])
-    since, until = _day(chosen["since"]), _day(chosen["until"])
-    if since:
-        rows = rows.filter(at__gte=since)
-    if until:
-        rows = rows.filter(at__lt=until + timedelta(days=1))
     actions = AuditEvent.objects.order_by("action").values_list("action", flat=True).distinct()
     context = {
         "chosen": chosen,
         "filtered": any(chosen.values()),
         "actions": actions,
-        "paged": page_of(request, rows, PAGE_ROWS),
+        "paged": page_of(request, search(chosen), PAGE_ROWS),
+        "query": request.GET.urlencode(),
+        "most": audit_export.MAX_ROWS,
     }
     return render(request, "dashboard/audit.html", context)
 
 
-def _day(text: str) -> datetime | None:
-    """The day's first moment, UTC; None for what is no date (the filter is then not applied)."""
-    try:
-        day = parse_date(text)
-    except ValueError:
-        return None
-    return datetime.combine(day, time.min, UTC) if day else None
+@page
+def export(request: HttpRequest, form: str) -> StreamingHttpResponse:
+    """What the filters in the URL leave, as a file, streamed; bounded."""
+    if form not in FORMATS:
+        raise Http404("Exports are csv or jsonl.")
+    content_type, lines = FORMATS[form]
+    chosen = {name: asked(request, name) for name in FILTERS}
+    response = StreamingHttpResponse(lines(search(chosen)), content_type=content_type)
+    response["Content-Disposition"] = f'attachment; filename="audit.{form}"'
+    return response

@@ -112,6 +112,8 @@ urlpatterns = [
     ],
     path("decisions/", tuning.moved, name="decisions"),
     path("audit/", audit.audit, name="audit"),
+    path("audit/export.csv", audit.export, {"form": "csv"}, name="audit-csv"),
+    path("audit/export.jsonl", audit.export, {"form": "jsonl"}, name="audit-jsonl"),
     path("styleguide/", styleguide.styleguide, name="styleguide"),
     path("system/", system.system, name="system"),
 ]

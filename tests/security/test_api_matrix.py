@@ -70,6 +70,7 @@ ROUTES: dict[str, tuple[type, str]] = {
     "decision-dismiss": (ReadOrStaff, "POST"),
     "decision-undo": (ReadOrStaff, "POST"),
     "audit": (ReadOrStaff, "GET"),
+    "audit-export": (ReadOrStaff, "GET"),
     "nodes": (ReadOrStaff, "GET"),
     "schema": (AnyCaller, "GET"),
     "docs": (AnyCaller, "GET"),

@@ -94,6 +94,8 @@ def test_strangers_are_sent_to_the_login(client: Client, digits: Model, url: str
 
 
 NO_CHANGES = {
+    "audit-csv",
+    "audit-jsonl",
     "users",
     "password",
     "instance",
