@@ -23,6 +23,7 @@ from models_admin.api import (
     requests,
     rollout_actions,
     rollouts,
+    system,
     tuning,
     versions,
 )
@@ -94,6 +95,7 @@ urlpatterns = [
     path("decisions/<number:decision_id>/undo", decisions.UndoView.as_view(), name="decision-undo"),
     path("audit", logs.AuditListView.as_view(), name="audit"),
     path("audit/export", logs.AuditExportView.as_view(), name="audit-export"),
+    path("system", system.SystemView.as_view(), name="system"),
     path("nodes", logs.NodeListView.as_view(), name="nodes"),
     path("schema", docs.SchemaView.as_view(), name="schema"),
     path("docs/", docs.DocsView.as_view(), name="docs"),

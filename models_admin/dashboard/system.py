@@ -20,6 +20,7 @@ from models_admin import selectors
 from models_admin.dashboard.access import page
 from models_admin.dashboard.problems import PARTS, WAITING
 from models_admin.models import ModelVersion
+from models_admin.selectors import setup_facts, setup_state
 from proxy import gateway
 from proxy.core.reports import SecondReport
 
@@ -64,6 +65,7 @@ def system(request: HttpRequest) -> HttpResponse:
         "disk": disk,
         "disk_used_ratio": disk.used / disk.total if disk.total else 0,
         "artifact_bytes": ModelVersion.objects.aggregate(total=Sum("size_bytes"))["total"] or 0,
+        "checks": setup_state.checks(setup_facts.look()),
         "packages": [(name, installed(name)) for name in PACKAGES],
     }
     return render(request, "dashboard/system.html", context)

@@ -71,6 +71,7 @@ ROUTES: dict[str, tuple[type, str]] = {
     "decision-undo": (ReadOrStaff, "POST"),
     "audit": (ReadOrStaff, "GET"),
     "audit-export": (ReadOrStaff, "GET"),
+    "system": (ReadOrStaff, "GET"),
     "nodes": (ReadOrStaff, "GET"),
     "schema": (AnyCaller, "GET"),
     "docs": (AnyCaller, "GET"),
