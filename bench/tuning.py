@@ -247,9 +247,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30, help="of each of the two measurements")
     parser.add_argument("--tuning-seconds", type=float, default=120)
-    parser.add_argument("--repeats-per-s", type=float, default=80)
-    parser.add_argument("--repeats-ms", type=float, default=15, help="of an execution")
-    parser.add_argument("--inputs", type=int, default=4_000, help="different ones of `repeats`")
+    parser.add_argument("--repeats-per-s", type=float, default=100)
+    parser.add_argument("--repeats-ms", type=float, default=25, help="of an execution")
+    parser.add_argument("--inputs", type=int, default=1_000, help="different ones of `repeats`")
     parser.add_argument("--exponent", type=float, default=0.9, help="of their Zipf distribution")
     parser.add_argument("--batches-per-s", type=float, default=100)
     parser.add_argument("--batches-ms", type=float, default=35)
@@ -267,12 +267,17 @@ def main() -> int:
     load_average = os.getloadavg()
     with both(models) as one:
         found = asyncio.run(run(one, models, arguments))
-    found = {"machine": machine() | {"load_average": load_average}, "settings": vars(arguments), **found}
+    found = {
+        "machine": machine() | {"load_average": load_average, "load_average_after": os.getloadavg()},
+        "settings": vars(arguments),
+        **found,
+    }
     text = table(found)
     path = write_result("tuning", found)
     about = found["machine"]
     note = f"{about['processor']}, {about['cores']} cores, commit {about['commit']}"
-    head = f"# Tuning by the real control loop\n\n{note}, load average {load_average[0]:.1f} at the start.\n\n"
+    busy = f"load average {load_average[0]:.1f} at the start, {about['load_average_after'][0]:.1f} at the end"
+    head = f"# Tuning by the real control loop\n\n{note}, {busy}.\n\n"
     path.with_suffix(".md").write_text(f"{head}{text}\n")
     print(f"\n{text}\n\nkept in {path.relative_to(ROOT)}")
     return 0

@@ -150,11 +150,11 @@ ABOVE = "above 100: "
 """`above 100: crashes` echoes the input `x` as `y` until a request's first number is larger than 100."""
 
 
-def _echo(channel: socket.socket, message: Execute, fd: int, data: bytes) -> None:
+def _echo(channel: socket.socket, message: Execute, fd: int, data: bytes, compute_ns: int = 1_000) -> None:
     with mmap.mmap(fd, 0) as area:
         area[: len(data)] = data
     entry = Entry(_FP32, 0, len(data), message.entries[0].shape)
-    channel.sendall(encode(Result(message.sequence, 1_000, (entry,))))
+    channel.sendall(encode(Result(message.sequence, compute_ns, (entry,))))
 
 
 def _input(message: Execute, fd: int) -> bytes:
@@ -177,9 +177,10 @@ def _serve(channel: socket.socket, behaviour: str, request_fd: int, response_fd:
                 print("x" * 1_000, flush=True)
             behaviour = "good answer"
         if behaviour == WAITS:
+            began_ns = time.monotonic_ns()
             data = _input(received, request_fd)
             time.sleep(max(struct.unpack_from("<f", data)[0], 0.0) / 1e6)
-            _echo(channel, received, response_fd, data)
+            _echo(channel, received, response_fd, data, time.monotonic_ns() - began_ns)
             continue
         if behaviour.startswith(ABOVE):
             data = _input(received, request_fd)
