@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db.models import F, Max
@@ -13,43 +15,82 @@ from django.shortcuts import render
 from models_admin import selectors
 from models_admin.dashboard import first_run, problems
 from models_admin.dashboard.access import asked, page
-from models_admin.dashboard.status import Status, model_status
-from models_admin.models import Model, ModelVersion
+from models_admin.dashboard.paging import page_of
+from models_admin.dashboard.status import Status, by_version, model_status
+from models_admin.models import Model, ModelVersion, Rollout
 from models_admin.models.registry import VersionState
+from models_admin.models.rollouts import ACTIVE_STATES
 from proxy import gateway
-from proxy.core.reports import ModelSecond
+from proxy.core.reports import ModelSecond, SecondReport
 
 FAILED_SHOWN = 5
+PAGE_ROWS = 100
+"""Rows of one page. Larger: longer pages, and more for the browser to write each second."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ModelRow:
     """One model in the table."""
 
     model: Model
     status: Status
     second: ModelSecond | None
+    rollout: Rollout | None = None
+
+    @property
+    def target_ms(self) -> int:
+        """The latency that the policy holds; 0: none."""
+        return self.model.policy.latency_target_ms
+
+    @property
+    def target_field(self) -> str:
+        """The figure that is held to the target."""
+        return f"p{self.model.policy.latency_quantile}_ms"
+
+    @property
+    def missed(self) -> bool:
+        """True while the last second's latency is above the target."""
+        value = getattr(self.second, self.target_field) if self.second else None
+        return bool(self.target_ms and value and value > self.target_ms)
+
+
+# What `?sort=` may name: the largest first, except by name. A model that nothing is known of comes last.
+SORTS: dict[str, Callable[[ModelRow], Any]] = {
+    "name": lambda row: row.model.name,
+    "state": lambda row: STATE_ORDER.index(row.status.state) if row.status.state in STATE_ORDER else len(STATE_ORDER),
+    "requests": lambda row: -(row.second.requests if row.second else -1),
+    "p99_ms": lambda row: -((row.second.p99_ms or 0) if row.second else -1),
+    "errors": lambda row: -(row.second.errors if row.second else -1),
+    "queue_depth": lambda row: -(row.second.queue_depth if row.second else -1),
+    "instances": lambda row: -(row.second.instances if row.second else -1),
+}
+STATE_ORDER = ("quarantined", "failed", "unknown", "verifying", "loading", "draining", "asleep", "ready", "unloaded")
 
 
 @page
 def overview(request: HttpRequest) -> HttpResponse:
-    """The page. `?q=` filters by name, so that a link shows what its sender saw."""
+    """The page. `?q=`, `?state=`, `?sort=` and `?page=` stand in the URL, so that a link shows what its sender saw."""
     report = gateway.latest_report()
-    query = asked(request, "q")
-    models = selectors.models_overview()
-    total = models.count()
-    if query:
-        models = models.filter(name__icontains=query)
-    rows = [
-        ModelRow(model, model_status(model, report), report.models.get(model.name) if report else None)
-        for model in models
-    ]
+    query, state, sort = (asked(request, name) for name in ("q", "state", "sort"))
+    models = list(selectors.models_overview())
+    wanted = [model for model in models if query.lower() in model.name.lower()]
+    rows = _rows(wanted, report)
+    states = sorted({(row.status.state, str(row.status.label)) for row in rows})
+    if state in dict(states):
+        rows = [row for row in rows if row.status.state == state]
+    rows.sort(key=SORTS.get(sort, SORTS["name"]))
+    paged = page_of(request, rows, PAGE_ROWS)
+    _add_rollouts(paged.rows.object_list)
     context = {
-        "rows": rows,
-        "total_models": total,
+        "paged": paged,
+        "rows": paged.rows,
+        "states": states,
+        "state": state,
+        "sort": sort if sort in SORTS else "name",
+        "total_models": len(models),
         "query": query,
         "report": report,
-        "problems": _problems(),
+        "problems": _problems(models, report),
         "first_run": request.user.is_staff and first_run.exists(),
         "first_run_path": first_run.path(),
     }
@@ -59,17 +100,34 @@ def overview(request: HttpRequest) -> HttpResponse:
 @page
 def problems_part(request: HttpRequest) -> HttpResponse:
     """The list of problems alone, for htmx."""
-    return render(request, "parts/problems.html", {"problems": _problems()})
+    found = _problems(list(selectors.models_overview()), gateway.latest_report())
+    return render(request, "parts/problems.html", {"problems": found})
 
 
-def _problems() -> list[problems.Problem]:
+def _rows(models: Sequence[Model], report: SecondReport | None) -> list[ModelRow]:
+    known = by_version(report)
+    return [
+        ModelRow(model, model_status(model, report, known), report.models.get(model.name) if report else None)
+        for model in models
+    ]
+
+
+def _add_rollouts(rows: Sequence[ModelRow]) -> None:
+    """Tell each row the rollout that its model is in: one query for the page."""
+    active = Rollout.objects.filter(state__in=ACTIVE_STATES, model__in=[row.model.pk for row in rows])
+    running = {rollout.model_id: rollout for rollout in active.select_related("candidate")}
+    for row in rows:
+        row.rollout = running.get(row.model.pk)
+
+
+def _problems(models: Sequence[Model], report: SecondReport | None) -> list[problems.Problem]:
     disk = shutil.disk_usage(settings.DLPROXY_HOME)
     newest = ModelVersion.objects.annotate(newest=Max("model__versions__number")).filter(number=F("newest"))
     failed = newest.filter(state=VersionState.FAILED).select_related("model").order_by("-state_changed_at")
     return problems.find(
-        list(selectors.models_overview()),
+        models,
         failed[:FAILED_SHOWN],
-        gateway.latest_report(),
+        report,
         selectors.nodes(),
         disk.free / disk.total if disk.total else 1.0,
     )

@@ -20,7 +20,7 @@ class Paged:
     total: int
 
 
-def page_of(request: HttpRequest, rows: QuerySet[Any], size: int) -> Paged:
+def page_of(request: HttpRequest, rows: QuerySet[Any] | list[Any], size: int) -> Paged:
     """The page that the URL asks for; filters stay in the neighbours' URLs."""
     page = Paginator(rows, size).get_page(request.GET.get("page"))
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from models_admin.models import Model, ModelVersion
 from models_admin.selectors import NodeView
-from proxy.core.reports import SecondReport, VersionReport
+from proxy.core.reports import ModelSecond, SecondReport, VersionReport
 
 BAD, WARN = "bad", "warn"
 # Below this share of free disk, uploads soon fail and the database may follow. Larger: earlier warning.
@@ -43,8 +43,12 @@ def find(
 ) -> list[Problem]:
     """All problems, the worst first. `failed_versions`: those that are their model's newest."""
     found = [*_data_plane(report), *_disk(free_disk_ratio)]
+    loaded: dict[str, list[VersionReport]] = {}
+    for version in report.versions if report else ():
+        loaded.setdefault(version.model, []).append(version)
     for model in models:
-        found += _model(model, report)
+        second = report.models.get(model.name) if report else None
+        found += _model(model, loaded.get(model.name, []), second)
     found += _parts({node.name: node for node in nodes})
     found += [_failed_upload(version) for version in failed_versions]
     return sorted(found, key=lambda problem: problem.tone != BAD)
@@ -66,11 +70,13 @@ def _disk(free_disk_ratio: float) -> list[Problem]:
     return [Problem(BAD, _("The disk is nearly full"), reason, reverse("system"), _("See the system"))]
 
 
-def _model(model: Model, report: SecondReport | None) -> list[Problem]:
+def _model(model: Model, loaded: Sequence[VersionReport], second: ModelSecond | None) -> list[Problem]:
+    if not loaded and second is None:
+        return []
     url = reverse("model", args=[model.name])
     found = []
-    for version in report.versions if report else ():
-        if version.model != model.name or version.state == "asleep":
+    for version in loaded:
+        if version.state == "asleep":
             continue
         if version.state in ("failed", "quarantined"):
             found.append(_failed_load(version, url))
@@ -84,7 +90,6 @@ def _model(model: Model, report: SecondReport | None) -> list[Problem]:
                     _("Open"),
                 )
             )
-    second = report.models.get(model.name) if report else None
     if second is not None and second.rejections:
         reason = _(
             "%(rejections)s requests were refused or expired in the last second, with "

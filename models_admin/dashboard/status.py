@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.utils.translation import gettext_lazy
@@ -53,15 +54,25 @@ def report_of(report: SecondReport | None, model: str, number: int) -> VersionRe
     return None
 
 
-def model_status(model: Model, report: SecondReport | None) -> Status:
-    """How the model's default version stands."""
+Known = Mapping[tuple[str, int], VersionReport]
+
+
+def by_version(report: SecondReport | None) -> Known:
+    """The report's versions by (model, number), for pages that look up many."""
+    return {(one.model, one.version): one for one in report.versions} if report else {}
+
+
+def model_status(model: Model, report: SecondReport | None, known_versions: Known | None = None) -> Status:
+    """How the model's default version stands; `known_versions` are the report's, by version."""
     if model.default_version is None:
         return EMPTY
     if not model.loaded:
         return UNLOADED
     if report is None:
         return UNKNOWN
-    known = report_of(report, model.name, model.default_version.number)
+    if known_versions is None:
+        known_versions = by_version(report)
+    known = known_versions.get((model.name, model.default_version.number))
     return WANTED if known is None else _reported(known)
 
 

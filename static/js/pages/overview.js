@@ -22,7 +22,8 @@ const rows = all("tr[data-model]").map((row) => ({
   recent: [],
   spark: row.querySelector("[data-field=spark]"),
   state: row.querySelector("[data-field=state]"),
-  cells: all("td[data-field]", row),
+  cells: all("td [data-field], td[data-field]", row).filter((cell) => FIELDS[cell.dataset.field]),
+  held: row.querySelector("[data-target]"),
 }));
 
 live.addEventListener("snapshot", () => {
@@ -41,7 +42,10 @@ function showRow(row, second, version) {
   row.recent.push(second?.requests ?? 0);
   if (row.recent.length > SPARK_SECONDS) row.recent.shift();
   sparkline(row.spark, row.recent);
-  if (second) row.cells.forEach((cell) => setText(cell, FIELDS[cell.dataset.field](second)));
+  if (second) {
+    row.cells.forEach((cell) => setText(cell, FIELDS[cell.dataset.field](second)));
+    if (row.held) row.held.dataset.tone = second[row.held.dataset.held] > Number(row.held.dataset.target) ? "bad" : "";
+  }
   if (version) {
     setState(row.state, version.state, version.message);
   }

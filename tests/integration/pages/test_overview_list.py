@@ -1,0 +1,66 @@
+"""The overview's list: filter, order and page stand in the URL; targets are told; queries stay few."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+from live_cast import report
+
+from models_admin.models import Model, Policy
+from models_admin.services import models
+from models_admin.services.actors import Actor
+from proxy import gateway
+
+
+def names(html: str) -> list[str]:
+    return re.findall(r'<tr data-model="([^"]+)"', html)
+
+
+@pytest.fixture
+def three(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("calm", "busy", "none"):
+        models.create_model(actor=actor, name=name)
+    Policy.objects.filter(model__name="busy").update(latency_target_ms=1, latency_quantile=99)
+    second = report(1, calm=2, busy=50)
+    monkeypatch.setattr(gateway, "latest_report", lambda: second)
+
+
+def test_the_list_is_by_name_unless_the_address_says_otherwise(staff: Client, three: None) -> None:
+    assert names(staff.get("/").content.decode()) == ["busy", "calm", "none"]
+    assert names(staff.get("/?sort=requests").content.decode()) == ["busy", "calm", "none"]
+    assert names(staff.get("/?sort=evil").content.decode()) == ["busy", "calm", "none"]
+    html = staff.get("/?q=AL&sort=requests").content.decode()
+    assert names(html) == ["calm"]
+    assert '<option value="requests" selected>' in html
+
+
+def test_a_state_narrows_and_an_unknown_one_does_not(staff: Client, three: None) -> None:
+    assert len(names(staff.get("/?state=empty").content.decode())) == 3
+    assert len(names(staff.get("/?state=evil").content.decode())) == 3
+
+
+def test_a_latency_above_its_target_is_marked(staff: Client, three: None) -> None:
+    html = staff.get("/?q=busy").content.decode()
+    assert 'data-target="1" data-held="p99_ms"' in html
+    assert "p99 ≤ 1 ms" in html
+
+
+def test_a_page_has_a_hundred_rows_and_keeps_the_filter(staff: Client, db: None) -> None:
+    made = Model.objects.bulk_create(Model(name=f"m-{number:04d}") for number in range(250))
+    Policy.objects.bulk_create(Policy(model=model) for model in made)
+    first = staff.get("/?q=m-").content.decode()
+    assert len(names(first)) == 100
+    assert "?q=m-&amp;page=2" in first
+    assert names(staff.get("/?q=m-&page=3").content.decode())[-1] == "m-0249"
+    assert len(names(staff.get("/?q=m-&page=999").content.decode())) == 50
+
+
+def test_the_queries_do_not_grow_with_the_models(
+    staff: Client, db: None, django_assert_max_num_queries: object
+) -> None:
+    made = Model.objects.bulk_create(Model(name=f"m-{number:04d}") for number in range(1000))
+    Policy.objects.bulk_create(Policy(model=model) for model in made)
+    with django_assert_max_num_queries(12):  # type: ignore[operator]
+        staff.get("/")
