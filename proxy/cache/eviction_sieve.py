@@ -5,7 +5,7 @@ unset; the survivors stay where they are, and new entries come in at the young e
 The queue is kept as two: `_ahead` of the hand (oldest first, new ones behind) and `_behind` it (survivors, oldest
 first). When nothing is ahead the hand starts again at the oldest: the two change places. The newest entry is in neither
 until another comes: the paper makes room before it inserts, so the hand never meets what it makes room for. (Else a
-hand that once reaches the young end stays there and takes every new entry at once.)
+hand that once reaches the young end stays there and takes each new entry in turn.)
 Source: Zhang et al., SIEVE is Simpler than LRU, NSDI 2024, algorithm 1.
 """
 
@@ -50,6 +50,7 @@ class SieveOrder(Generic[Entry]):
             self._newest = None
         elif entry in self._ahead:
             del self._ahead[entry]
+            self._turn()
         else:
             del self._behind[entry]
 
@@ -58,17 +59,23 @@ class SieveOrder(Generic[Entry]):
 
     def evict(self) -> Entry:
         """The first from the hand on that was not asked for since it came or since the hand's last visit."""
+        self._turn()
+        if not self._ahead and self._newest is not None:
+            entry, self._newest = self._newest, None
+            return entry
         while True:
-            if not self._ahead:
-                self._ahead, self._behind = self._behind, self._ahead
-                if not self._ahead and self._newest is not None:
-                    entry, self._newest = self._newest, None
-                    return entry
             entry, _ = self._ahead.popitem(last=False)
-            if not entry.frequency:
+            is_wanted, entry.frequency = entry.frequency, 0
+            if is_wanted:
+                self._behind[entry] = None
+            self._turn()
+            if not is_wanted:
                 return entry
-            entry.frequency = 0
-            self._behind[entry] = None
+
+    def _turn(self) -> None:
+        """At the young end the hand goes back to the oldest at once, not when the next entry has come in."""
+        if not self._ahead:
+            self._ahead, self._behind = self._behind, self._ahead
 
     def __len__(self) -> int:
         return len(self._ahead) + len(self._behind) + (self._newest is not None)

@@ -11,7 +11,7 @@ from proxy.core.tensors import DATATYPES, Tensor
 
 # Bytes of the objects around one entry: itself, its key, its place in the store and in the eviction order, a
 # remembered key (S3-FIFO) or counters (W-TinyLFU). The most of any policy, so that no cost changes with the policy.
-ENTRY_OVERHEAD_BYTES = 900
+ENTRY_OVERHEAD_BYTES = 1_000
 # Of the objects around one tensor and its text (all rows in one: an entry is one request's).
 TENSOR_OVERHEAD_BYTES = 600
 # Longest JSON text of one element by its size in bytes, comma included: false, -32768 or a half, 1.17549435e-38 …

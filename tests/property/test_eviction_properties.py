@@ -195,7 +195,7 @@ PLAIN_STEPS = st.lists(
 )
 
 
-@pytest.mark.parametrize(
+every_paper = pytest.mark.parametrize(
     ("eviction", "plain"),
     [
         (Eviction.LRU, PlainLru),
@@ -204,6 +204,9 @@ PLAIN_STEPS = st.lists(
         (Eviction.SAVED_PER_BYTE, PlainSaved),
     ],
 )
+
+
+@every_paper
 @settings(max_examples=150, deadline=None)
 @given(PLAIN_STEPS)
 def test_an_order_evicts_what_its_paper_says(eviction, plain, steps):
@@ -223,6 +226,26 @@ def test_an_order_evicts_what_its_paper_says(eviction, plain, steps):
             held[key] = Held(key, *rest[1:])
             order.insert(held[key])
             model.insert(held[key])
+
+
+@every_paper
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.integers(0, 7), max_size=100), st.integers(1, 5))
+def test_a_full_cache_loses_what_the_paper_says_at_each_miss(eviction, plain, asked, most):
+    order, model, held = eviction_order(eviction, 100), plain(), {}
+    for number in asked:
+        entry = held.get(number)
+        if entry is not None:
+            order.touch(entry)
+            model.touch(entry)
+            continue
+        held[number] = Held(bytes([number]), 1 + number % 3, number % 4)
+        order.insert(held[number])
+        model.insert(held[number])
+        if len(held) > most:
+            leaving = order.evict()
+            assert leaving is model.evict()
+            del held[leaving.key[0]]
 
 
 @settings(max_examples=80, deadline=None)
