@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser
 
+from bench.browser import Person, log_in, pages
 from bench.harness import Site
 from tests.browser import look
-from tests.browser.look import Person
 from tests.browser.test_journey import load
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -23,7 +23,7 @@ def person(site: Site, browser: Browser) -> Person:
     site.api("PATCH", "/api/v1/models/digits/policy", key, {"cache_max_mib": 32})
     with load(site, "digits", 3):
         pass
-    return look.log_in(browser, site)
+    return log_in(browser, site)
 
 
 @pytest.mark.timeout(600)
@@ -34,7 +34,7 @@ def person(site: Site, browser: Browser) -> Person:
 def test_every_page_is_right_in_this_dress(
     site: Site, browser: Browser, person: Person, language: str, width: int, theme: str
 ) -> None:
-    addresses = list(look.pages(site, person, VALUES))
+    addresses = list(pages(site, person, VALUES))
     assert len(addresses) >= 15
     faults: list[str] = []
     context = look.seen_by(browser, site, person, language, width, theme)
