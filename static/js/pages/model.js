@@ -29,7 +29,7 @@ if (version) begin();
 function begin() {
   const charts = makeCharts();
   let state = readRange(location.search);
-  let before = state;
+  let before = state.range === "custom" ? { ...state, range: "live", from: null, to: null } : state;
   let paused = false;
   let store = new TimeStore(KEYS, 1);
   let other = null;
