@@ -61,6 +61,8 @@ class Live extends EventTarget {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(`${scheme}//${location.host}/ws/live/`);
     this.#socket = socket;
+    // A tab that was opened behind another is hidden from the beginning.
+    socket.addEventListener("open", () => { if (document.hidden) this.#visibility(); });
     socket.addEventListener("message", (event) => this.#message(JSON.parse(event.data)));
     socket.addEventListener("close", (event) => this.#closed(socket, event.code));
   }
