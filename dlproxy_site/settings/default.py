@@ -82,7 +82,9 @@ if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
-            "CONFIG": {"hosts": [REDIS_URL], "capacity": 100, "expiry": 10},
+            # A socket waits for its next event in reads of 5 s (the layer's brpop_timeout). Redis' client gives a read
+            # up after 5 s, too, if it is not told otherwise: a socket without events for so long ended in an error.
+            "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 15}], "capacity": 100, "expiry": 10},
         }
     }
     CACHES = {
