@@ -23,6 +23,14 @@ from proxy.tuner.knobs import Settings, shown
 NAMES = {make.__name__: make for make in SCENARIOS}
 WITHIN = 0.05
 MOST_DECISIONS = 20
+TITLES = (
+    "scenario",
+    "tuned, against the best that stays",
+    "against the defaults",
+    "decisions",
+    "settings: tuned",
+    "best that stays (of so many)",
+)
 SHORT = {
     Knob.INSTANCES: "instances",
     Knob.BATCH_ROWS: "batch",
@@ -81,9 +89,7 @@ def _moved(start: Settings, settings: Settings) -> str:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Rows as Markdown."""
-    titles = ("scenario", "tuned, against the best that stays", "against the defaults", "decisions")
-    titles += ("settings: tuned", "best that stays (of so many)")
-    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    lines = [f"| {' | '.join(TITLES)} |", "|---" * len(TITLES) + "|"]
     for one in rows:
         decisions = f"{one['decisions']} ({one['decisions_in_all']} in all, {one['kept']} kept)"
         lines.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import exp, log
 from statistics import fmean
 
@@ -13,6 +14,8 @@ from proxy.tuner.knobs import Settings
 
 # Settings that are scored on the whole samples. Larger: surer of the best one, more time.
 FINALISTS = 4
+# What settings that stay run before they are scored, seconds: longer than any cache takes to fill.
+WARM_S = 240
 # Shortest sample of the first round, seconds.
 LEAST_SAMPLE_S = 30
 
@@ -54,7 +57,7 @@ def tuned_side(scenario: Scenario, seed: int = 1) -> TunedSide:
     runs = tuned(scenario.parts, scenario.seconds, cores=scenario.cores, seed=seed)
     last_s = max((at for run in runs for at in run.kept_at), default=0)
     borders = (0, *scenario.shifts_s, scenario.seconds)
-    phases = [sum(begin < at <= end for at in run.begun_at) for run in runs for begin, end in pairs(borders)]
+    phases = [sum(begin < at <= end for at in run.begun_at) for run in runs for begin, end in pairwise(borders)]
     return TunedSide(
         _together([_score_of(run, scenario) for run in runs]),
         tuple(run.model.settings for run in runs),
@@ -69,23 +72,23 @@ def tuned_side(scenario: Scenario, seed: int = 1) -> TunedSide:
 
 
 def static_side(scenario: Scenario, seed: int = 1) -> StaticSide:
-    """Score the defaults and the grid: all on a third of each sample, the FINALISTS best on all of it."""
+    """Score the defaults and the grid: all on a third of each sample, the FINALISTS best on all of it.
+
+    The best one and the defaults are then scored on the same seconds as the tuned side, after WARM_S of their own.
+    """
     start = tuple(part.start for part in scenario.parts)
-    default = _static(scenario, start, seed)
+    whole = replace(scenario, samples=((scenario.from_s, scenario.seconds),), warm_s=WARM_S)
+    default = _static(whole, start, seed)
     thirds = tuple((begin, begin + max((end - begin) // 3, LEAST_SAMPLE_S)) for begin, end in scenario.samples)
     short = replace(scenario, samples=thirds)
     grid = list(scenario.settings())
     first = sorted((_static(short, settings, seed), number) for number, settings in enumerate(grid))
     last = [(_static(scenario, grid[number], seed), number) for _, number in first[:FINALISTS]]
-    best, number = min(last)
+    number = min(last)[1]
+    best = _static(whole, grid[number], seed)
     if default <= best:
         return StaticSide(default, default, start, len(grid) + 1)
     return StaticSide(default, best, grid[number], len(grid) + 1)
-
-
-def pairs(borders: Sequence[int]) -> list[tuple[int, int]]:
-    """Each border with the next."""
-    return list(zip(borders, borders[1:], strict=False))
 
 
 def _score_of(run: Tuned, scenario: Scenario) -> float:
