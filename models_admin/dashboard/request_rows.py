@@ -26,7 +26,7 @@ KINDS: dict[str, tuple[Promise, Promise, str]] = {
     "input": (_("Transfer in"), _("inputs on their way into the instance"), "transfer"),
     "compute": (_("Compute"), _("the model ran"), "compute"),
     "output": (_("Transfer out"), _("outputs on their way back"), "transfer"),
-    "message": (_("Messages"), _("messages between the processes, and waiting for a core"), "transfer"),
+    "message": (_("Messages"), _("messages between the processes, and waiting for a core"), "message"),
     "pieces": (_("Pieces"), _("several executions of a request that is larger than one may be"), "compute"),
     "shared": (_("Shared"), _("an identical request’s execution was awaited"), "cache"),
     "failed": (_("Failed"), _("an execution that gave no answer"), "failed"),
@@ -38,6 +38,7 @@ LEGEND: tuple[tuple[str, Promise], ...] = (
     ("queue", _("queue")),
     ("batch", _("batch wait")),
     ("transfer", _("transfer")),
+    ("message", _("messages")),
     ("compute", _("compute")),
     ("failed", _("failed")),
 )

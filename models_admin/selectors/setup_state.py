@@ -121,18 +121,17 @@ def _disk(facts: Facts) -> Check:
 
 
 def _sandbox(facts: Facts) -> Iterator[Check]:
-    seen: set[tuple[str, str]] = set()
-    for version in facts.report.versions if facts.report else ():
-        for wall, words in version.sandbox.items():
-            if (wall, words) in seen:
-                continue
-            seen.add((wall, words))
-            name = _("Sandbox: {wall}").format(wall=wall)
-            if words.startswith("inactive"):
-                action = _(
-                    "Give model code only from people you trust, or run on a kernel and as a user that allow it."
-                )
-                reason = words.removeprefix("inactive: ")
-                yield Check(f"sandbox.{wall}", name, Condition.WARNING, _("inactive"), reason, action)
-            else:
-                yield Check(f"sandbox.{wall}", name, Condition.OK, words)
+    """One row for all walls around model code, and one more for each that is not there."""
+    walls = {wall for version in (facts.report.versions if facts.report else ()) for wall in version.sandbox.items()}
+    missing = sorted(wall for wall in walls if wall[1].startswith("inactive"))
+    name = _("Sandbox")
+    if not walls:
+        yield Check("sandbox", name, Condition.OK, _("not known before an instance has started"))
+        return
+    value = _("{active} of {all} walls stand").format(active=len(walls) - len(missing), all=len(walls))
+    yield Check("sandbox", name, Condition.OK, value)
+    action = _("Take model code only from people you trust, or run on a kernel and as a user that allow it.")
+    for wall, words in missing:
+        reason = words.removeprefix("inactive: ")
+        label = _("Sandbox: {wall}").format(wall=wall)
+        yield Check(f"sandbox.{wall}", label, Condition.WARNING, _("inactive"), reason, action)

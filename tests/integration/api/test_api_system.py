@@ -14,7 +14,7 @@ def test_the_state_of_each_part_and_the_worst_of_them(viewer: Caller, runtime: F
     by_key = {check["key"]: check for check in body["checks"]}
     assert by_key["database"]["condition"] == "ok"
     assert by_key["data_plane"]["condition"] == "ok"
-    assert by_key["sandbox.seccomp"]["value"] == "on"
+    assert by_key["sandbox"]["value"] == "1 of 1 walls stand"
     assert by_key["celery"]["condition"] == "warning"
     assert body["condition"] in ("warning", "error")
     assert str(settings.DLPROXY_HOME) not in answer.content.decode()
