@@ -212,8 +212,8 @@ class PromoteView(_ActionView):
     def post(self, request: Request, name: str, number: int) -> Response:
         """Route calls that name no version to this one, as soon as its instances are ready.
 
-        If they are (it was kept loaded or warm), calls that are sent after this answer are not met by the old one. If it
-        must load first, `Prefer: wait=30` has the same of a 200; a 202 says that the version before answers still.
+        If they are (it was kept loaded or warm), calls that are sent after this answer are not met by the old one. If
+        it must load first, `Prefer: wait=30` has the same of a 200; a 202 says that the version before answers still.
         """
         answer = self._act(request, name, number, services.promote)
         gateway.wait_until_applied(current_generation())
