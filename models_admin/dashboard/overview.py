@@ -24,7 +24,7 @@ from proxy import gateway
 from proxy.core.reports import ModelSecond, SecondReport
 
 FAILED_SHOWN = 5
-PAGE_ROWS = 100
+PAGE_ROWS = 50
 """Rows of one page. Larger: longer pages, and more for the browser to write each second."""
 
 
@@ -72,7 +72,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     """The page. `?q=`, `?state=`, `?sort=` and `?page=` stand in the URL, so that a link shows what its sender saw."""
     report = gateway.latest_report()
     query, state, sort = (asked(request, name) for name in ("q", "state", "sort"))
-    models = list(selectors.models_overview())
+    models = list(selectors.models_listed())
     wanted = [model for model in models if query.lower() in model.name.lower()]
     rows = _rows(wanted, report)
     states = sorted({(row.status.state, str(row.status.label)) for row in rows})
@@ -80,7 +80,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         rows = [row for row in rows if row.status.state == state]
     rows.sort(key=SORTS.get(sort, SORTS["name"]))
     paged = page_of(request, rows, PAGE_ROWS)
-    _add_rollouts(paged.rows.object_list)
+    _complete(paged.rows.object_list)
     context = {
         "paged": paged,
         "rows": paged.rows,
@@ -100,7 +100,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 @page
 def problems_part(request: HttpRequest) -> HttpResponse:
     """The list of problems alone, for htmx."""
-    found = _problems(list(selectors.models_overview()), gateway.latest_report())
+    found = _problems(list(selectors.models_listed()), gateway.latest_report())
     return render(request, "parts/problems.html", {"problems": found})
 
 
@@ -112,11 +112,13 @@ def _rows(models: Sequence[Model], report: SecondReport | None) -> list[ModelRow
     ]
 
 
-def _add_rollouts(rows: Sequence[ModelRow]) -> None:
-    """Tell each row the rollout that its model is in: one query for the page."""
+def _complete(rows: Sequence[ModelRow]) -> None:
+    """Give the rows of the page what the others need not have: policy, counts, and the rollout that runs."""
+    whole = selectors.models_overview().in_bulk([row.model.pk for row in rows])
     active = Rollout.objects.filter(state__in=ACTIVE_STATES, model__in=[row.model.pk for row in rows])
     running = {rollout.model_id: rollout for rollout in active.select_related("candidate")}
     for row in rows:
+        row.model = whole.get(row.model.pk, row.model)
         row.rollout = running.get(row.model.pk)
 
 

@@ -2,7 +2,7 @@
 
 from models_admin.selectors.artifacts import artifact_path
 from models_admin.selectors.control import NodeView, audit_events, decisions, keys, nodes, policy_history
-from models_admin.selectors.registry import model_detail, models_overview, version, versions
+from models_admin.selectors.registry import model_detail, models_listed, models_overview, version, versions
 
 __all__ = [
     "NodeView",
@@ -11,6 +11,7 @@ __all__ = [
     "decisions",
     "keys",
     "model_detail",
+    "models_listed",
     "models_overview",
     "nodes",
     "policy_history",

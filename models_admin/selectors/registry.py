@@ -16,6 +16,12 @@ def models_overview() -> QuerySet[Model]:
     )
 
 
+def models_listed() -> QuerySet[Model]:
+    """Every model by name with what tells how it stands and nothing more: for lists of thousands."""
+    only = ("name", "loaded", "default_version__number")
+    return Model.objects.select_related("default_version").only(*only).order_by("name")
+
+
 def model_detail(name: str) -> Model:
     """One model with its versions (newest first) and their validation steps fetched."""
     versions = ModelVersion.objects.order_by("-number").prefetch_related("steps")
