@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from models_admin.models import (
     Decision,
@@ -116,8 +116,12 @@ def mode_of(policy: Policy, knob: str) -> TuningMode:
 
 def advised_on(knob: str = Knob.INSTANCES) -> set[int]:
     """Models for which a change of the knob waits for a person."""
-    cards = Decision.objects.filter(status=DecisionStatus.ADVISED, knob=knob)
-    return set(cards.values_list("model_id", flat=True))
+    return set(Model.objects.filter(Exists(_open_cards().filter(knob=knob))).values_list("pk", flat=True))
+
+
+def _open_cards() -> QuerySet[Decision]:
+    """Of the model that an outer query is about: found by the index on model and status, however many were decided."""
+    return Decision.objects.filter(model=OuterRef("pk"), status=DecisionStatus.ADVISED)
 
 
 def worth_a_look(now: datetime) -> list[Model]:
@@ -134,9 +138,9 @@ def worth_a_look(now: datetime) -> list[Model]:
             requests__gt=0,
         )
     )
-    carded = Decision.objects.filter(status=DecisionStatus.ADVISED).exclude(knob=Knob.INSTANCES).values("model_id")
+    carded = Exists(_open_cards().exclude(knob=Knob.INSTANCES))
     rows = Model.objects.filter(
-        Q(asked, loaded=True, default_version__isnull=False) | Q(tuning__trial__isnull=False) | Q(pk__in=carded)
+        Q(asked, loaded=True, default_version__isnull=False) | Q(tuning__trial__isnull=False) | Q(carded)
     ).select_related("policy", "scaling", "default_version", "tuning__trial")
     return sorted(rows, key=_turn)[:MOST_LOOKS]
 
