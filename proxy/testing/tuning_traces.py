@@ -57,7 +57,7 @@ class Trace:
 
     def second(self, second: int, seed: int) -> list[Request]:
         """All requests of one second, in order; the last KEPT_SECONDS asked for are remembered."""
-        wanted = (self.name, seed, second)
+        wanted = (self, seed, second)
         found = _MADE.get(wanted)
         if found is None:
             if len(_MADE) >= KEPT_SECONDS:
@@ -84,7 +84,7 @@ class Trace:
         return found
 
 
-_MADE: dict[tuple[str, int, int], list[Request]] = {}
+_MADE: dict[tuple[Trace, int, int], list[Request]] = {}
 _KNOWN: dict[tuple[int, float], list[float]] = {}
 
 

@@ -1,10 +1,11 @@
 """By how much a score changed between two windows, and how sure that is. Pure.
 
-The windows are cut into PARTS each. Logarithms of their scores y are compared at equal load x (log of what arrived):
+The windows are cut into PARTS each. Logarithms of their scores y are compared at equal load x (log of what arrived),
+each part with the weight w of its answers, as the objective counts requests and not seconds:
 
-    y = window's level + slope·x + noise        one slope for both, by least squares within the windows
+    y = window's level + slope·x + noise        one slope for both, by weighted least squares within the windows
     change = ȳ₂ − ȳ₁ − slope·(x̄₂ − x̄₁)
-    error² = s²·(1/n₁ + 1/n₂ + (x̄₂ − x̄₁)²/Sxx)
+    error² = s²·(1/n₁ + 1/n₂ + (x̄₂ − x̄₁)²/Sxx), n = (Σw)² / Σw²
 
 so that bursts and a load that moved a little between the windows are no noise. Where the load hardly varied, the slope
 is 0 and this is Student's t.
@@ -16,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log, sqrt
-from statistics import fmean
 
 from proxy.core.policies import Knob
 from proxy.tuner.knobs import Settings
@@ -31,7 +31,24 @@ LEAST_SPREAD = 0.001
 # Standard errors of a change that counts as real: 5 % one-sided with 2·PARTS − 3 degrees of freedom.
 SIGNIFICANT_T = 1.74
 
-Points = list[tuple[float, float]]
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """One window: (weight, x, y) of its parts, their weighted means, and the number of equal parts they stand for."""
+
+    points: list[tuple[float, float, float]]
+    x: float
+    y: float
+    count: float
+
+    def sums(self) -> tuple[float, float]:
+        """Weighted sums of squares of x and of products with y, around the means."""
+        squares = sum(w * (x - self.x) ** 2 for w, x, _ in self.points)
+        return squares, sum(w * (x - self.x) * (y - self.y) for w, x, y in self.points)
+
+    def left(self, slope: float) -> float:
+        """Weighted sum of squares that the slope leaves."""
+        return sum(w * (y - self.y - slope * (x - self.x)) ** 2 for w, x, y in self.points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +78,23 @@ def change_of(
     knob: Knob,
 ) -> Change | None:
     """The change of the score in a trial of `knob`; None where too few parts of a window can be scored."""
-    was, now = _points(before, old, goal, knob), _points(after, new, goal, knob)
-    if min(len(was), len(now)) < LEAST_PARTS:
+    was, now = _level(before, old, goal, knob), _level(after, new, goal, knob)
+    if was is None or now is None:
         return None
-    count = len(was) + len(now)
-    (x_was, y_was), (x_now, y_now) = _means(was), _means(now)
-    spread = sum((x - x_was) ** 2 for x, _ in was) + sum((x - x_now) ** 2 for x, _ in now)
-    slope = 0.0
-    if spread / count > LEAST_SPREAD:
-        product = sum((x - x_was) * (y - y_was) for x, y in was) + sum((x - x_now) * (y - y_now) for x, y in now)
-        slope = product / spread
-    left = sum((y - y_was - slope * (x - x_was)) ** 2 for x, y in was)
-    left += sum((y - y_now - slope * (x - x_now)) ** 2 for x, y in now)
-    apart = (x_now - x_was) ** 2 / spread if slope else 0.0
-    error = sqrt(left / (count - 3) * (1 / len(was) + 1 / len(now) + apart))
-    return Change(y_now - y_was - slope * (x_now - x_was), error)
+    squares, products = (one + other for one, other in zip(was.sums(), now.sums(), strict=True))
+    weight = sum(w for w, _, _ in (*was.points, *now.points))
+    count = len(was.points) + len(now.points)
+    slope = products / squares if squares / weight > LEAST_SPREAD else 0.0
+    variance = (was.left(slope) + now.left(slope)) / weight * count / (count - 3)
+    apart = (now.x - was.x) ** 2 / (squares / weight * count) if slope else 0.0
+    error = sqrt(variance * (1 / was.count + 1 / now.count + apart))
+    return Change(now.y - was.y - slope * (now.x - was.x), error)
 
 
-def _points(seconds: Sequence[TuningSecond], settings: Settings, goal: Goal, knob: Knob) -> Points:
-    """(log of arrivals, log of score) of equal parts of the seconds; those without a score are left out."""
+def _level(seconds: Sequence[TuningSecond], settings: Settings, goal: Goal, knob: Knob) -> _Level | None:
+    """The parts that have a score; None where they are too few."""
     length = max(len(seconds) // PARTS, 1)
-    found: Points = []
+    points: list[tuple[float, float, float]] = []
     for at in range(0, min(length * PARTS, len(seconds)), length):
         part = seconds[at : at + length]
         window = window_from(part)
@@ -91,13 +104,13 @@ def _points(seconds: Sequence[TuningSecond], settings: Settings, goal: Goal, kno
         arrived = window.requests + window.errors + window.rejections + _in_lane(part[-1])
         arrived -= _in_lane(seconds[at - 1] if at else part[0])
         if arrived > 0:
-            found.append((log(arrived), log(value)))
-    return found
+            points.append((float(window.requests), log(arrived), log(value)))
+    if len(points) < LEAST_PARTS:
+        return None
+    weight = sum(w for w, _, _ in points)
+    x, y = sum(w * x for w, x, _ in points) / weight, sum(w * y for w, _, y in points) / weight
+    return _Level(points, x, y, weight**2 / sum(w * w for w, _, _ in points))
 
 
 def _in_lane(second: TuningSecond) -> int:
     return second.queue_depth + second.in_flight
-
-
-def _means(points: Points) -> tuple[float, float]:
-    return fmean(x for x, _ in points), fmean(y for _, y in points)

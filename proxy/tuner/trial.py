@@ -3,8 +3,9 @@
     comparable   arrivals a second within LOAD_RANGE, rows a request within ROWS_RANGE, the mix that a cache meets
                  within MIX_RANGE, the same instances (unless they are the knob)
     significant  by proxy.tuner.comparison: the change at equal load, against its standard error
-    KEPT         better: the score fell by LEAST_GAIN or more, and significantly; cheaper: it did not rise by MOST_HARM
-                 or more, what was saved being part of the score
+    KEPT         better: the score fell by LEAST_GAIN or more over the whole window, and significantly over its parts
+                 (if not significantly: inconclusive, so that it is tried again before long);
+                 cheaper: it did not rise by MOST_HARM or more, what was saved being part of the score
     guards       failed and refused requests, p99 where throughput counts, throughput where latency or cost does, the
                  target where there is one: any of them hurt undoes
 
@@ -85,8 +86,10 @@ def judge(view: TuningView, running: Running, now_unix_s: float) -> Verdict:
         if change.ratio > MOST_HARM:
             return verdict(Outcome.UNDONE, f"{moved}; what it saves is not worth that: undone.")
         return verdict(Outcome.KEPT, f"{moved}; it costs nothing that can be measured: kept.")
-    if change.ratio <= -LEAST_GAIN and change.is_sure and now <= was:
-        return verdict(Outcome.KEPT, f"{moved}: kept.")
+    if change.ratio <= -LEAST_GAIN and now <= was * (1 - LEAST_GAIN):
+        if change.is_sure:
+            return verdict(Outcome.KEPT, f"{moved}: kept.")
+        return verdict(Outcome.INCONCLUSIVE, f"{moved}; it may have helped, which chance explains as well: undone.")
     why = "it got worse" if change.ratio > 0 and change.is_sure else "it did not help measurably"
     return verdict(Outcome.UNDONE, f"{moved}; {why}: {shown(proposal.knob, proposal.from_value)} is back.")
 

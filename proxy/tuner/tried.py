@@ -2,7 +2,7 @@
 
 Loads within a factor of two fall into the same or the next bucket (log₂ of what arrives a second); what was tried in a
 bucket counts in its neighbours, too. What did not help rests for REST_S, twice as long each time it is undone again at
-such a load, up to MOST_REST_S. What could not be concluded rests for a little.
+such a load, up to MOST_REST_S. What could not be concluded rests for a little, and twice as long each time as well.
 """
 
 from __future__ import annotations
@@ -81,13 +81,14 @@ def rests_until_unix_s(
     Steps of a number the same way are alike. A step that was kept makes its way back rest: going to and fro is not
     tuning.
     """
-    until_s, rest_s = 0.0, REST_S
+    until_s, rest_s, short_s = 0.0, REST_S, INCONCLUSIVE_REST_S
     for one in tried:
         is_same = one.from_value == from_value and _same_way(one.to_value, to_value, from_value)
         if one.knob is not knob or not now.resemble(one, one.hits_before if is_same else one.hits_after):
             continue
         if one.outcome is Outcome.INCONCLUSIVE and is_same:
-            until_s = max(until_s, one.at_unix_s + INCONCLUSIVE_REST_S)
+            until_s = max(until_s, one.at_unix_s + short_s)
+            short_s = min(2 * short_s, MOST_REST_S)
         elif one.outcome is Outcome.UNDONE and is_same:
             until_s = max(until_s, one.at_unix_s + rest_s)
             rest_s = min(2 * rest_s, MOST_REST_S)
