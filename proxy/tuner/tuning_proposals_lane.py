@@ -76,7 +76,10 @@ def delay(present: Present) -> Said:
     row_ms = line.beta_s * present.fit.load.rows_per_request * 1_000
     worth_ms = (line.alpha_s * 1_000 - row_ms) / 2
     half_empty = window.half_empty_ratio(view.settings.max_batch_rows) or 0.0
-    fact = f"{present.line_words}, where most requests come there is one each {gap_ms:.2f} ms, and {half_empty:.0%} of batches leave half empty"
+    fact = (
+        f"{present.line_words}, where most requests come there is one each {gap_ms:.2f} ms, "
+        f"and {half_empty:.0%} of batches leave half empty"
+    )
     pays = gap_ms < worth_ms and window.busy_ratio >= LEAST_BUSY
     if not pays:
         if delay_ms <= 0:
