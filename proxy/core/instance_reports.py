@@ -36,7 +36,7 @@ class ExitReport:
 
 @dataclass(frozen=True, slots=True)
 class InstanceLog:
-    """What an instance printed lately, secrets blacked out. `is_alive` False: it has ended, these are its last words."""
+    """What an instance printed lately, secrets blacked out. Not `is_alive`: it has ended, these are its last words."""
 
     instance_id: str
     text: str
