@@ -14,7 +14,7 @@ from models_admin.api.identity import actor_of
 from models_admin.api.lookups import find_model, find_version
 from models_admin.api.openapi import problems
 from models_admin.api.permissions import ReadOrStaff
-from models_admin.selectors.cache_reports import cache_reports
+from models_admin.selectors.cache_reports import cache_report
 from models_admin.services import caching as services
 
 
@@ -45,7 +45,7 @@ class CacheView(ApiView):
     def get(self, request: Request, name: str) -> Response:
         """The report of the last second with the miss-ratio curve; null where there was none lately."""
         del request
-        report = cache_reports(timezone.now()).get(find_model(name).name)
+        report = cache_report(find_model(name).name, timezone.now())
         return Response(CacheAnswerSerializer({"report": None if report is None else content_of(report)}).data)
 
     @extend_schema(

@@ -19,12 +19,10 @@ from models_admin.dashboard.policy_fields import label_of, value_with_unit
 from models_admin.models import MetricSample, Model, ModelVersion
 from models_admin.models.measurements import SECOND_S, WHOLE_MODEL
 from models_admin.models.registry import VersionState
-from models_admin.selectors.cache_reports import cache_reports
+from models_admin.selectors.cache_reports import cache_report
 from models_admin.services import caching
 from models_admin.services.errors import ServiceError
-from proxy import gateway
 from proxy.core.errors import NotReady
-from proxy.core.reports import CacheReport
 
 LATELY = timedelta(minutes=1)
 SETTINGS = ("cache_enabled", "cache_max_mib", "cache_ttl_s", "cache_eviction", "cache_shared", "cache_keep_nan")
@@ -71,14 +69,8 @@ def _purged(name: str, version: ModelVersion | None) -> str:
     return _("The kept answers of version %(number)s are dropped.") % {"number": version.number}
 
 
-def report_of(name: str) -> CacheReport | None:
-    """The report of a model's cache: of this process's data plane, else of the one that wrote its heartbeat last."""
-    here = gateway.latest_report()
-    return here.caches.get(name) if here is not None else cache_reports(timezone.now()).get(name)
-
-
 def _state(model: Model) -> dict[str, Any]:
-    report = report_of(model.name)
+    report = cache_report(model.name, timezone.now())
     known: dict[str, Any] = {"report": report, "policy": model.policy}
     known["second_words"] = cache_view.second_words(report, wanted=model.policy.cache_second_level)
     if report is None:

@@ -19,7 +19,7 @@ from models_admin.models import ApiKey, MachineSample, MetricSample, NodeStatus
 from models_admin.models.measurements import ALL_MODELS, IDLE_ROW_EACH_S, SECOND_S, WHOLE_MODEL
 from models_admin.publishing.connections import looked_after
 from models_admin.publishing.quarantine import note_quarantines
-from proxy.core.reports import ModelSecond, SecondReport
+from proxy.core.reports import CacheReport, ModelSecond, SecondReport
 
 WEB_NODE = "web"
 
@@ -123,7 +123,7 @@ def _info(report: SecondReport) -> dict[str, object]:
         "service_ms": _service_ms(report),
         "shadows": [asdict(shadow) for shadow in report.shadows],
         "stopped_rollouts": [asdict(rollout) for rollout in report.stopped],
-        "caches": {model: asdict(cache) for model, cache in report.caches.items()},
+        "caches": {model: asdict(cache) for model, cache in report.caches.items() if _was_asked(cache)},
         "troubles": {
             f"{version.model}/{version.version}": {"message": version.message[:500], "restarts": version.restarts}
             for version in report.versions
@@ -139,6 +139,11 @@ def _service_ms(report: SecondReport) -> dict[str, list[float]]:
         if instance.state == "ready" and instance.service_ewma_ms is not None:
             found.setdefault(f"{instance.model}/{instance.version}", []).append(round(instance.service_ewma_ms, 4))
     return found
+
+
+def _was_asked(cache: CacheReport) -> bool:
+    """False for one that nobody ever asked: a thousand of those are not written each second."""
+    return bool(cache.hits or cache.misses or cache.insertions or cache.state in {"bypassed", "probing"})
 
 
 def _measured(report: SecondReport) -> dict[str, dict[str, object]]:

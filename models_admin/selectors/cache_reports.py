@@ -9,6 +9,7 @@ from typing import Any
 
 from models_admin.models import NodeStatus
 from models_admin.selectors.load import WEB_NODE
+from proxy import gateway
 from proxy.core.reports import CacheReport, CurvePoint, SecondLevelReport
 
 FRESH_FOR = timedelta(seconds=15)
@@ -22,8 +23,14 @@ def fresh_info(now: datetime) -> Mapping[str, Any]:
 
 
 def cache_reports(now: datetime) -> dict[str, CacheReport]:
-    """The fresh report of each model's cache, by model."""
+    """The fresh report of each model's cache that was ever asked, by model."""
     return reports_in(fresh_info(now))
+
+
+def cache_report(name: str, now: datetime) -> CacheReport | None:
+    """One model's: of this process's data plane, else of the one that wrote its heartbeat last."""
+    here = gateway.latest_report()
+    return here.caches.get(name) if here is not None else cache_reports(now).get(name)
 
 
 def reports_in(info: Mapping[str, Any]) -> dict[str, CacheReport]:

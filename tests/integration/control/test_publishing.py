@@ -18,7 +18,7 @@ from models_admin.selectors.load import recent_load
 from models_admin.services import keys, measurements, models, policies, versions
 from models_admin.services.errors import Forbidden, Invalid
 from proxy.core.policies import ModelPolicy, Placement
-from proxy.core.reports import GpuReport, InstanceReport, MachineReport, ModelSecond, SecondReport
+from proxy.core.reports import CacheReport, GpuReport, InstanceReport, MachineReport, ModelSecond, SecondReport
 from proxy.core.snapshot import Snapshot
 from proxy.metrics import histogram
 from tests.integration.control.conftest import ANN, BOB, make_ready, upload
@@ -154,6 +154,13 @@ def test_ready_instances_say_how_long_their_executions_take(db: None) -> None:
     )
     write_report(replace(report(NOON), instances=(ready, *others)))
     assert NodeStatus.objects.get().info["service_ms"] == {"net/1": [2.51, 4.0]}
+
+
+def test_caches_that_nobody_asked_are_not_written_each_second(db: None) -> None:
+    unasked = CacheReport("on", 0, 1, 0, "lru", 0, 0, 0, 0, 0)
+    caches = {"quiet": unasked, "asked": replace(unasked, misses=1), "passed": replace(unasked, state="bypassed")}
+    write_report(replace(report(NOON), caches=caches))
+    assert set(NodeStatus.objects.get(name="web").info["caches"]) == {"asked", "passed"}
 
 
 def test_idle_instances_are_noted_each_few_seconds_and_idle_seconds_are_filled_in(db: None) -> None:
