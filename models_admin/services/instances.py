@@ -53,11 +53,14 @@ def _order(
     """The event is written first, so that no order goes unrecorded; one that finds no instance takes it back."""
     instance_id = _id_of(number)
     if expected_id and expected_id != instance_id:
-        raise Conflict(f"Instance {number} is {instance_id} now. Open the list of instances again.")
+        raise Conflict(
+            _("Instance %(number)s is %(instance_id)s now. Open the list of instances again.")
+            % {"number": number, "instance_id": instance_id}
+        )
     writing.audit(actor, f"instance.{verb}", "instance", instance_id)
     outcome = order(number, f"{actor.label} ordered: {verb}.")
     if outcome is OrderOutcome.GONE:
-        raise NotFound(f"Instance {number} has just ended.")
+        raise NotFound(_("Instance %(number)s has just ended.") % {"number": number})
     return Ordered(instance_id, outcome)
 
 
@@ -66,4 +69,4 @@ def _id_of(number: int) -> str:
     for instance in report.instances if report is not None else ():
         if instance.instance_id.rpartition("#")[2] == str(number):
             return instance.instance_id
-    raise NotFound(f"There is no instance {number}; it may have ended.")
+    raise NotFound(_("There is no instance %(number)s; it may have ended.") % {"number": number})

@@ -98,7 +98,7 @@ def _role(text: str) -> Role:
     try:
         return Role(text)
     except ValueError:
-        raise Invalid("Choose viewer, operator or admin.", field="role") from None
+        raise Invalid(_("Choose viewer, operator or admin."), field="role") from None
 
 
 def _new_password(user: User) -> str:
@@ -117,13 +117,13 @@ def _locked(actor: Actor, user: User) -> User:
     list(_admins().select_for_update().order_by("pk"))
     row = writing.lock(user)
     if row.pk == actor.user_id:
-        raise Conflict("Nobody changes their own account here; ask another admin.")
+        raise Conflict(_("Nobody changes their own account here; ask another admin."))
     return row
 
 
 def _keep_an_admin(leaving: User) -> None:
     if not _admins().exclude(pk=leaving.pk).exists():
-        raise Conflict("This is the last active admin. Make another account an admin first.")
+        raise Conflict(_("This is the last active admin. Make another account an admin first."))
 
 
 def _admins() -> models.QuerySet[User]:

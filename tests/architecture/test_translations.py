@@ -30,17 +30,8 @@ SPOKEN_ATTRIBUTE = re.compile(
 )
 WORD = re.compile(r"[A-Za-z]{2,}")
 # Names, units and samples of what is typed: the same in every language.
-SAME = {
-    "curl",
-    "Python",
-    "JavaScript",
-    "ms",
-    "MiB",
-    "UTC",
-    "SHA-256",
-    "digits/2",
-    "user:ann, key:ci, system:autoscaler",
-}
+SAME = {"curl", "Python", "JavaScript", "CSV", "PNG", "digits", "ms", "MiB", "UTC", "SHA-256", "digits/2"}
+SAME |= {"user:ann, key:ci, system:autoscaler"}
 
 
 def unwrapped(source: str) -> list[str]:
@@ -52,6 +43,7 @@ def unwrapped(source: str) -> list[str]:
                 re.sub(rf"{BLOCK}|{DJANGO}", "", found, flags=re.DOTALL) for found in SPOKEN_ATTRIBUTE.findall(part)
             ]
             texts += [text.strip() for text in inside]
+    texts = [re.sub(r"&\w+;|^[\d., ]+(?=ms$)", "", text) for text in texts]
     return [text for text in texts if WORD.search(text) and text.strip(" ,.:/") not in SAME and not is_path(text)]
 
 
@@ -104,7 +96,9 @@ def loose(module: Module) -> Iterator[str]:
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
         of_messages = ast.unparse(node.func).startswith("messages.") and len(node.args) > 1
         words = node.args[0] if name in REFUSALS else node.args[1] if of_messages else None
-        if isinstance(words, ast.JoinedStr) or (isinstance(words, ast.Constant) and isinstance(words.value, str)):
+        texts = [] if words is None or isinstance(words, ast.Call) else list(ast.walk(words))
+        constants = [node.value for node in texts if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        if isinstance(words, ast.JoinedStr | ast.Constant) and any(map(WORD.search, constants)):
             yield f"{module.path}:{node.lineno}: {ast.unparse(words)[:60]}"
 
 
