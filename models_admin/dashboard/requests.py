@@ -42,8 +42,9 @@ def _render(request: HttpRequest, model: str | None, template: str, context: dic
     )
     reports = list(gateway.requests(query))
     opened = _number(request)
-    if opened and all(report.number != opened for report in reports):
-        reports = [*gateway.requests(RequestQuery(model=model, number=opened)), *reports]
+    if opened:  # it stands first, so that it stays in sight while newer ones come
+        others = [report for report in reports if report.number != opened]
+        reports = [*gateway.requests(RequestQuery(model=model, number=opened)), *others]
     names = principals.labels({report.principal_id for report in reports})
     rows = rows_of(reports, names, is_common=chosen["scale"] == "common", opened=opened)
     context |= {

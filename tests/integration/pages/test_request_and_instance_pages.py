@@ -64,6 +64,16 @@ def test_an_opened_request_says_where_its_time_went_and_who_shared_its_batch(
     assert "no instance was free" in html
 
 
+def test_an_opened_request_stands_first_and_one_that_is_gone_is_said_so(
+    viewer: Client, digits: Model, runtime: FakeRuntime
+) -> None:
+    runtime.kept = (kept(9, request_id="newer"), kept(7, request_id="opened-one"))
+    html = viewer.get("/requests/?open=7").content.decode()
+    assert html.index("name-7") < html.index("name-9")
+    assert html.count('id="name-7"') == 1
+    assert "Request number 5 is no longer kept" in viewer.get("/requests/?open=5").content.decode()
+
+
 def test_a_hit_shows_no_compute(viewer: Client, digits: Model, runtime: FakeRuntime) -> None:
     parts = (("body", 0.1), ("cache", 0.2), ("write", 0.1))
     runtime.kept = (kept(cache="hit", parts_ms=parts, batch_requests=0, companions=()),)
