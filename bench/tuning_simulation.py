@@ -2,7 +2,7 @@
 
 Real decisions on seeded traces (proxy.testing.tuning_scenarios): each model begins with the defaults and is tuned by
 itself; the best settings that stay are found by grid search on the same requests. The figures are the same on any
-machine. Some six minutes of one core. `bench/tuning_simulation steady_cost` runs one scenario; `--decisions` prints
+machine. Some ten minutes of one core. `bench/tuning_simulation steady_cost` runs one scenario; `--decisions` prints
 each decision in words.
 """
 
