@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models_admin.dashboard.knobs import metric_in_words
+from models_admin.dashboard.tuning_metrics import number, of_window
 
 WIDTH, HEIGHT = 340, 128
 LEFT, RIGHT, TOP, BOTTOM = 8.0, 332.0, 22.0, 104.0
@@ -130,19 +131,15 @@ def spans(
 def settle_of(predicted: Mapping[str, Any]) -> float:
     """Seconds from a change to the window after it, as the proposal says; 0 where it does not."""
     proposal = predicted.get("proposal")
-    return (_number(proposal.get("settle_s")) if isinstance(proposal, dict) else None) or 0.0
+    return (number(proposal.get("settle_s")) if isinstance(proposal, dict) else None) or 0.0
 
 
 def _span(figures: Any, metric: str, applied_unix_s: float, start_s: float, end_s: float) -> Span:
     if not isinstance(figures, dict):
         return Span(start_s, end_s, None)
-    measured_start = _number(figures.get("start_unix_s"))
-    length_s = _number(figures.get("length_s"))
+    measured_start = number(figures.get("start_unix_s"))
+    length_s = number(figures.get("length_s"))
     if measured_start is not None and length_s:
         start_s = measured_start - applied_unix_s
         end_s = start_s + length_s
-    return Span(start_s, end_s, _number(figures.get(metric)))
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return Span(start_s, end_s, of_window(metric, figures))

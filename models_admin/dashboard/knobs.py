@@ -67,11 +67,13 @@ def metric_label(metric: str) -> str:
     names = {
         "mean_ms": _("Mean latency"),
         "queue_mean_ms": _("Mean wait"),
-        "hit_ratio": _("Hit ratio"),
+        "hits_ratio": _("Hit ratio"),
+        "lost_ratio": _("Lost requests"),
+        "capacity_per_s": _("Could answer"),
+        "cache_mib": _("Cache memory"),
         "throughput_per_s": _("Answers a second"),
         "busy_ratio": _("Busy share"),
         "instances": _("Instances"),
-        "cache_bytes": _("Cache memory"),
     }
     known = names.get(metric)
     return known or metric.removesuffix("_ms").replace("_", " ")
@@ -85,6 +87,8 @@ def metric_in_words(metric: str, value: Any) -> str:
         return ms(value)
     if metric.endswith("_ratio"):
         return percent(value)
+    if metric.endswith("_mib"):
+        return f"{value:,.1f} MiB"
     if metric.endswith("_per_s"):
         return f"{value:,.0f}/s"
     return f"{value:,g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from models_admin.dashboard.evidence import EvidenceChart, evidence_chart, spans
 from models_admin.dashboard.knobs import knob_label, metric_in_words, metric_label, value_in_words
+from models_admin.dashboard.tuning_metrics import COLUMNS, number, of_second, of_window
 from models_admin.models import Decision, MetricSample, Model
 from models_admin.models.control import DecisionStatus
 from models_admin.models.measurements import SECOND_S, WHOLE_MODEL
@@ -24,8 +25,6 @@ TONES = {
     DecisionStatus.KEPT: "ok",
 }
 UNDOABLE = (DecisionStatus.APPLIED, DecisionStatus.KEPT, DecisionStatus.MEASURING)
-COLUMNS = {"throughput_per_s": "requests", "hit_ratio": "cache_hits"}
-"""Columns of a measured second that have another name than the metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +120,8 @@ def _sides(decision: Decision, metric: str) -> tuple[Side, ...]:
     )
     if decision.applied_at is None:
         return (expected,)
-    before, after = (_figure(decision.measured, side, metric) for side in ("before", "after"))
+    before, after = (of_window(metric, decision.measured.get(side)) for side in ("before", "after"))
     return (expected, Side(_("Measured"), metric_in_words(metric, before), metric_in_words(metric, after)))
-
-
-def _figure(measured: dict[str, Any], side: str, metric: str) -> Any:
-    figures = measured.get(side)
-    return figures.get(metric) if isinstance(figures, dict) else None
 
 
 def _chart(decision: Decision, metric: str) -> EvidenceChart | None:
@@ -142,29 +136,7 @@ def _chart(decision: Decision, metric: str) -> EvidenceChart | None:
         at__gte=applied + timedelta(seconds=before.start_s),
         at__lte=applied + timedelta(seconds=after.end_s),
     ).order_by("at")
-    column = COLUMNS.get(metric, metric)
-    if column not in _CHARTED:
-        return evidence_chart((), before, after, None, metric)
-    found = rows.values_list("at", column, "cache_misses")
-    points = _points([((at - applied).total_seconds(), value, misses) for at, value, misses in found], metric)
-    return evidence_chart(points, before, after, _expected(decision), metric)
-
-
-_CHARTED = frozenset(field.name for field in MetricSample._meta.fields if field.name.endswith(("_ms", "_ratio"))) | {
-    "requests",
-    "cache_hits",
-    "instances",
-    "cache_bytes",
-}
-
-
-def _points(rows: Sequence[tuple[float, Any, int]], metric: str) -> list[tuple[float, float]]:
-    """What is drawn of each second; a second with nothing to tell is left out."""
-    if metric == "hit_ratio":
-        return [(at, hits / (hits + misses)) for at, hits, misses in rows if hits + misses]
-    return [(at, float(value)) for at, value, _misses in rows if value is not None]
-
-
-def _expected(decision: Decision) -> float | None:
-    value = decision.predicted.get("after")
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    seconds = [((row.pop("at") - applied).total_seconds(), row) for row in rows.values("at", *COLUMNS)]
+    read = [(at, of_second(metric, row)) for at, row in seconds]
+    points = [(at, value) for at, value in read if value is not None]
+    return evidence_chart(points, before, after, number(decision.predicted.get("after")), metric)

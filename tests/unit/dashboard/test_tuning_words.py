@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 
 from models_admin.dashboard import evidence
 from models_admin.dashboard.evidence import Span, evidence_chart, spans
-from models_admin.dashboard.knobs import bounds_in_words, knob_label, metric_in_words, value_in_words
+from models_admin.dashboard.knobs import bounds_in_words, knob_label, metric_in_words, metric_label, value_in_words
+from models_admin.dashboard.tuning_metrics import of_second, of_window
 from models_admin.dashboard.tuning_state import objective_in_words, rests_until, trial_view
 from models_admin.models import Decision, Policy, TuningState
 from proxy.core.policies import Knob
 from proxy.tuner.knobs import Bounds
+from tests.architecture.sources import ROOT
 
 APPLIED = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -63,7 +66,8 @@ def test_bounds_in_words(knob: Knob, words: str) -> None:
     ("metric", "value", "words"),
     [
         ("p99_ms", 31.4, "31 ms"),
-        ("hit_ratio", 0.42, "42%"),
+        ("hits_ratio", 0.42, "42%"),
+        ("cache_mib", 2, "2.0 MiB"),
         ("throughput_per_s", 1234.5, "1,234/s"),
         ("instances", 2.0, "2"),
         ("p99_ms", None, "–"),
@@ -168,3 +172,44 @@ def test_windows_are_where_they_were_measured_else_where_they_will_be() -> None:
     assert before == Span(-30.5, -0.5, 20.0)
     assert after == Span(5.0, 35.0, None)
     assert spans({}, {}, 1_000.0, 30.0) == (Span(-30.0, 0.0, None), Span(0.0, 30.0, None))
+
+
+SECOND = {
+    "requests": 90,
+    "errors": 4,
+    "rejections": 6,
+    "cache_hits": 30,
+    "cache_misses": 90,
+    "busy_ratio": 0.5,
+    "cache_bytes": 3 * 2**20,
+    "instances": 2,
+    "p99_ms": 7.5,
+}
+WINDOW = {"hit_ratio": 0.25, "throughput_per_s": 90.0, "busy_ratio": 0.5, "lost_ratio": 0.1, "cache_bytes": 3 * 2**20}
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [("hits_ratio", 0.25), ("capacity_per_s", 180.0), ("lost_ratio", 0.1), ("cache_mib", 3.0), ("p99_ms", 7.5)],
+)
+def test_each_metric_of_an_expectation_is_read_alike_from_a_second_and_from_a_window(metric: str, value: float) -> None:
+    assert of_second(metric, SECOND) == pytest.approx(value)
+    assert of_window(metric, {**WINDOW, "instances": 2, "p99_ms": 7.5}) == pytest.approx(value)
+
+
+def test_what_is_not_known_is_none() -> None:
+    nothing = {**SECOND, "cache_hits": 0, "cache_misses": 0, "p99_ms": None}
+    assert of_second("hits_ratio", nothing) is None
+    assert of_second("p99_ms", nothing) is None
+    assert of_window("p99_ms", None) is None
+    assert of_window("capacity_per_s", {"throughput_per_s": 5.0}) is None
+    assert of_window("unheard of", WINDOW) is None
+
+
+def test_every_metric_that_the_tuner_expects_something_of_has_a_name_and_a_reading() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "proxy/tuner").glob("tuning_proposals*.py"))
+    named = set(re.findall(r'Expectation\("([a-z_0-9]+)"', source))
+    assert named >= {"hits_ratio", "capacity_per_s", "instances"}
+    for metric in named:
+        assert of_second(metric, SECOND) is not None, metric
+        assert metric_label(metric)[0].isupper(), metric

@@ -1,0 +1,226 @@
+"""Tuning and the cache in the browser: advice applied by mouse, measured under load, undone by keyboard; the curve.
+
+The pictures of a decision's card and of the curve are made by
+`SCREENSHOTS=docs/screens script/test tests/browser/test_tuning_journey.py -k curve`; they wait
+for a trial that was kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from bench.digits import digits_work
+from bench.harness import HOST, ROOT, Site
+from bench.load import Case, Tally, Target, run_load
+from tests.browser.conftest import PATIENCE_MS
+from tests.browser.test_journey import log_in
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+TUNING = "/models/digits/tuning/"
+CACHE = "/models/digits/cache/"
+PICTURES = os.environ.get("SCREENSHOTS")
+LONG_LOAD_S = 240
+"""For the pictures: a curve, a look of the tuner, both windows of its trial, and the verdict."""
+# A proposal as the tuner makes one, so that the journey does not depend on what this machine's load makes worth trying;
+# its time to settle is long enough for an undo on the slowest machine.
+ADVISE = """
+from models_admin.models import Model
+from models_admin.models.control import DecisionStatus
+from models_admin.services import tuning_trials
+from proxy.core.policies import Knob
+from proxy.tuner.tuning_view import Expectation, Proposal, Why
+model = Model.objects.get(name="digits")
+expectation = Expectation("p99_ms", 12.0, 9.0, True, "more rows an execution, so fewer executions to wait for")
+words = "Batches of 2 rows are full, and requests wait for the next one."
+proposal = Proposal(Knob.BATCH_ROWS, 2, 32, Why.BATCHES_FULL, words, expectation, settle_s=60.0)
+card = tuning_trials.row_of(model, proposal, load=8, fence=0)
+card.status = DecisionStatus.ADVISED
+card.save()
+print("CARD", card.pk)
+"""
+
+
+@contextmanager
+def skewed_load(site: Site, seconds: float, clients: int = 8) -> Iterator[list[Tally]]:
+    """Clients that ask for 1 500 inputs, popular ones often: a cache of any size between meets some of them."""
+    work, chance = digits_work(site), np.random.default_rng(7)
+    body = json.loads(work.cases[0].body)
+    tensor = body["inputs"][0]
+    bodies = []
+    for _ in range(1_500):
+        values = [round(float(value), 4) for value in chance.random(64)]
+        bodies.append(json.dumps({**body, "inputs": [{**tensor, "data": values}]}).encode())
+    weights = 1 / np.arange(1, len(bodies) + 1) ** 0.8
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {site.first_run['api_key']}"}
+    target = Target(HOST, site.inference_port, "/v2/models/digits/infer", headers)
+    tallies: list[Tally] = []
+
+    async def one() -> None:
+        """A client with a sequence of its own: with a shared one, all would ask for the same at once."""
+        asked = chance.choice(len(bodies), size=20_000, p=weights / weights.sum())
+        cases = [Case(bodies[index], ()) for index in asked]
+        tallies.append(await run_load(target, cases, connections=1, seconds=seconds))
+
+    async def every() -> None:
+        await asyncio.gather(*(one() for _ in range(clients)))
+
+    thread = threading.Thread(target=lambda: asyncio.run(every()))
+    thread.start()
+    try:
+        yield tallies
+    finally:
+        thread.join()
+
+
+def policy(site: Site, **fields: Any) -> None:
+    """Change the policy of `digits` over the API."""
+    status, answer = site.api("PATCH", "/api/v1/models/digits/policy", site.admin_key(), fields)
+    assert status == 200, answer
+
+
+def advised(site: Site) -> int:
+    """A card that waits for a person; its number."""
+    said = re.search(r"CARD (\d+)", site.manage("shell", "--command", ADVISE))
+    assert said is not None
+    return int(said.group(1))
+
+
+def keep(part: Locator, name: str) -> None:
+    """Keep a picture of a part of the page, when asked for."""
+    if PICTURES:
+        folder = ROOT / PICTURES
+        folder.mkdir(parents=True, exist_ok=True)
+        part.screenshot(path=folder / f"{name}.png", animations="disabled")
+
+
+def tab_to(page: Page, target: Locator) -> None:
+    """Press Tab until `target` has the focus: it can be reached by keyboard."""
+    for _ in range(200):
+        if target.evaluate("node => node === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError("the keyboard does not reach it")
+
+
+def test_advice_is_applied_by_mouse_measured_under_load_and_undone_by_keyboard(page: Page, site: Site) -> None:
+    policy(site, cache_enabled=False, max_batch_rows=2)
+    number = advised(site)
+    log_in(page, site)
+    with skewed_load(site, 45) as tallies:
+        page.wait_for_timeout(3_000)
+        page.get_by_role("link", name="digits", exact=True).click()
+        page.get_by_role("link", name="Tuning").last.click()
+        card = page.locator(f"#decision-{number}")
+        expect(card).to_contain_text("Largest batch 2 rows → 32 rows")
+        expect(card).to_contain_text("Batches of 2 rows are full")
+        card.get_by_role("button", name="Apply").click()
+        expect(page.locator("#notices")).to_contain_text("It is applied, and measured now.")
+        expect(page.locator("#tuning-now")).to_contain_text("Largest batch: 2 rows → 32 rows")
+        expect(page.locator("#value-max_batch_rows")).to_contain_text("32 rows")
+        page.reload()  # what is being measured survives it, and goes on by itself
+        expect(page.locator("#tuning-now [aria-current=step]")).to_have_text(re.compile("settling|Measuring after"))
+        drawn = page.locator(f"#decision-{number} .evidence__line")
+        expect(drawn).to_have_attribute("d", re.compile(r"L"), timeout=PATIENCE_MS)
+        undo = page.locator(f"#undo-{number}")
+        tab_to(page, undo)
+        page.keyboard.press("Enter")
+        expect(page.locator("#notices")).to_contain_text("It is undone.")
+        expect(page.locator("#value-max_batch_rows")).to_contain_text("2 rows")
+        expect(page.locator(f"#decision-{number} .state")).to_have_text("Undone")
+    assert not sum(tally.connection_errors + tally.timeouts for tally in tallies)
+    assert not sum((tally.refused for tally in tallies), Counter())
+
+
+def test_a_knobs_mode_and_freezing_work_by_keyboard_and_last(page: Page, site: Site) -> None:
+    log_in(page, site)
+    page.goto(TUNING)
+    mode = page.get_by_label("Mode of Cache size")
+    tab_to(page, mode)
+    page.keyboard.press("End")  # the last one: automatic
+    expect(page.locator(".mode", has=mode)).to_contain_text("Saved")
+    expect(mode).to_be_focused()
+    page.reload()
+    expect(mode).to_have_value("automatic")
+    page.get_by_role("button", name="Freeze all tuning").click()
+    expect(page.get_by_text("All tuning stands still", exact=True)).to_be_visible()
+    page.goto("/tuning/")
+    page.get_by_role("button", name="Resume tuning").click()
+    expect(page.get_by_text("Tuning runs")).to_be_visible()
+    page.get_by_label("Status").select_option("applied")
+    page.get_by_role("button", name="Filter").click()
+    expect(page).to_have_url(re.compile("status=applied"))
+    expect(page.locator(".decision").first).to_contain_text("Applied")
+
+
+def test_the_curve_is_drawn_from_load_and_the_next_size_is_told(page: Page, site: Site) -> None:
+    policy(site, cache_enabled=True, cache_max_mib=1)
+    log_in(page, site)
+    page.goto(CACHE)
+    if PICTURES:  # the tuner makes the cache larger by itself; its own card is the picture
+        policy(site, tuning_modes={"cache_max_mib": "automatic"})
+    with skewed_load(site, LONG_LOAD_S if PICTURES else 30):
+        expect(page.locator("#curve-words")).to_have_text(re.compile("The next 64 MiB would save"), timeout=PATIENCE_MS)
+        expect(page.locator("#curve-plot canvas")).to_be_visible()
+        expect(page.locator("#cache-ratio")).to_have_text(re.compile(r"^\d+%$"))
+        if PICTURES:
+            page.wait_for_timeout(60_000)
+            keep(page.get_by_role("region", name="What size is worth"), "curve")
+            page.goto(f"{TUNING}?status=kept")
+            kept = page.locator(".decision", has_text="Cache size").first
+            expect(kept).to_be_visible(timeout=LONG_LOAD_S * 1_000)
+            keep(kept, "decision")
+            page.goto(CACHE)
+            expect(page.locator("#curve-words")).to_have_text(re.compile("The next 64 MiB"), timeout=PATIENCE_MS)
+    rows = page.locator("#curve-rows tr")
+    assert rows.count() >= 5
+    assert "now" in " ".join(page.locator("#curve-rows").all_text_contents())
+    page.get_by_text("The curve in numbers").click()
+    misses = [float(text.rstrip("%")) for text in page.locator("#curve-rows td:nth-child(2)").all_inner_texts()]
+    assert misses == sorted(misses, reverse=True)  # a larger cache never misses more
+    page.get_by_role("button", name="Drop all answers").click()
+    page.locator("#confirm-go").click()
+    expect(page.locator("#notices")).to_contain_text("are dropped")
+
+
+def test_a_question_on_capacity_is_answered_in_place_and_stands_in_the_url(page: Page, site: Site) -> None:
+    policy(site, cache_enabled=False)
+    log_in(page, site)
+    with skewed_load(site, 25):
+        page.wait_for_timeout(10_000)
+        page.goto(TUNING)
+        page.get_by_label("Requests a second").fill("50")
+        page.keyboard.press("Enter")
+        expect(page.locator("#capacity-answer")).to_contain_text("for 50 requests/s")
+        expect(page.locator("#capacity-instances")).to_have_text(re.compile(r"^\d+$"))
+        expect(page).to_have_url(re.compile("rate=50"))
+        page.reload()
+        expect(page.locator("#capacity-answer")).to_contain_text("for 50 requests/s")
+
+
+def test_a_saved_policy_is_undone_and_its_history_gone_back_to(page: Page, site: Site) -> None:
+    log_in(page, site)
+    page.goto("/models/digits/policy/")
+    before = page.get_by_label("Longest age").input_value()
+    page.get_by_label("Longest age").fill("77")
+    page.get_by_role("button", name="Save policy").last.click()
+    expect(page.get_by_text("Policy saved")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_label("Longest age")).to_have_value(before)
+    page.get_by_role("link", name="History").click()
+    page.get_by_role("link", name="Go back to this").first.click()
+    expect(page.get_by_role("heading", name=re.compile("Back to revision"))).to_be_visible()
+    expect(page.locator("ins")).to_have_text(["77 s"])
+    page.get_by_role("button", name="Go back to this").click()
+    expect(page.get_by_label("Longest age")).to_have_value("77")
