@@ -65,6 +65,7 @@ class Tuned:
     outside: int = 0
     low_since_ns: int | None = None
     rule_words: str | None = None
+    others: Sequence[Tuned] = ()
 
     def note(self, second: TuningSecond) -> None:
         """A second was measured under the settings in force."""
@@ -115,6 +116,7 @@ class Tuned:
             instance_rule=self.rule_words,
             ready_instances=len(model.instances),
             instance_service_ms=model.service_times_ms(),
+            neighbours={other.part.trace.name: other.seconds[-HISTORY_S:] for other in self.others},
         )
 
     def _set(self, settings: Settings, now_s: int) -> None:
@@ -143,6 +145,8 @@ def tuned(parts: Sequence[Part], seconds: int, *, cores: int = 64, seed: int = 1
     models = [SimulatedModel(part.kind, part.trace, part.start, seed) for part in parts]
     machine = Machine(models, cores)
     found = [Tuned(part, model) for part, model in zip(parts, models, strict=True)]
+    for one in found:
+        one.others = [other for other in found if other is not one]
     for now_s in range(1, seconds + 1):
         for one, second in zip(found, machine.run_second(), strict=True):
             one.note(second)

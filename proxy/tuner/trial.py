@@ -7,7 +7,7 @@
                  (if not significantly: inconclusive, so that it is tried again before long);
                  cheaper: it did not rise by MOST_HARM or more, what was saved being part of the score
     guards       failed and refused requests, p99 where throughput counts, throughput where latency or cost does, the
-                 target where there is one: any of them hurt undoes
+                 target where there is one, other models on the machine: any of them hurt undoes
 
 Rules: not comparable is inconclusive, and undone: nobody stays with a change that nothing speaks for.
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from proxy.core.policies import Knob, Objective
 from proxy.tuner.comparison import change_of
-from proxy.tuner.knobs import shown
+from proxy.tuner.knobs import Settings, shown
 from proxy.tuner.objective import Goal, breach, score
 from proxy.tuner.tried import Outcome, Tried, load_bucket
 from proxy.tuner.tuning_view import SETTLE_S, WINDOW_S, Aim, Running, TuningView, Verdict
@@ -36,6 +36,8 @@ LEAST_REQUESTS = 100
 MOST_LOST = 0.005
 MOST_THROUGHPUT_LOSS = 0.03
 MOST_TAIL_GROWTH = 1.3
+# By how much another model on the machine may become slower.
+MOST_NEIGHBOUR_HARM = 0.05
 
 
 def measured_until_unix_s(running: Running) -> float:
@@ -73,7 +75,7 @@ def judge(view: TuningView, running: Running, now_unix_s: float) -> Verdict:
         return verdict(Outcome.INCONCLUSIVE, f"{difference}: nothing to conclude, undone.")
     old = view.settings.moved(proposal.knob, proposal.from_value)
     new = view.settings.moved(proposal.knob, proposal.to_value)
-    hurt = guard_hurt(before, after, view.goal)
+    hurt = guard_hurt(before, after, view.goal) or neighbour_hurt(view, at_s, start_s)
     told = _told(before, after, view.goal)
     if hurt is not None:
         return verdict(Outcome.UNDONE, f"{told}; {hurt}: undone.")
@@ -133,6 +135,17 @@ def guard_hurt(before: Window, after: Window, goal: Goal) -> str | None:
     share_before = (before.throughput_per_s / before.arrivals_per_s) if before.arrivals_per_s else 1.0
     if share < share_before - MOST_THROUGHPUT_LOSS:
         return f"answers fell from {share_before:.1%} to {share:.1%} of what arrived"
+    return None
+
+
+def neighbour_hurt(view: TuningView, applied_at_s: float, start_s: float) -> str | None:
+    """Which other model of the machine became surely slower, at equal load, in words; None if none did."""
+    for name, seconds in view.neighbours.items():
+        before = between(seconds, applied_at_s - WINDOW_S, applied_at_s)
+        after = between(seconds, start_s, start_s + WINDOW_S)
+        change = change_of(before, after, Settings(), Settings(), Goal(), Knob.INSTANCES)
+        if change is not None and change.is_sure and change.ratio > MOST_NEIGHBOUR_HARM:
+            return f"{name} became {change.ratio:.0%} slower beside it"
     return None
 
 

@@ -179,6 +179,7 @@ class TuningView:
     instances (proxy.tuner.instance_count) while that rule is in force; None: it is switched off, and tuning may move
     the number by its mode. `advised` are cards that wait for a person, so that they are not proposed again.
     `instance_service_ms` is each ready instance's average of an execution (empty: not known).
+    `neighbours` are the same seconds of the other models on the machine: what they lose by a change undoes it.
     """
 
     settings: Settings
@@ -194,6 +195,7 @@ class TuningView:
     instance_rule: str | None = None
     ready_instances: int | None = None
     instance_service_ms: Sequence[float] = ()
+    neighbours: Mapping[str, Sequence[TuningSecond]] = field(default_factory=dict)
     advised: Sequence[Knob] = ()
 
     def mode(self, knob: Knob) -> TuningMode:

@@ -115,6 +115,20 @@ def test_the_target_is_a_guard_of_the_cost():
     assert kept.outcome is Outcome.KEPT
 
 
+def test_what_other_models_of_the_machine_lose_is_a_guard():
+    at = NOW - WINDOW_S - SETTLE_S
+    told = [*seconds(60, until=at), *seconds(WINDOW_S + SETTLE_S, ms=8.0)]
+    beside = [*seconds(60, until=at), *seconds(WINDOW_S + SETTLE_S, ms=12.0)]
+    settings = Settings(instances=2, max_batch_rows=64)
+    a_view = view(settings=settings, seconds=told, neighbours={"other": beside})
+    verdict = judge(a_view, Running(proposal(), at), NOW)
+    assert verdict.outcome is Outcome.UNDONE
+    assert "other became" in verdict.words
+    assert "slower beside it" in verdict.words
+    unharmed = judge(replace(a_view, neighbours={"other": seconds(100), "idle": []}), Running(proposal(), at), NOW)
+    assert unharmed.outcome is Outcome.KEPT
+
+
 def test_what_saves_memory_is_kept_unless_it_costs_latency():
     a_proposal = proposal(Knob.CACHE_SIZE, 64, 32, aim=Aim.CHEAPER)
     assert trial({}, {"seed": 2}, a_proposal=a_proposal).outcome is Outcome.KEPT
