@@ -142,11 +142,13 @@ class Answering:
         if may_look_further and this.key is not None:
             found = partial(self._looked_further, this, this.key)
             if self._cache.look_further(this.request, this.key, found):
+                self._scheduler.expected.add(this.request.version.key)  # its lane stays open meanwhile
                 return
         self._scheduler.submit(this.request, this.done)
 
     def _looked_further(self, this: Call, key: bytes, outputs: BatchOutputs | None) -> None:
         """Other servers were asked: answer all who wait, or execute, unless all have left meanwhile."""
+        self._scheduler.expected.remove(this.request.version.key)
         if self._in_flight.leader(key) is not this:
             return
         if outputs is None:

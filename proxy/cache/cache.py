@@ -8,6 +8,7 @@ only what the pipeline puts in, so errors, refusals and the answers of versions 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from hashlib import blake2b
@@ -26,6 +27,8 @@ from proxy.core.reports import CacheReport
 from proxy.core.requests import Answer, InferenceRequest
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import NS_PER_S
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:  # Redis' client is loaded only where one is used
     from proxy.cache.second_level import SecondLevel
@@ -216,8 +219,11 @@ class ResultCache:
             return
         if store.is_open:
             stored_ns = self._clock.now_ns() - answer.age_ns
-            store.put(key, answer.outputs, version.digest, stored_ns, answer.saved_ns)
-            self._keep_to_budget()
+            try:
+                store.put(key, answer.outputs, version.digest, stored_ns, answer.saved_ns)
+                self._keep_to_budget()
+            except Exception:  # who waits is answered all the same
+                log.exception("what another server left for %s could not be kept", version.key)
         found(answer.outputs)
 
     def _keep_to_budget(self) -> None:

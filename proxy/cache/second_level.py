@@ -65,7 +65,8 @@ class SecondLevel:
         self._clock, self._unix_time_s = clock, unix_time_s
         self._reader, self._writer = _client(url), _client(url)
         self._breaker = Breaker()
-        self._models: dict[str, SharedModel] = {}
+        self._models: dict[str, SharedModel] = {}  # that share
+        self._resting: dict[str, SharedModel] = {}  # that do not now: what was purged meanwhile stays so
         self._writing = Writing(self._writer, secret, self._breaker, self._models.values)
         self._failed_ns = 0  # when the last failure was counted
         self._wanted: deque[_Wanted] = deque()
@@ -93,16 +94,17 @@ class SecondLevel:
 
     def configure(self, name: str, policy: CachePolicy) -> None:
         """Share the model's answers, or no longer."""
-        if not (policy.enabled and policy.second_level):
-            self._models.pop(name, None)
-            return
-        if name not in self._models:
-            self._models[name] = SharedModel(codec.epoch_name(self._secret, name))
-        self._models[name].ttl_ns = policy.ttl_ns
+        model = self._models.pop(name, None) or self._resting.pop(name, None)
+        if model is None:
+            model = SharedModel(codec.epoch_name(self._secret, name))
+        (self._models if policy.enabled and policy.second_level else self._resting)[name] = model
+        model.ttl_ns = policy.ttl_ns
+        self._writing.go_on()
 
     def forget(self, name: str) -> None:
         """The model is gone."""
         self._models.pop(name, None)
+        self._resting.pop(name, None)
 
     def look_up(self, name: str, key: bytes, service_ns: float | None, found: Found) -> bool:
         """Look for the answer to the request with this key. True: `found` is called once, within the budget.
@@ -126,13 +128,15 @@ class SecondLevel:
         model = self._models.get(name)
         if model is not None:
             now_ms = round(self._unix_time_s() * 1_000)
-            self._writing.add(Write(model, codec.entry_name(self._secret, key), outputs, saved_ns, now_ms))
+            entry_name = codec.entry_name(self._secret, key)
+            self._writing.add(Write(model, entry_name, outputs, saved_ns, now_ms, model.purges))
 
     def purge(self, name: str | None = None) -> None:
         """Let nobody meet what is there of the model (None: of any) any more."""
-        for model_name, model in self._models.items():
-            if name in (None, model_name):
-                model.purge()
+        for models in (self._models, self._resting):
+            for model_name, model in models.items():
+                if name in (None, model_name):
+                    model.purge()
         self._writing.go_on()
 
     def report(self, name: str) -> SecondLevelReport | None:

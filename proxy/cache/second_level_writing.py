@@ -42,13 +42,14 @@ MOST_WRITE_BYTES = 16 * 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """An answer to be left under `name`."""
+    """An answer to be left under `name`. `purges`: of its model when it was queued; a later one takes it, too."""
 
     model: SharedModel
     name: bytes
     outputs: BatchOutputs
     saved_ns: int
     stored_unix_ms: int
+    purges: int
 
 
 class Writing:
@@ -128,7 +129,7 @@ class Writing:
 
     async def _send(self, batch: list[Write]) -> None:
         pipeline = self._client.pipeline(transaction=False)
-        sent = [write for write in batch if _is_epoch(write.model.epoch)]
+        sent = [one for one in batch if one.purges == one.model.purges and _is_epoch(one.model.epoch)]
         for write in sent:
             stored = codec.StoredAnswer(write.outputs, write.stored_unix_ms, write.saved_ns, write.model.epoch or b"")
             value = codec.encode(self._secret, write.name, stored)

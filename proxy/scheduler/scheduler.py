@@ -24,6 +24,7 @@ from proxy.scheduler import refusals
 from proxy.scheduler.admission import retry_after_ns
 from proxy.scheduler.batching import TIMER_NS, WaitUntil
 from proxy.scheduler.entries import RETRYING, RUNNING, WAITING, Entry, OnDone
+from proxy.scheduler.expected import Expected
 from proxy.scheduler.gate import ask
 from proxy.scheduler.lane import Lane
 from proxy.scheduler.placement import place
@@ -43,12 +44,10 @@ class Scheduler:
     """One lane a version. Everything happens on one thread.
 
     Args:
-        clock: time of arrival, deadlines and delays.
-        call_later: `call_later(delay_s, fn)` gives a handle with `cancel()`.
+        clock: time of arrival, deadlines and delays; `call_later(delay_s, fn)` gives a handle with `cancel()`.
         meter: counts executions.
-        call_soon: with it, a batch leaves at the end of the loop's turn, so that requests which arrived together run
-            together; without it, at once.
-        chance: for placement and for the spread of hints to return; seeded where runs must repeat.
+        call_soon: with it, a batch leaves when the loop's turn ends, so that what arrived together runs together.
+        chance: for placement and the spread of hints to return; seeded where runs must repeat.
     """
 
     def __init__(
@@ -66,6 +65,7 @@ class Scheduler:
         self._meter = meter
         self._chance: Chance = chance or random.Random()  # noqa: S311  nothing secret
         self._lanes: dict[str, Lane] = {}
+        self.expected = Expected()
         self._register = Register(logger.exception)
         self._batches = 0
 
@@ -151,8 +151,9 @@ class Scheduler:
         self._pump(lane)
 
     def is_idle(self, version_key: str) -> bool:
-        """True if nothing of the version waits or runs (or it has no lane)."""
-        return (lane := self._lanes.get(version_key)) is None or lane.is_idle
+        """True if nothing of the version waits or runs (or it has no lane), nor is expected."""
+        lane = self._lanes.get(version_key)
+        return version_key not in self.expected and (lane is None or lane.is_idle)
 
     def statistics(self) -> Mapping[str, LaneStatistics]:
         """The numbers of every open lane, by version key."""
@@ -203,8 +204,7 @@ class Scheduler:
             self._register.end_all(lane, expired, refusals.expired_waiting())
 
     def _start(self, lane: Lane, instance: InstancePort, entries: list[Entry], now_ns: int) -> None:
-        requests = []
-        rows = waited_ns = 0
+        requests, rows, waited_ns = [], 0, 0
         record = lane.records.get(instance.instance_id) or lane.records.of(instance, lane.group.ready_instances())
         idle_ns = record.idle_ns
         self._batches += 1

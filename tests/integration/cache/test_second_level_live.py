@@ -107,6 +107,32 @@ async def test_a_purge_by_one_server_is_one_for_all_and_nothing_old_comes_back(r
         assert (await first.ask()).outputs.tensors == answer(2).tensors
 
 
+async def test_a_purge_takes_what_waits_to_be_written_too(redis):
+    async with Server(redis.url) as server:
+        await server.leave(b"j" * 24)
+        server.level.put("m", KEY, answer(), 1)
+        server.level.purge("m")
+        server.level.put("m", b"i" * 24, answer(2), 1)
+        await server.until(lambda: not server.level._models["m"].must_purge)
+        await server.until(lambda: server.report.writes == 2)
+        assert await server.ask() is None
+        assert await server.ask(b"i" * 24), "what came after it is kept"
+
+
+@pytest.mark.parametrize("rests_before", [True, False])
+async def test_what_was_purged_while_a_model_shares_nothing_does_not_come_back_with_its_sharing(redis, rests_before):
+    async with Server(redis.url) as server:
+        await server.leave()
+        if rests_before:
+            server.level.configure("m", CachePolicy())
+        server.level.purge("m")
+        server.level.configure("m", CachePolicy())
+        server.level.configure("m", SHARED)
+        assert await server.ask() is False, "until Redis has the new epoch"
+        await server.until(lambda: not server.level._models["m"].must_purge)
+        assert await server.ask() is None
+
+
 async def test_c5_altered_cut_moved_and_strange_values_are_misses_and_counted(redis):
     name = entry_name(SECRET, KEY)
     async with Server(redis.url) as server, Redis.from_url(redis.url) as stranger:

@@ -143,6 +143,30 @@ def test_when_all_have_left_during_the_look_up_nothing_is_executed(rig: Rig):
     assert rig.values() == [[8.0, 8.0]]
 
 
+def test_a_version_that_leaves_waits_for_who_is_in_the_look_up(rig: Rig):
+    rig.send()
+    rig.send(8.0)()
+    assert not rig.scheduler.is_idle("echo/1"), "so its lane stays open"
+    rig.redis.answer(None)
+    rig.redis.answer(None)
+    assert not rig.scheduler.is_idle("echo/1")
+    rig.instance.finish()
+    assert rig.values() == [[7.0, 7.0]]
+    assert rig.scheduler.is_idle("echo/1")
+
+
+def test_who_waits_is_answered_though_what_was_found_cannot_be_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    rig.send()
+    rig.send()
+    monkeypatch.setattr("proxy.cache.store.Store.put", fail)
+    rig.redis.answer(outputs(3.0))
+    assert rig.values() == [[3.0, 3.0]] * 2
+    assert rig.scheduler.is_idle("echo/1")
+
+
 def test_one_who_asks_after_all_left_leads_a_flight_of_its_own(rig: Rig):
     rig.send()()
     rig.send()
