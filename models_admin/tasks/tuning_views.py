@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from models_admin.models import Decision, MetricSample, Model
@@ -20,6 +21,7 @@ from models_admin.services.tuning_trials import VERSION, proposal_of
 from proxy.core.policies import Knob, TuningMode
 from proxy.tuner import tried
 from proxy.tuner.tuning_view import SETTLE_S, Running, TuningView
+from proxy.tuner.windows import TuningSecond
 
 RULE = "The rule for the number of instances decides"
 
@@ -51,6 +53,7 @@ def view_of(model: Model, measured: Measured, *, frozen: bool) -> TuningView:
         cache=measured.caches.get(model.name) if policy.cache_enabled else None,
         instance_rule=f"{RULE}: {rule}" if rule else f"{RULE}.",
         ready_instances=seconds[-1].instances if seconds else None,
+        neighbours=_neighbours(model, measured) if running is not None else {},
         instance_service_ms=measured.service_ms.get(f"{model.name}/{model.default_version.number}", ()),
         advised=[Knob(card.knob) for card in measured.cards.get(model.pk, ())],
     )
@@ -62,6 +65,16 @@ def _modes(model: Model) -> dict[Knob, TuningMode]:
     if not model.policy.cache_enabled:
         modes[Knob.CACHE_SIZE] = modes[Knob.CACHE_POLICY] = TuningMode.OFF
     return modes
+
+
+def _neighbours(model: Model, measured: Measured) -> dict[str, list[TuningSecond]]:
+    """The seconds of the other models that are looked at. One whose counts are none cannot speak against a change."""
+    found: dict[str, list[TuningSecond]] = {}
+    for name, rows in measured.seconds.items():
+        if name != model.name:
+            with suppress(ValueError):
+                found[name] = [as_tuning_second(row) for row in rows]
+    return found
 
 
 def _comparable(model: Model, measured: Measured, trial: Decision | None) -> Sequence[MetricSample]:

@@ -30,6 +30,7 @@ from models_admin.services.tuning_writing import LEASE
 from models_admin.tasks import tuning as tasks
 from models_admin.tasks.tuning import run_tick
 from proxy.core.policies import Knob
+from proxy.metrics import histogram
 from proxy.tuner.tried import Outcome
 from proxy.tuner.tuning_view import Advise, Begin, Hold, TuningView, Why
 from tests.integration.control.conftest import ANN, BOB, make_ready, upload
@@ -185,6 +186,23 @@ def test_the_real_decision_undoes_what_did_not_help(net: Model) -> None:
     assert cooldown is not None
     assert cooldown > NOW + timedelta(seconds=42)
     assert len(state().tried) == 1
+
+
+def test_what_another_model_loses_by_a_trial_undoes_it(net: Model) -> None:
+    """Through the real decision: `net` is twice as fast after it, `other` twice as slow."""
+    another("other", net)
+    for name in ("net", "other"):
+        measure(NOW, name=name)
+    fence = leases.acquire(name=LEASE, holder="a", ttl_s=15, now=NOW)
+    assert fence is not None
+    tuning_trials.begin_trial(fence=fence, decision=row(net), proposal=proposal(), now=NOW)
+    later = NOW + timedelta(seconds=41)
+    for name, ms in (("net", 10), ("other", 40)):
+        slow = {"mean_ms": ms, "p99_ms": ms, "histogram": {str(histogram.index(ms * 1_000_000)): 100}}
+        measure(later, seconds=41, name=name, **slow)
+    tick(42, holder="b")
+    assert (tried().status, policy().max_batch_rows) == ("undone", 32)
+    assert "other" in tried().outcome
 
 
 def test_f32_a_trial_that_ran_when_the_loop_died_is_judged_by_the_seconds_that_are_there(net: Model) -> None:
