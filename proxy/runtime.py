@@ -182,17 +182,27 @@ class Runtime:
         return self.exits.reports(self.clock.now_ns(), unix_time_s())
 
     def on_loop(self, function: Callable[[], T], limit_s: float = 5.0) -> T:
-        """The result of `function`, called on the event loop, for a caller in another thread. Raises TimeoutError."""
+        """The result of `function`, called on the event loop, for a caller in another thread.
+
+        Raises TimeoutError; then it is not called later either, so that who was told "no" finds nothing done.
+        """
         done: Future[T] = Future()
 
         def call() -> None:
+            if not done.set_running_or_notify_cancel():
+                return
             try:
                 done.set_result(function())
             except Exception as error:
                 done.set_exception(error)
 
         self.loop.call_soon_threadsafe(call)
-        return done.result(limit_s)
+        try:
+            return done.result(limit_s)
+        except TimeoutError:
+            if done.cancel():
+                raise
+            return done.result(limit_s)  # it is being called just now
 
     async def infer(
         self, principal: Principal, model: str, version: str | None, body: bytes, headers: Headers = ()

@@ -102,7 +102,7 @@ class AuditExportView(ListView):
         events = self.filter_queryset(self.get_queryset())
         lines = audit_export.csv_lines(events) if form == "csv" else audit_export.json_lines(events)
         content_type = "text/csv; charset=utf-8" if form == "csv" else "application/jsonl; charset=utf-8"
-        return StreamingHttpResponse(lines, content_type=content_type)
+        return StreamingHttpResponse(audit_export.streamed(lines), content_type=content_type)
 
 
 class NodeSerializer(serializers.Serializer[selectors.NodeView]):

@@ -41,6 +41,6 @@ def export(request: HttpRequest, form: str) -> StreamingHttpResponse:
         raise Http404("Exports are csv or jsonl.")
     content_type, lines = FORMATS[form]
     chosen = {name: asked(request, name) for name in FILTERS}
-    response = StreamingHttpResponse(lines(search(chosen)), content_type=content_type)
+    response = StreamingHttpResponse(audit_export.streamed(lines(search(chosen))), content_type=content_type)
     response["Content-Disposition"] = f'attachment; filename="audit.{form}"'
     return response

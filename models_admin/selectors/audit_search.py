@@ -27,7 +27,7 @@ def search(chosen: Mapping[str, str]) -> QuerySet[AuditEvent]:
     if since:
         rows = rows.filter(at__gte=since)
     if until:
-        rows = rows.filter(at__lt=until + timedelta(days=1))
+        rows = rows.filter(at__lte=until + timedelta(days=1, microseconds=-1))  # so year 9999 has a last day, too
     return rows
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
 
+from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 
 from models_admin.models import AuditEvent
@@ -53,6 +55,16 @@ def json_lines(events: QuerySet[AuditEvent]) -> Iterator[str]:
     for event in events[:MAX_ROWS].iterator(ROWS_AT_ONCE):
         row = {name: getattr(event, name) for name in COLUMNS} | {"at": event.at.isoformat()}
         yield json.dumps(row, ensure_ascii=False) + "\n"
+
+
+async def streamed(lines: Iterator[str]) -> AsyncIterator[str]:
+    """The lines, so many at once, read in a thread. Django makes one list of an iterator that is not asynchronous."""
+
+    def read() -> str:
+        return "".join(islice(lines, ROWS_AT_ONCE))
+
+    while part := await sync_to_async(read)():
+        yield part
 
 
 def safe_cell(text: str) -> str:

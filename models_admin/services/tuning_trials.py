@@ -74,12 +74,14 @@ def begin(decision: Decision, policy: Any, state: TuningState, actor: Actor, val
 
 
 @transaction.atomic
-def conclude(*, fence: int, model: Model, step: Keep | Undo, cooldown_until: datetime) -> Decision | None:
-    """End the running trial by its verdict: kept, or its knob put back. None if it has been ended meanwhile."""
+def conclude(
+    *, fence: int, model: Model, trial: Decision, step: Keep | Undo, cooldown_until: datetime
+) -> Decision | None:
+    """End `trial` by its verdict: kept, or its knob put back. None if it does not run any more, though another may."""
     leases.require(name=LEASE, fence=fence)
     policy, state = locked(model)
     decision = state.trial
-    if decision is None:
+    if decision is None or decision.pk != trial.pk:
         return None
     verdict = step.verdict
     state.fence = fence
@@ -98,13 +100,13 @@ def conclude(*, fence: int, model: Model, step: Keep | Undo, cooldown_until: dat
 
 @transaction.atomic
 def call_off(
-    *, fence: int, model: Model, words: str, status: DecisionStatus, cooldown_until: datetime
+    *, fence: int, model: Model, trial: Decision, words: str, status: DecisionStatus, cooldown_until: datetime
 ) -> Decision | None:
-    """End the running trial without a verdict, its knob put back unless a person moved it. None if there is none."""
+    """End `trial` without a verdict, its knob put back unless a person moved it. None if it does not run any more."""
     leases.require(name=LEASE, fence=fence)
     policy, state = locked(model)
     decision = state.trial
-    if decision is None:
+    if decision is None or decision.pk != trial.pk:
         return None
     state.fence = fence
     end_trial(decision, policy, state, actor=ACTOR, words=words, status=status, cooldown_until=cooldown_until)

@@ -125,7 +125,9 @@ class _Tick:
         status, words = ended
         rest_s = REST_AFTER_A_PERSON_S if status == DecisionStatus.DISMISSED else SETTLE_S + WINDOW_S
         until = self.now + timedelta(seconds=rest_s)
-        tuning_trials.call_off(fence=self.fence, model=model, words=words, status=status, cooldown_until=until)
+        tuning_trials.call_off(
+            fence=self.fence, model=model, trial=model.tuning.trial, words=words, status=status, cooldown_until=until
+        )
         self._note(model, Hold(Why.COOLING_DOWN, words))
         return True
 
@@ -148,7 +150,9 @@ class _Tick:
                 tuning_trials.advise(fence=self.fence, card=self._row(model, view, proposal))
             case Keep() | Undo():
                 until = datetime.fromtimestamp(step.cooldown_until_unix_s, UTC)
-                ended = tuning_trials.conclude(fence=self.fence, model=model, step=step, cooldown_until=until)
+                ended = tuning_trials.conclude(
+                    fence=self.fence, model=model, trial=model.tuning.trial, step=step, cooldown_until=until
+                )
                 if ended is not None:
                     log.info("%s: %s %s: %s", model.name, ended.knob, ended.status, ended.outcome)
 

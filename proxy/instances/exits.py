@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from proxy.core.instance_reports import ExitReport
 from proxy.core.units import NS_PER_S
 from proxy.instances.instance import Instance
-from proxy.instances.log import in_words
+from proxy.instances.log import in_words, newest
 from proxy.instances.state import InstanceState
 
 # Ends that are kept, of all versions together. Larger: a longer look back; up to LAST_WORDS_BYTES more memory each.
@@ -39,7 +39,7 @@ class ExitLog:
         """`instance` has ended; `why` it was told to, where somebody told it."""
         is_planned = instance.state is InstanceState.STOPPED
         words = (why or NO_LONGER_WANTED) if is_planned else instance.message
-        printed = instance.printed()[-LAST_WORDS_BYTES:]
+        printed = newest(instance.printed(), LAST_WORDS_BYTES)
         uptime_ns = now_ns - instance.started_ns
         self._exits.append(
             _Exit(instance.instance_id, now_ns, words, is_planned, uptime_ns, instance.executions, printed)

@@ -12,6 +12,8 @@ HIDDEN = "[hidden]"
 _SECRETS = (
     re.compile(r"\bdlp_[A-Za-z0-9_-]{8,64}"),
     re.compile(r"(?i)(?<=\bbearer )[^\s\"',;]{1,2000}"),
+    re.compile(r"(?i)(?<=\bauthorization: basic )[^\s\"',;]{1,2000}"),
+    re.compile(r"(?s)-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.{0,16000}?(?:-----END [A-Z ]{0,30}-----|\Z)"),
     re.compile(r"(?<=://)[^\s/:@]{0,100}:[^\s/@]{1,200}(?=@)"),
     re.compile(
         r"(?i)(?P<name>(?:passw(?:or)?d|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)"
@@ -32,11 +34,11 @@ class LogTail:
         """Add `data`, forgetting the oldest bytes above the limit."""
         self._kept += data
         if len(self._kept) > 2 * LIMIT_BYTES:
-            del self._kept[:-LIMIT_BYTES]
+            del self._kept[: -LIMIT_BYTES - 1]  # one more tells that something went before
 
     def copy(self) -> bytes:
-        """What is kept."""
-        return bytes(self._kept[-LIMIT_BYTES:])
+        """What is kept, from where a line begins."""
+        return newest(bytes(self._kept), LIMIT_BYTES)
 
     def tail(self, lines: int = 50) -> str:
         """Return the last `lines` lines as `in_words` shows them."""
@@ -49,8 +51,17 @@ def in_words(data: bytes, lines: int) -> str:
     Control characters would be a way to paint over a terminal. What looks like a key or password is blacked out: a
     model's code may print what it should not, and everybody who may look at the page reads it.
     """
-    kept = "\n".join(data.decode("utf-8", "replace").splitlines()[-lines:])
-    return without_secrets("".join(char if char.isprintable() or char in "\n\t" else "�" for char in kept))
+    kept = "\n".join(without_secrets(data.decode("utf-8", "replace")).splitlines()[-lines:])
+    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in kept)
+
+
+def newest(data: bytes, limit_bytes: int) -> bytes:
+    """The end of `data` from where a line begins: what stands after half of a secret is not known for one."""
+    if len(data) <= limit_bytes:
+        return data
+    kept = data[-limit_bytes:]
+    begin = kept.find(b"\n") + 1
+    return kept[begin:]
 
 
 def without_secrets(text: str) -> str:

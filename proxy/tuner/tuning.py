@@ -41,6 +41,9 @@ MOST_HIT_DRIFT = 0.05
 LEAST_MEASURED = 0.9
 # How long a trial is waited for when measurements stop coming, beyond its time, seconds; then it is undone.
 MOST_OVERTIME_S = 30
+# How far ahead of now a trial may have begun, or a rest may end, seconds. What lies further ahead was written before
+# the clock was set back: waiting for it could take years.
+MOST_AHEAD_S = 600
 # Gain in the score that is worth a trial: what is cheaper is known before, what is better has to be measurable.
 LEAST_GAIN = {Aim.BETTER: 0.03, Aim.CHEAPER: 0.005}
 
@@ -62,10 +65,9 @@ def next_step(view: TuningView, now_unix_s: float) -> Step:
     bad = unusable(view.seconds, now_unix_s)
     if bad is not None:
         return Hold(_UNUSABLE[bad[0]], bad[1])
-    if view.cooldown_until_unix_s is not None and now_unix_s < view.cooldown_until_unix_s:
-        return Hold(
-            Why.COOLING_DOWN, f"Rests for {view.cooldown_until_unix_s - now_unix_s:.0f} s after the last change."
-        )
+    rest_s = (view.cooldown_until_unix_s or now_unix_s) - now_unix_s
+    if 0 < rest_s <= MOST_AHEAD_S:
+        return Hold(Why.COOLING_DOWN, f"Rests for {rest_s:.0f} s after the last change.")
     seconds = between(view.seconds, now_unix_s - WINDOW_S, now_unix_s)
     window = window_from(seconds)
     held = _not_yet(view, seconds, window)
@@ -78,7 +80,8 @@ def _go_on(view: TuningView, running: Running, now_unix_s: float) -> Step:
     until_s = measured_until_unix_s(running)
     newest_s = view.seconds[-1].at_unix_s if view.seconds else None
     words = _running_words(running)
-    if now_unix_s < until_s or ((newest_s is None or newest_s < until_s) and now_unix_s < until_s + MOST_OVERTIME_S):
+    wait_s = MOST_OVERTIME_S if newest_s is None or newest_s < until_s else 0
+    if now_unix_s < until_s + wait_s and running.applied_at_unix_s <= now_unix_s + MOST_AHEAD_S:
         return Measure(f"{words}: measured for {max(until_s - now_unix_s, 0):.0f} s more.", until_s)
     verdict = judge(view, running, now_unix_s)
     if verdict.outcome is Outcome.KEPT:
@@ -125,13 +128,14 @@ def _choose(view: TuningView, window: Window, now_unix_s: float) -> Step:
     proposals, by_knob = propose(view, window)
     told: dict[Knob, str] = dict(by_knob)
     now = Circumstances(load_bucket(window.arrivals_per_s), view.goal.objective.value, window.hit_ratio)
+    tried = [one for one in view.tried if one.at_unix_s <= now_unix_s + MOST_AHEAD_S]
     open_ones: list[Proposal] = []
     promised = False
     for proposal in proposals:
         if proposal.gain_ratio < LEAST_GAIN[proposal.aim] or not view.bounds.allow(proposal.knob, proposal.to_value):
             continue
         promised = True
-        until_s = rests_until_unix_s(view.tried, proposal.knob, proposal.from_value, proposal.to_value, now)
+        until_s = rests_until_unix_s(tried, proposal.knob, proposal.from_value, proposal.to_value, now)
         if until_s > now_unix_s:
             told[proposal.knob] = (
                 f"{_step(proposal)} was tried at such a load; not again for {_span(until_s - now_unix_s)}."

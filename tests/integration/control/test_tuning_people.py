@@ -137,7 +137,7 @@ def test_a_person_who_takes_a_proposal_begins_its_trial(net: Model, card: Decisi
     assert TuningState.objects.get().trial == taken
     one = proposal(Knob.QUEUE_DELAY, 0.0, 0.5)
     step = verdict(Outcome.KEPT, NOW, one)
-    kept = tuning_trials.conclude(fence=1, model=net, step=step, cooldown_until=NOW)
+    kept = tuning_trials.conclude(fence=1, model=net, trial=taken, step=step, cooldown_until=NOW)
     assert kept is not None
     assert (kept.status, kept.actor) == ("kept", "user:bob")
 
@@ -241,7 +241,8 @@ def test_an_undo_is_undone_like_any_other(net: Model) -> None:
 
 
 def test_undoing_what_was_kept_is_remembered_so_that_it_is_not_begun_again(net: Model, trial: Decision) -> None:
-    tuning_trials.conclude(fence=1, model=net, step=verdict(Outcome.KEPT, NOW), cooldown_until=NOW)
+    step = verdict(Outcome.KEPT, NOW)
+    tuning_trials.conclude(fence=1, model=net, trial=trial, step=step, cooldown_until=NOW)
     undone = tuning.undo_decision(actor=BOB, decision=trial)
     trial.refresh_from_db()
     assert (policy(net).max_batch_rows, trial.status, undone.undoes) == (32, "kept", trial)
@@ -256,7 +257,8 @@ def test_undoing_what_is_being_measured_ends_the_trial(net: Model, trial: Decisi
     assert trial.outcome == "user:bob undid it while it was measured."
     assert (undone.undoes, TuningState.objects.get().trial) == (trial, None)
     assert refused(tuning.undo_decision, decision=trial) == "not_in_force"
-    assert tuning_trials.conclude(fence=1, model=net, step=verdict(Outcome.KEPT, NOW), cooldown_until=NOW) is None
+    step = verdict(Outcome.KEPT, NOW)
+    assert tuning_trials.conclude(fence=1, model=net, trial=trial, step=step, cooldown_until=NOW) is None
 
 
 def test_what_was_changed_since_is_not_undone(net: Model) -> None:

@@ -41,8 +41,8 @@ def begin(net: Model, **changes: Any) -> Decision | None:
 
 
 def conclude(net: Model, outcome: Outcome) -> Decision | None:
-    step = verdict(outcome, NOW)
-    return tuning_trials.conclude(fence=1, model=net, step=step, cooldown_until=LATER)
+    step, trial = verdict(outcome, NOW), Decision.objects.exclude(predicted={}).latest("pk")
+    return tuning_trials.conclude(fence=1, model=net, trial=trial, step=step, cooldown_until=LATER)
 
 
 def rows_now(net: Model) -> int:
@@ -114,13 +114,32 @@ def test_f35_a_step_delivered_twice_has_the_effect_of_one(net: Model) -> None:
     assert Decision.objects.filter(status=DecisionStatus.ADVISED).count() == 1
 
 
+def test_a_verdict_is_its_trials_alone_though_another_was_begun_meanwhile(net: Model) -> None:
+    first = begin(net)
+    assert first is not None
+    tuning.undo_decision(actor=ANN, decision=first)
+    card = row(net, proposal(Knob.QUEUE_DELAY, 0.0, 0.5))
+    card.status = DecisionStatus.ADVISED
+    card.save()
+    second = tuning.apply_advice(actor=ANN, decision=card)
+    for step in (verdict(Outcome.KEPT, NOW), verdict(Outcome.UNDONE, NOW)):
+        assert tuning_trials.conclude(fence=1, model=net, trial=first, step=step, cooldown_until=LATER) is None
+    status = DecisionStatus.DISMISSED
+    late = {"words": "Someone set it to 32.", "status": status, "cooldown_until": LATER}
+    assert tuning_trials.call_off(fence=1, model=net, trial=first, **late) is None
+    second.refresh_from_db()
+    assert second.status == DecisionStatus.MEASURING
+    assert TuningState.objects.get().trial == second
+    assert Policy.objects.get(model=net).max_queue_delay_ms == 0.5
+
+
 WRITES: list[Callable[[Model, int], Any]] = [
     lambda net, fence: tuning_trials.begin_trial(fence=fence, decision=row(net), proposal=proposal(), now=NOW),
     lambda net, fence: tuning_trials.conclude(
-        fence=fence, model=net, step=verdict(Outcome.KEPT, NOW), cooldown_until=LATER
+        fence=fence, model=net, trial=row(net), step=verdict(Outcome.KEPT, NOW), cooldown_until=LATER
     ),
     lambda net, fence: tuning_trials.call_off(
-        fence=fence, model=net, words="", status=DecisionStatus.UNDONE, cooldown_until=LATER
+        fence=fence, model=net, trial=row(net), words="", status=DecisionStatus.UNDONE, cooldown_until=LATER
     ),
     lambda net, fence: tuning_trials.advise(fence=fence, card=row(net, proposal(Knob.QUEUE_DELAY, 0.0, 0.5))),
     lambda net, fence: tuning_trials.expire(fence=fence, model=net, knob="max_batch_rows", words=""),

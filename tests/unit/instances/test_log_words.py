@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.instances.log import HIDDEN, LIMIT_BYTES, LogTail, in_words, without_secrets
+from proxy.instances.log import HIDDEN, LIMIT_BYTES, LogTail, in_words, newest, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,9 @@ from proxy.instances.log import HIDDEN, LIMIT_BYTES, LogTail, in_words, without_
         ('{"api_key": "abc def", "x": 1}', f'{{"api_key": {HIDDEN}, "x": 1}}'),
         ("AWS_SECRET_ACCESS_KEY=wJalr/XUtn", f"AWS_SECRET_ACCESS_KEY={HIDDEN}"),
         ("HF_TOKEN: hf_abc", f"HF_TOKEN: {HIDDEN}"),
+        ("Authorization: Basic YW5uOnMzY3JldA==", f"Authorization: Basic {HIDDEN}"),
+        ("a\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\nzz\n-----END RSA PRIVATE KEY-----\nb", f"a\n{HIDDEN}\nb"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE\nzz", HIDDEN),
         ("'client_secret': 'x y z'", f"'client_secret': {HIDDEN}"),
     ],
 )
@@ -45,6 +48,16 @@ def test_memory_is_bounded_and_a_line_that_never_ends_is_no_exception() -> None:
     assert len(in_words(tail.copy(), 1)) == LIMIT_BYTES
 
 
+def test_a_log_is_cut_where_a_line_begins_and_a_key_of_many_lines_is_hidden_though_few_are_shown() -> None:
+    tail = LogTail()
+    tail.append(b"password=" + b"hunter2" * 20_000 + b"\nready\n")
+    assert tail.copy() == b"ready\n"
+    assert newest(b"token=abcdef\nnext", 9) == b"next"
+    assert newest(b"whole", 5) == b"whole"
+    key = b"-----BEGIN PRIVATE KEY-----\nMIIE\nsecret\n-----END PRIVATE KEY-----\nready"
+    assert "secret" not in in_words(key, 3)
+
+
 def test_a_huge_log_of_near_secrets_takes_no_quadratic_time() -> None:
     """A model may print what makes patterns backtrack; 64 KiB of it are read in a moment, not in minutes."""
     for text in (
@@ -54,5 +67,7 @@ def test_a_huge_log_of_near_secrets_takes_no_quadratic_time() -> None:
         "secret=" * 9_000,
         "dlp_" * 16_000,
         "._" * 30_000,
+        "-----BEGIN PRIVATE KEY-----" * 2_000,
+        "authorization: basic " * 3_000,
     ):
         without_secrets(text)

@@ -164,3 +164,22 @@ def test_a_proposal_survives_a_row():
     assert isinstance(step, Begin)
     assert from_row(json.loads(json.dumps(to_row(step.proposal)))) == step.proposal
     assert from_row(None) is from_row({"knob": "placement"}) is None
+
+
+def test_what_was_written_before_the_clock_was_set_back_is_not_waited_for():
+    begun = next_step(promising(), NOW)
+    assert isinstance(begun, Begin)
+    year_s = 365 * 86_400.0
+    running = Running(begun.proposal, NOW + year_s)
+    step = next_step(promising(running=running), NOW)
+    assert isinstance(step, Undo)
+    assert step.verdict.outcome is Outcome.INCONCLUSIVE
+    load = load_bucket(200)
+    undone = Tried(
+        begun.proposal.knob, begun.proposal.from_value, begun.proposal.to_value, Outcome.UNDONE, load, NOW + year_s
+    )
+    undone = replace(undone, objective=promising().goal.objective.value)
+    resting = next_step(promising(tried=(replace(undone, at_unix_s=NOW - 60),)), NOW)
+    assert isinstance(resting, Begin) and resting.proposal != begun.proposal
+    assert next_step(promising(tried=(undone,)), NOW) == begun
+    assert isinstance(next_step(promising(cooldown_until_unix_s=NOW + year_s), NOW), Begin)
