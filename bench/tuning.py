@@ -252,7 +252,7 @@ def main() -> int:
     """Run, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30, help="of each of the two measurements")
-    parser.add_argument("--tuning-seconds", type=float, default=120)
+    parser.add_argument("--tuning-seconds", type=float, default=150)
     parser.add_argument("--repeats-per-s", type=float, default=40)
     parser.add_argument("--repeats-ms", type=float, default=60, help="of an execution")
     parser.add_argument("--inputs", type=int, default=1_000, help="different ones of `repeats`")
