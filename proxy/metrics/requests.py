@@ -168,12 +168,14 @@ class RequestLog:
 
     def keep(self, kept: Kept, now_ns: int) -> None:
         """Remember a request that `wants` or `wants_error` asked for."""
+        is_error = kept.status != 200
+        if is_error:  # whether there is a place for it or not: looking for one takes time, too
+            self._errors.count(now_ns)
         of = self._of(kept.model, now_ns)
         if of is None:
             return
         of.touched_ns = now_ns
-        if kept.status != 200:
-            self._errors.count(now_ns)
+        if is_error:
             of.errors.append(kept)
             return
         of.add_slow(kept, now_ns)

@@ -152,3 +152,11 @@ def test_everything_is_each_request_once() -> None:
     rig.answer(request_id="both")
     rig.error()
     assert len(rig.log.everything(rig.now_ns)) == 2
+
+
+def test_a_flood_of_errors_of_a_model_without_a_place_is_bounded_too() -> None:
+    rig = Rig()
+    for number in range(requests.MAX_MODELS):
+        rig.answer(model=f"m{number}")
+    asked = sum(rig.error(model="another") for _ in range(10_000))
+    assert asked <= requests.TOTAL_RATE_PER_S + 1
