@@ -75,9 +75,10 @@ def create_key(
     key.save(force_insert=True)
     if not all_models:
         key.models.set(chosen)
-    writing.audit(
-        actor, "key.create", "key", str(key.pk), name=name, scope=scope, models=[model.name for model in chosen]
-    )
+    rights = {"all_models": all_models, "may_upload_code": may_upload_code, "tenant": tenant}
+    shares = {"weight": weight, "requests_per_s": requests_per_s}
+    names = [model.name for model in chosen]
+    writing.audit(actor, "key.create", "key", str(key.pk), name=name, scope=scope, models=names, **rights, **shares)
     writing.publish()
     return key, secret
 

@@ -77,6 +77,8 @@ def test_a_bad_field_is_named(body: dict[str, object], field: str, staff: Caller
 def test_a_tenant_and_a_rate_reach_the_data_plane(staff: Caller) -> None:
     made = staff("POST", "/keys", {"name": "app", "tenant": "shop", "requests_per_s": 5}).json()
     assert (made["tenant"], made["requests_per_s"]) == ("shop", 5)
+    details = AuditEvent.objects.get(action="key.create").details
+    assert (details["tenant"], details["requests_per_s"], details["all_models"]) == ("shop", 5, True)
     snapshot = load_snapshot(None)
     assert snapshot is not None
     ((key,), limited) = (snapshot.keys.values(), ("tenant:shop", 5))
