@@ -10,11 +10,12 @@ from django.utils.translation import ngettext
 
 from models_admin.dashboard.evidence import settle_of
 from models_admin.dashboard.knobs import bounds_in_words, knob_label, value_in_words
+from models_admin.dashboard.tuning_metrics import number
 from models_admin.models import Decision, Model, Policy, TuningState
 from models_admin.selectors import tuning
 from proxy.core.policies import Knob, Objective
 from proxy.tuner.knobs import Bounds
-from proxy.tuner.tuning_view import WINDOW_S
+from proxy.tuner.tuning_view import MOST_WINDOW_S, WINDOW_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def trial_view(state: TuningState, now: datetime) -> TrialView | None:
     if decision is None or decision.applied_at is None:
         return None
     settle_s = settle_of(decision.predicted)
-    whole_s = settle_s + WINDOW_S
+    whole_s = _whole_s(state, decision.applied_at, settle_s)
     elapsed_s = max((now - decision.applied_at).total_seconds(), 0.0)
     phase, words = _phase(elapsed_s, settle_s, whole_s)
     return TrialView(
@@ -88,6 +89,15 @@ def trial_view(state: TuningState, now: datetime) -> TrialView | None:
         elapsed_s=min(elapsed_s, whole_s),
         whole_s=whole_s,
     )
+
+
+def _whole_s(state: TuningState, applied_at: datetime, settle_s: float) -> float:
+    """Settling and measuring together: longer than planned where the last look said that it is measured for longer."""
+    planned_s = settle_s + WINDOW_S
+    until_unix_s = number(state.look.get("until_unix_s"))
+    if until_unix_s is None:
+        return planned_s
+    return min(max(until_unix_s - applied_at.timestamp(), planned_s), settle_s + MOST_WINDOW_S)
 
 
 def _phase(elapsed_s: float, settle_s: float, whole_s: float) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from proxy.tuner.objective import Goal, score
 from proxy.tuner.signals import MeasuredSecond, signals_from
 from proxy.tuner.tried import Tried, remember
 from proxy.tuner.tuning import next_step
-from proxy.tuner.tuning_view import HISTORY_S, Begin, Keep, Running, TuningView, Undo
+from proxy.tuner.tuning_view import HISTORY_S, SETTLE_S, Begin, Keep, Running, TuningView, Undo
 from proxy.tuner.windows import TuningSecond, window_from
 
 TICK_S = 5
@@ -62,6 +62,7 @@ class Tuned:
     decisions: int = 0
     kept_at: list[int] = field(default_factory=list)
     begun_at: list[int] = field(default_factory=list)
+    changed_at: list[int] = field(default_factory=list)
     outside: int = 0
     low_since_ns: int | None = None
     rule_words: str | None = None
@@ -107,7 +108,7 @@ class Tuned:
             model.settings,
             self.part.bounds,
             self.part.goal,
-            self.seconds[-HISTORY_S:],
+            self.comparable(),
             AUTOMATIC,
             self.running,
             self.cooldown_s,
@@ -119,8 +120,16 @@ class Tuned:
             neighbours={other.part.trace.name: other.seconds[-HISTORY_S:] for other in self.others},
         )
 
+    def comparable(self) -> Sequence[TuningSecond]:
+        """The newest seconds since the last change but the running one, as the product leaves out those before it."""
+        now_s = len(self.seconds)
+        applied_s = now_s if self.running is None else int(self.running.applied_at_unix_s)
+        before = [at for one in (self, *self.others) for at in one.changed_at if at < applied_s]
+        return self.seconds[max(now_s - HISTORY_S, max(before, default=-SETTLE_S) + SETTLE_S) :]
+
     def _set(self, settings: Settings, now_s: int) -> None:
         self.outside += any(not self.part.bounds.allow(knob, settings.of(knob)) for knob in Knob)
+        self.changed_at.append(now_s)
         self.model.apply(settings, now_s * NS_PER_S)
 
     def _scale(self, policy: ScalingPolicy, now_s: int) -> None:

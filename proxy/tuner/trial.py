@@ -6,6 +6,7 @@
     KEPT         better: the score fell by LEAST_GAIN or more over the whole window, and significantly over its parts
                  (if not significantly: inconclusive, so that it is tried again before long);
                  cheaper: it did not rise by MOST_HARM or more, what was saved being part of the score
+    open         what more of the same may decide: a longer look follows (proxy.tuner.trial_length)
     guards       failed and refused requests, p99 where throughput counts, throughput where latency or cost does, the
                  target where there is one, other models on the machine: any of them hurt undoes
 
@@ -40,21 +41,21 @@ MOST_TAIL_GROWTH = 1.3
 MOST_NEIGHBOUR_HARM = 0.05
 
 
-def measured_until_unix_s(running: Running) -> float:
+def measured_until_unix_s(running: Running, window_s: int = WINDOW_S) -> float:
     """When the window after is complete."""
-    return running.applied_at_unix_s + running.proposal.settle_s + WINDOW_S
+    return running.applied_at_unix_s + running.proposal.settle_s + window_s
 
 
-def judge(view: TuningView, running: Running, now_unix_s: float) -> Verdict:
-    """The verdict on a change whose windows are complete."""
+def judge(view: TuningView, running: Running, now_unix_s: float, window_s: int = WINDOW_S) -> Verdict:
+    """The verdict on a change whose windows, of `window_s` each, are complete."""
     proposal, at_s = running.proposal, running.applied_at_unix_s
-    seconds_before = between(view.seconds, at_s - WINDOW_S, at_s)
+    seconds_before = between(view.seconds, at_s - window_s, at_s)
     start_s = at_s + proposal.settle_s
-    seconds_after = between(view.seconds, start_s, start_s + WINDOW_S)
+    seconds_after = between(view.seconds, start_s, start_s + window_s)
     before, after = window_from(seconds_before), window_from(seconds_after)
     load = load_bucket(before.arrivals_per_s if before else after.arrivals_per_s if after else 0.0)
 
-    def verdict(outcome: Outcome, words: str) -> Verdict:
+    def verdict(outcome: Outcome, words: str, *, is_open: bool = False) -> Verdict:
         tried = Tried(
             proposal.knob,
             proposal.from_value,
@@ -66,34 +67,38 @@ def judge(view: TuningView, running: Running, now_unix_s: float) -> Verdict:
             before.hit_ratio if before else None,
             after.hit_ratio if after else None,
         )
-        return Verdict(outcome, words, before, after, tried)
+        return Verdict(outcome, words, before, after, tried, is_open)
 
     if before is None or after is None:
         return verdict(Outcome.INCONCLUSIVE, "Measurements are missing before or after: undone.")
     difference = incomparable(before, after, proposal.knob, mix_before=_mix(running), mix_after=_mix_now(view, running))
     if difference is not None:
-        return verdict(Outcome.INCONCLUSIVE, f"{difference}: nothing to conclude, undone.")
+        few = min(before.requests, after.requests) < LEAST_REQUESTS
+        return verdict(Outcome.INCONCLUSIVE, f"{difference}: nothing to conclude, undone.", is_open=few)
     old = view.settings.moved(proposal.knob, proposal.from_value)
     new = view.settings.moved(proposal.knob, proposal.to_value)
-    hurt = guard_hurt(before, after, view.goal) or neighbour_hurt(view, at_s, start_s)
+    hurt = guard_hurt(before, after, view.goal) or neighbour_hurt(view, at_s, start_s, window_s)
     told = _told(before, after, view.goal)
     if hurt is not None:
         return verdict(Outcome.UNDONE, f"{told}; {hurt}: undone.")
     change = change_of(seconds_before, seconds_after, old, new, view.goal, proposal.knob)
     was, now = score(before, old, view.goal, proposal.knob), score(after, new, view.goal, proposal.knob)
     if change is None or was is None or now is None:
-        return verdict(Outcome.INCONCLUSIVE, f"{told}; too little was answered to tell: undone.")
+        return verdict(Outcome.INCONCLUSIVE, f"{told}; too little was answered to tell: undone.", is_open=True)
     moved = f"{told} ({change.words})"
     if proposal.aim is Aim.CHEAPER:
         if change.ratio > MOST_HARM:
-            return verdict(Outcome.UNDONE, f"{moved}; what it saves is not worth that: undone.")
+            words = f"{moved}; what it saves is not worth that: undone."
+            return verdict(Outcome.UNDONE, words, is_open=not change.is_sure)
         return verdict(Outcome.KEPT, f"{moved}; it costs nothing that can be measured: kept.")
     if change.ratio <= -LEAST_GAIN and now <= was * (1 - LEAST_GAIN):
         if change.is_sure:
             return verdict(Outcome.KEPT, f"{moved}: kept.")
-        return verdict(Outcome.INCONCLUSIVE, f"{moved}; it may have helped, which chance explains as well: undone.")
+        words = f"{moved}; it may have helped, which chance explains as well: undone."
+        return verdict(Outcome.INCONCLUSIVE, words, is_open=True)
     why = "it got worse" if change.ratio > 0 and change.is_sure else "it did not help measurably"
-    return verdict(Outcome.UNDONE, f"{moved}; {why}: {shown(proposal.knob, proposal.from_value)} is back.")
+    words = f"{moved}; {why}: {shown(proposal.knob, proposal.from_value)} is back."
+    return verdict(Outcome.UNDONE, words, is_open=not change.is_sure and change.ratio <= -LEAST_GAIN / 2)
 
 
 def incomparable(
@@ -138,11 +143,11 @@ def guard_hurt(before: Window, after: Window, goal: Goal) -> str | None:
     return None
 
 
-def neighbour_hurt(view: TuningView, applied_at_s: float, start_s: float) -> str | None:
+def neighbour_hurt(view: TuningView, applied_at_s: float, start_s: float, window_s: int = WINDOW_S) -> str | None:
     """Which other model of the machine became surely slower, at equal load, in words; None if none did."""
     for name, seconds in view.neighbours.items():
-        before = between(seconds, applied_at_s - WINDOW_S, applied_at_s)
-        after = between(seconds, start_s, start_s + WINDOW_S)
+        before = between(seconds, applied_at_s - window_s, applied_at_s)
+        after = between(seconds, start_s, start_s + window_s)
         change = change_of(before, after, Settings(), Settings(), Goal(), Knob.INSTANCES)
         if change is not None and change.is_sure and change.ratio > MOST_NEIGHBOUR_HARM:
             return f"{name} became {change.ratio:.0%} slower beside it"

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from proxy.core.policies import Knob, Objective, TuningMode
 from proxy.tuner.knobs import shown
 from proxy.tuner.trial import LEAST_REQUESTS, LOAD_RANGE, judge, measured_until_unix_s
+from proxy.tuner.trial_length import longer_s
 from proxy.tuner.tried import Circumstances, Outcome, load_bucket, rests_until_unix_s
 from proxy.tuner.tuning_proposals import propose
 from proxy.tuner.tuning_view import (
@@ -78,18 +79,32 @@ def next_step(view: TuningView, now_unix_s: float) -> Step:
 
 def _go_on(view: TuningView, running: Running, now_unix_s: float) -> Step:
     until_s = measured_until_unix_s(running)
-    newest_s = view.seconds[-1].at_unix_s if view.seconds else None
-    words = _running_words(running)
-    wait_s = MOST_OVERTIME_S if newest_s is None or newest_s < until_s else 0
-    if now_unix_s < until_s + wait_s and running.applied_at_unix_s <= now_unix_s + MOST_AHEAD_S:
-        return Measure(f"{words}: measured for {max(until_s - now_unix_s, 0):.0f} s more.", until_s)
+    if _is_awaited(view, running, until_s, now_unix_s):
+        return _measure(running, until_s, now_unix_s)
     verdict = judge(view, running, now_unix_s)
+    longer = longer_s(view, running.applied_at_unix_s, now_unix_s) if verdict.is_open else None
+    if longer is not None:
+        until_s = measured_until_unix_s(running, longer)
+        if _is_awaited(view, running, until_s, now_unix_s):
+            return _measure(running, until_s, now_unix_s)
+        verdict = judge(view, running, now_unix_s, longer)
     if verdict.outcome is Outcome.KEPT:
         return Keep(verdict, now_unix_s + COOLDOWN_S)
     # The next window before must lie behind what is undone now, and behind what that takes to settle: a cache has to
     # win back what it lost.
     is_cache = running.proposal.knob in (Knob.CACHE_SIZE, Knob.CACHE_POLICY)
     return Undo(verdict, now_unix_s + (MOST_SETTLE_S if is_cache else SETTLE_S) + WINDOW_S)
+
+
+def _is_awaited(view: TuningView, running: Running, until_s: float, now_unix_s: float) -> bool:
+    newest_s = view.seconds[-1].at_unix_s if view.seconds else None
+    wait_s = MOST_OVERTIME_S if newest_s is None or newest_s < until_s else 0
+    return now_unix_s < until_s + wait_s and running.applied_at_unix_s <= now_unix_s + MOST_AHEAD_S
+
+
+def _measure(running: Running, until_s: float, now_unix_s: float) -> Measure:
+    words = f"{_running_words(running)}: measured for {max(until_s - now_unix_s, 0):.0f} s more."
+    return Measure(words, until_s)
 
 
 def _running_words(running: Running) -> str:

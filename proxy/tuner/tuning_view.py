@@ -15,6 +15,8 @@ from proxy.tuner.windows import TuningSecond, Window
 
 # Length of the windows before and after, seconds. Larger: smaller effects are seen, each trial takes longer.
 WINDOW_S = 30
+# Longest that the windows become where WINDOW_S leave the verdict open. Larger: smaller effects are seen, slower.
+MOST_WINDOW_S = 120
 # Time after a change until the window after begins: the data plane has read it and old batches are gone, seconds.
 SETTLE_S = 5
 # Longest that a cache may take to fill before it is judged.
@@ -22,7 +24,7 @@ MOST_SETTLE_S = 60
 # Rest after each verdict, before the next change. Larger: calmer, slower.
 COOLDOWN_S = 10
 # Seconds of measurements to give in `TuningView.seconds`, newest last.
-HISTORY_S = 2 * WINDOW_S + MOST_SETTLE_S + 30
+HISTORY_S = 2 * MOST_WINDOW_S + MOST_SETTLE_S + 30
 
 
 class Aim(StrEnum):
@@ -109,13 +111,17 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a trial, in words, with both windows (None where one could not be made)."""
+    """What came of a trial, in words, with both windows (None where one could not be made).
+
+    `is_open`: more of the same measurements may change it (too few requests, or a change that chance explains as well).
+    """
 
     outcome: Outcome
     words: str
     before: Window | None
     after: Window | None
     tried: Tried
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)

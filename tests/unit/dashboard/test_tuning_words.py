@@ -109,6 +109,17 @@ def test_a_trials_progress(age_s: float, phase: str, words: str) -> None:
     assert (view.before, view.after) == ("64 MiB", "128 MiB")
 
 
+@pytest.mark.parametrize(
+    ("until_s", "whole_s"), [(95.0, 95.0), (35.0, 35.0), (0.0, 35.0), (9_999.0, 125.0), ("soon", 35.0)]
+)
+def test_a_trial_that_is_measured_for_longer_says_so(until_s: Any, whole_s: float) -> None:
+    state = trial()
+    state.look = {"until_unix_s": until_s if isinstance(until_s, str) else APPLIED.timestamp() + until_s}
+    view = trial_view(state, APPLIED + timedelta(seconds=34.5))
+    assert view is not None
+    assert view.whole_s == whole_s
+
+
 def test_without_a_trial_there_is_no_progress_and_an_absurd_time_to_settle_is_none() -> None:
     assert trial_view(TuningState(), APPLIED) is None
     view = trial_view(trial("soon"), APPLIED)
