@@ -20,7 +20,7 @@ from models_admin.models import AuditEvent
 MAX_ROWS = 100_000
 ROWS_AT_ONCE = 1_000
 COLUMNS = ("id", "at", "actor", "action", "object_type", "object_id", "details", "remote_addr")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")  # a spreadsheet reads the wide ones, too
 
 
 class _Line:
@@ -69,7 +69,7 @@ async def streamed(lines: Iterator[str]) -> AsyncIterator[str]:
 
 def safe_cell(text: str) -> str:
     """`text`, never a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
 
 
 def _row(write: Callable[[list[str]], object], values: list[str]) -> str:
