@@ -18,6 +18,7 @@ def test_instances_are_those_of_the_last_report(viewer: Caller, runtime: FakeRun
     assert body["count"] == 2
     assert body["results"][0] == {
         "instance_id": "digits/1#1",
+        "number": 1,
         "model": "digits",
         "version": 1,
         "pid": 4_242,
@@ -27,6 +28,7 @@ def test_instances_are_those_of_the_last_report(viewer: Caller, runtime: FakeRun
         "memory_bytes": 100_000_000,
         "executions": 31,
         "service_ewma_ms": 2.5,
+        "threads": 0,
         "message": "",
     }
     assert viewer("GET", "/instances?state=loading").json()["count"] == 1
