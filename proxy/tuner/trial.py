@@ -8,7 +8,8 @@
                  cheaper: it did not rise by MOST_HARM or more, what was saved being part of the score
     open         what more of the same may decide: a longer look follows (proxy.tuner.trial_length)
     guards       failed and refused requests, p99 where throughput counts, throughput where latency or cost does, the
-                 target where there is one, other models on the machine: any of them hurt undoes
+                 target where there is one, other models on the machine (by more than half of what is gained, or
+                 by a fifth): any of them hurt undoes
 
 Rules: not comparable is inconclusive, and undone: nobody stays with a change that nothing speaks for.
 """
@@ -37,8 +38,11 @@ LEAST_REQUESTS = 100
 MOST_LOST = 0.005
 MOST_THROUGHPUT_LOSS = 0.03
 MOST_TAIL_GROWTH = 1.3
-# By how much another model on the machine may become slower.
+# By how much another model on the machine may become slower at no gain; in all by this share of what the change gains;
+# and ever.
 MOST_NEIGHBOUR_HARM = 0.05
+NEIGHBOURS_SHARE = 0.5
+MOST_NEIGHBOUR_HARM_EVER = 0.2
 
 
 def measured_until_unix_s(running: Running, window_s: int = WINDOW_S) -> float:
@@ -77,11 +81,12 @@ def judge(view: TuningView, running: Running, now_unix_s: float, window_s: int =
         return verdict(Outcome.INCONCLUSIVE, f"{difference}: nothing to conclude, undone.", is_open=few)
     old = view.settings.moved(proposal.knob, proposal.from_value)
     new = view.settings.moved(proposal.knob, proposal.to_value)
-    hurt = guard_hurt(before, after, view.goal) or neighbour_hurt(view, at_s, start_s, window_s)
+    change = change_of(seconds_before, seconds_after, old, new, view.goal, proposal.knob)
+    gained = -change.ratio if change is not None and change.is_sure else 0.0
+    hurt = guard_hurt(before, after, view.goal) or neighbours_hurt(view, at_s, start_s, window_s, gained)
     told = _told(before, after, view.goal)
     if hurt is not None:
         return verdict(Outcome.UNDONE, f"{told}; {hurt}: undone.")
-    change = change_of(seconds_before, seconds_after, old, new, view.goal, proposal.knob)
     was, now = score(before, old, view.goal, proposal.knob), score(after, new, view.goal, proposal.knob)
     if change is None or was is None or now is None:
         return verdict(Outcome.INCONCLUSIVE, f"{told}; too little was answered to tell: undone.", is_open=True)
@@ -143,15 +148,24 @@ def guard_hurt(before: Window, after: Window, goal: Goal) -> str | None:
     return None
 
 
-def neighbour_hurt(view: TuningView, applied_at_s: float, start_s: float, window_s: int = WINDOW_S) -> str | None:
-    """Which other model of the machine became surely slower, at equal load, in words; None if none did."""
+def neighbours_hurt(
+    view: TuningView, applied_at_s: float, start_s: float, window_s: int = WINDOW_S, gained: float = 0.0
+) -> str | None:
+    """Which other model of the machine became surely slower, at equal load, by too much, in words; None if none did.
+
+    `gained`: by how much the score surely fell, in parts of it; NEIGHBOURS_SHARE of that is what all may lose together.
+    """
+    lost: dict[str, float] = {}
     for name, seconds in view.neighbours.items():
         before = between(seconds, applied_at_s - window_s, applied_at_s)
         after = between(seconds, start_s, start_s + window_s)
         change = change_of(before, after, Settings(), Settings(), Goal(), Knob.INSTANCES)
         if change is not None and change.is_sure and change.ratio > MOST_NEIGHBOUR_HARM:
-            return f"{name} became {change.ratio:.0%} slower beside it"
-    return None
+            lost[name] = change.ratio
+    worst = max(lost, key=lost.__getitem__, default=None)
+    if worst is None or (sum(lost.values()) <= NEIGHBOURS_SHARE * gained and lost[worst] <= MOST_NEIGHBOUR_HARM_EVER):
+        return None
+    return f"{worst} became {lost[worst]:.0%} slower beside it"
 
 
 def _mix(running: Running) -> float | None:

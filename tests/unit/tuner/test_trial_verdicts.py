@@ -129,6 +129,25 @@ def test_what_other_models_of_the_machine_lose_is_a_guard():
     assert unharmed.outcome is Outcome.KEPT
 
 
+@pytest.mark.parametrize(
+    ("own_ms", "other_ms", "outcome"),
+    [
+        (6.0, 11.0, Outcome.KEPT),  # gains half, costs the other a tenth
+        (8.5, 11.2, Outcome.UNDONE),  # costs the other more than half of what it gains
+        (3.0, 13.0, Outcome.UNDONE),  # no gain is worth more than a fifth
+        (10.0, 11.2, Outcome.UNDONE),
+    ],
+)
+def test_others_may_lose_a_little_where_much_is_gained(own_ms, other_ms, outcome):
+    at = NOW - WINDOW_S - SETTLE_S
+    told = [*seconds(60, until=at), *seconds(WINDOW_S + SETTLE_S, ms=own_ms)]
+    beside = [*seconds(60, until=at), *seconds(WINDOW_S + SETTLE_S, ms=other_ms)]
+    a_view = view(settings=Settings(instances=2, max_batch_rows=64), seconds=told, neighbours={"other": beside})
+    verdict = judge(a_view, Running(proposal(), at), NOW)
+    assert verdict.outcome is outcome
+    assert ("slower beside it" in verdict.words) == (outcome is Outcome.UNDONE)
+
+
 def test_what_saves_memory_is_kept_unless_it_costs_latency():
     a_proposal = proposal(Knob.CACHE_SIZE, 64, 32, aim=Aim.CHEAPER)
     assert trial({}, {"seed": 2}, a_proposal=a_proposal).outcome is Outcome.KEPT
