@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 def test_shortcuts_are_listed_and_lead_to_their_pages(page: Page, site: Site) -> None:
     log_in(page, site)
+    expect(page.locator("#live-status")).to_have_text("Live")  # the page's scripts run
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
     expect(dialog).to_be_visible()
