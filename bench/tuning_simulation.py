@@ -2,8 +2,8 @@
 
 Real decisions on seeded traces (proxy.testing.tuning_scenarios): each model begins with the defaults and is tuned by
 itself; the best settings that stay are found by grid search on the same requests. The figures are the same on any
-machine. Some ten minutes of one core. `bench/tuning_simulation steady_cost` runs one scenario; `--decisions` prints
-each decision in words.
+machine while PYTHONHASHSEED is (the script sets it: W-TinyLFU's sketch is indexed by Python's hash). Some ten minutes
+of one core. `bench/tuning_simulation steady_cost` runs one scenario; `--decisions` prints each decision in words.
 """
 
 from __future__ import annotations
