@@ -52,3 +52,9 @@ def test_third_party_assets_are_pinned_with_integrity_and_without_a_registry() -
     lock = (ROOT / "package-lock.json").read_text(encoding="utf-8")
     assert lock.count('"integrity": "sha512-') == len(wanted["dependencies"]) + len(wanted["devDependencies"])
     assert '"resolved"' not in lock
+
+
+def test_text_that_may_scroll_is_reached_by_keyboard() -> None:
+    for path in TEMPLATES:
+        for tag in re.findall(r"<pre[^>]*>", path.read_text(encoding="utf-8")):
+            assert 'tabindex="0"' in tag, f"{path.name}: {tag}"
