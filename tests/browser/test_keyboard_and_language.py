@@ -32,7 +32,7 @@ def test_shortcuts_are_listed_and_lead_to_their_pages(page: Page, site: Site) ->
     expect(page).to_have_url(re.compile(r"\?q=digits"))
     page.goto("/models/digits/")
     page.keyboard.press("2")
-    expect(page).to_have_url(re.compile(r"/models/digits/versions/$"))
+    expect(page).to_have_url(re.compile(r"/models/digits/requests/$"))
 
 
 def test_the_first_tab_skips_to_the_content_and_focus_is_seen(page: Page, site: Site) -> None:
