@@ -7,11 +7,9 @@ from typing import Any
 
 from rest_framework import serializers
 
-from proxy.core.reports import CacheReport, CurvePoint
-from proxy.core.units import BYTES_PER_MIB
-from proxy.tuner.tuning_estimates import on_curve
+from models_admin.selectors.cache_reports import NEXT_MIB, next_saves_ms_per_s
+from proxy.core.reports import CacheReport
 
-NEXT_MIB = 64
 COUNTS = ("hits", "misses", "insertions", "evictions", "expirations", "refused")
 
 
@@ -79,15 +77,3 @@ def content_of(report: CacheReport) -> dict[str, Any]:
         "next_mib": NEXT_MIB,
         "next_saves_ms_per_s": next_saves_ms_per_s(report),
     }
-
-
-def next_saves_ms_per_s(report: CacheReport) -> float | None:
-    """By the curve; beyond its largest size nothing more is expected. None without a curve."""
-    here, there = (_at(report, report.max_bytes), _at(report, report.max_bytes + NEXT_MIB * BYTES_PER_MIB))
-    return None if here is None or there is None else there.saved_ms_per_s - here.saved_ms_per_s
-
-
-def _at(report: CacheReport, size_bytes: int) -> CurvePoint | None:
-    if not report.curve:
-        return None
-    return on_curve(report.curve, min(size_bytes, report.curve[-1].size_bytes) / BYTES_PER_MIB)

@@ -8,11 +8,10 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from models_admin.selectors.cache_reports import NEXT_MIB, at_size
 from proxy.core.reports import CacheReport, CurvePoint
 from proxy.core.units import BYTES_PER_MIB
 
-STEP_BYTES = 64 * BYTES_PER_MIB
-"""The next step of size that the words speak of."""
 LEAST_WORTH_MS_PER_S = 1.0
 """Saved model time below this is said to be nothing."""
 TONES = {"on": "ok", "bypassed": "warn", "probing": "busy", "off": ""}
@@ -50,25 +49,10 @@ def curve_view(report: CacheReport) -> CurveView | None:
     return CurveView(ordered, now, next_step_words(points, report.max_bytes), 100 * report.sample_ratio)
 
 
-def at_size(points: Sequence[CurvePoint], size_bytes: int) -> CurvePoint:
-    """What a cache of this size would give: between two known sizes in proportion; beyond the last, no more than it."""
-    before = CurvePoint(0, 0.0, 0.0)
-    for after in points:
-        if after.size_bytes >= size_bytes:
-            part = (size_bytes - before.size_bytes) / (after.size_bytes - before.size_bytes)
-            return CurvePoint(
-                size_bytes,
-                before.hit_ratio + part * (after.hit_ratio - before.hit_ratio),
-                before.saved_ms_per_s + part * (after.saved_ms_per_s - before.saved_ms_per_s),
-            )
-        before = after
-    return CurvePoint(size_bytes, before.hit_ratio, before.saved_ms_per_s)
-
-
 def next_step_words(points: Sequence[CurvePoint], max_bytes: int) -> str:
     """What 64 MiB more would save, and whether half the size would do."""
     now = at_size(points, max_bytes)
-    gain = at_size(points, max_bytes + STEP_BYTES).saved_ms_per_s - now.saved_ms_per_s
+    gain = at_size(points, max_bytes + NEXT_MIB * BYTES_PER_MIB).saved_ms_per_s - now.saved_ms_per_s
     loss = now.saved_ms_per_s - at_size(points, max_bytes // 2).saved_ms_per_s
     if gain >= LEAST_WORTH_MS_PER_S:
         return _("The next 64 MiB would save about %(ms)s model-ms a second.") % {"ms": _number(gain)}

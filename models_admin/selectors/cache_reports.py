@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,11 @@ from models_admin.models import NodeStatus
 from models_admin.selectors.load import WEB_NODE
 from proxy import gateway
 from proxy.core.reports import CacheReport, CurvePoint, SecondLevelReport
+from proxy.core.units import BYTES_PER_MIB
+from proxy.tuner.tuning_estimates import on_curve
+
+NEXT_MIB = 64
+"""The next step of a cache's size that page and API speak of."""
 
 FRESH_FOR = timedelta(seconds=15)
 """A report that is older says nothing of now. Larger: a data plane that hangs is believed for longer."""
@@ -40,6 +45,23 @@ def reports_in(info: Mapping[str, Any]) -> dict[str, CacheReport]:
     """
     found = {str(model): _report(said) for model, said in info.get("caches", {}).items()}
     return {model: report for model, report in found.items() if report is not None}
+
+
+def at_size(points: Sequence[CurvePoint], size_bytes: int) -> CurvePoint:
+    """What a cache of this size would give: between two known sizes in proportion; beyond the last, no more than it."""
+    largest_bytes = points[-1].size_bytes if points else 0
+    found = on_curve(tuple(points), min(size_bytes, largest_bytes) / BYTES_PER_MIB)
+    return CurvePoint(size_bytes, 0.0, 0.0) if found is None else replace(found, size_bytes=size_bytes)
+
+
+def next_saves_ms_per_s(report: CacheReport) -> float | None:
+    """Model time a second that NEXT_MIB more would save, by the curve; None without one."""
+    if not report.curve:
+        return None
+    here, there = (
+        at_size(report.curve, report.max_bytes + more_mib * BYTES_PER_MIB).saved_ms_per_s for more_mib in (0, NEXT_MIB)
+    )
+    return there - here
 
 
 def _report(said: Mapping[str, Any]) -> CacheReport | None:

@@ -138,11 +138,6 @@ class MissRatioCurve:
             result.append(CurvePoint(size_bytes, ratio, saved_ms / self._seconds))
         return tuple(result)
 
-    def next_bytes_saves(self, size_bytes: int, more_bytes: int = STEP_BYTES) -> float | None:
-        """Model milliseconds a second that `more_bytes` beyond `size_bytes` would save; None: too little is known."""
-        points = self.at((size_bytes, size_bytes + more_bytes))
-        return max(points[1].saved_ms_per_s - points[0].saved_ms_per_s, 0.0) if points else None
-
     def _stacks(self) -> tuple[SampledStack, ...]:
         return (self._stack,) if self._denser is None else (self._stack, self._denser)
 
