@@ -6,13 +6,14 @@ share is the mean over the minute's measured seconds, percentiles come from the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from statistics import fmean
 from typing import Any
 
 from models_admin.models import MachineSample, MetricSample
 from models_admin.models.measurements import MINUTE_S
+from proxy.core.means import weighted_mean
 from proxy.core.units import ns_to_ms
 from proxy.metrics import histogram
 
@@ -29,16 +30,20 @@ def roll_metrics(name: str, at: datetime, seconds: Sequence[MetricSample], measu
     for field in PEAKS:
         setattr(row, field, max(getattr(second, field) for second in seconds))
     counts: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     for second in seconds:
         histogram.merge(counts, histogram.from_json(second.histogram))
+        histogram.merge(sizes, histogram.from_json(second.rows_by_bits))
     for field, value_ns in zip(QUANTILES, histogram.quantiles(counts, QUANTILES.values()), strict=True):
         setattr(row, field, None if value_ns is None else ns_to_ms(value_ns))
-    row.mean_ms = _weighted((second.mean_ms, _answers(second)) for second in seconds)
-    row.queue_mean_ms = _weighted((second.queue_mean_ms, second.requests - second.cache_hits) for second in seconds)
-    row.compute_mean_ms = _weighted((second.compute_mean_ms, second.requests - second.cache_hits) for second in seconds)
+    row.mean_ms = weighted_mean((second.mean_ms, _answers(second)) for second in seconds)
+    row.queue_mean_ms = weighted_mean((second.queue_mean_ms, second.requests - second.cache_hits) for second in seconds)
+    row.compute_mean_ms = weighted_mean(
+        (second.compute_mean_ms, second.requests - second.cache_hits) for second in seconds
+    )
     row.busy_ratio = sum(second.busy_ratio for second in seconds) / max(measured_seconds, len(seconds))
     row.histogram = {str(bucket): count for bucket, count in counts.items()}
-    row.rows_by_bits = _summed(second.rows_by_bits for second in seconds)
+    row.rows_by_bits = {str(bits): count for bits, count in sizes.items()}
     return row
 
 
@@ -58,20 +63,6 @@ def roll_machine(at: datetime, seconds: Sequence[MachineSample]) -> MachineSampl
 def _answers(second: MetricSample) -> int:
     """How many answers the second's mean was taken over."""
     return sum(second.histogram.values()) or second.requests + second.errors
-
-
-def _summed(counts: Iterable[dict[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for one in counts:
-        for key, count in one.items():
-            total[key] = total.get(key, 0) + count
-    return total
-
-
-def _weighted(pairs: Iterable[tuple[float | None, int]]) -> float | None:
-    known = [(value, weight) for value, weight in pairs if value is not None and weight > 0]
-    total = sum(weight for _, weight in known)
-    return sum(value * weight for value, weight in known) / total if total else None
 
 
 def _mean_columns(rows: Sequence[Sequence[float]]) -> list[float]:

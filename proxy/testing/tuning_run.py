@@ -18,11 +18,11 @@ from proxy.testing.tuning_traces import Trace
 from proxy.tuner.instance_count import CountDecision, instance_count
 from proxy.tuner.knobs import Bounds, Settings, shown
 from proxy.tuner.objective import Goal, score
-from proxy.tuner.signals import MeasuredSecond, signals_from
+from proxy.tuner.signals import signals_from
 from proxy.tuner.tried import Tried, remember
 from proxy.tuner.tuning import next_step
 from proxy.tuner.tuning_view import HISTORY_S, SETTLE_S, Begin, Keep, Running, TuningView, Undo
-from proxy.tuner.windows import TuningSecond, window_from
+from proxy.tuner.windows import TuningSecond, measured_second, window_from
 
 TICK_S = 5
 # Windows that the score of a run is the mean of, seconds.
@@ -133,7 +133,7 @@ class Tuned:
         self.model.apply(settings, now_s * NS_PER_S)
 
     def _scale(self, policy: ScalingPolicy, now_s: int) -> None:
-        measured = [_measured(second) for second in self.seconds[-SCALING_S:]]
+        measured = [measured_second(second) for second in self.seconds[-SCALING_S:]]
         wanted = self.model.settings.instances
         decision = instance_count(
             signals_from(measured, now_s),
@@ -201,17 +201,3 @@ def mean_score(seconds: Sequence[TuningSecond], settings: Callable[[int], Settin
         if found is not None:
             scores.append(found)
     return fmean(scores) if scores else float("inf")
-
-
-def _measured(second: TuningSecond) -> MeasuredSecond:
-    return MeasuredSecond(
-        second.at_unix_s,
-        second.requests,
-        second.cache_hits,
-        second.rejections,
-        second.queue_depth,
-        second.instances,
-        second.busy_ratio,
-        second.executions,
-        second.inferences,
-    )

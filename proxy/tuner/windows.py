@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from math import isfinite
 
+from proxy.core.means import weighted_mean
+from proxy.core.units import ns_to_ms
 from proxy.metrics import histogram
 from proxy.tuner.service_time import ServiceTime, fit_with_prior
 from proxy.tuner.signals import MeasuredSecond, signals_from
@@ -26,7 +28,6 @@ MAX_COUNT = 1e7
 MAX_MEAN_MS = 3_600_000.0
 MAX_INSTANCES = 10_000
 MAX_BUSY_RATIO = 1.5
-MS_PER_NS = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +192,13 @@ def window_from(seconds: Sequence[TuningSecond]) -> Window | None:
     for second in seconds:
         histogram.merge(counts, second.histogram)
         histogram.merge(rows_by_bits, second.rows_by_bits)
-    p50, p95, p99 = (None if ns is None else ns * MS_PER_NS for ns in histogram.quantiles(counts, (0.5, 0.95, 0.99)))
+    p50, p95, p99 = (None if ns is None else ns_to_ms(ns) for ns in histogram.quantiles(counts, (0.5, 0.95, 0.99)))
     requests, hits = sum(s.requests for s in seconds), sum(s.cache_hits for s in seconds)
     errors, rejections = sum(s.errors for s in seconds), sum(s.rejections for s in seconds)
     growth = seconds[-1].queue_depth - seconds[0].queue_depth
     capacity_s = sum(second.instances for second in seconds)
     serving = sum(second.instances > 0 for second in seconds)
-    signals = signals_from([_measured(second) for second in seconds], seconds[-1].at_unix_s)
+    signals = signals_from([measured_second(second) for second in seconds], seconds[-1].at_unix_s)
     return Window(
         start_unix_s=seconds[0].at_unix_s,
         end_unix_s=seconds[-1].at_unix_s,
@@ -212,9 +213,9 @@ def window_from(seconds: Sequence[TuningSecond]) -> Window | None:
         p50_ms=p50,
         p95_ms=p95,
         p99_ms=p99,
-        mean_ms=_mean([(s.mean_ms, s.requests) for s in seconds]),
-        queue_mean_ms=_mean([(s.queue_mean_ms, s.requests - s.cache_hits) for s in seconds]),
-        compute_mean_ms=_mean([(s.compute_mean_ms, s.requests - s.cache_hits) for s in seconds]),
+        mean_ms=weighted_mean([(s.mean_ms, s.requests) for s in seconds]),
+        queue_mean_ms=weighted_mean([(s.queue_mean_ms, s.requests - s.cache_hits) for s in seconds]),
+        compute_mean_ms=weighted_mean([(s.compute_mean_ms, s.requests - s.cache_hits) for s in seconds]),
         inferences=sum(s.inferences for s in seconds),
         executions=sum(s.executions for s in seconds),
         rows_by_bits=rows_by_bits,
@@ -233,7 +234,8 @@ def between(seconds: Sequence[TuningSecond], start_unix_s: float, end_unix_s: fl
     return [second for second in seconds if start_unix_s < second.at_unix_s <= end_unix_s]
 
 
-def _measured(second: TuningSecond) -> MeasuredSecond:
+def measured_second(second: TuningSecond) -> MeasuredSecond:
+    """What scaling's signals are read from, of a second that tuning looks at."""
     return MeasuredSecond(
         second.at_unix_s,
         second.requests,
@@ -258,12 +260,6 @@ def _crowded_per_s(seconds: Sequence[TuningSecond]) -> float:
     counts = [max(second.requests - second.cache_hits, 0) for second in seconds]
     total = sum(counts)
     return sum(count * count for count in counts) / total if total else 0.0
-
-
-def _mean(weighted: Sequence[tuple[float | None, int]]) -> float | None:
-    known = [(value, weight) for value, weight in weighted if value is not None and weight > 0]
-    total = sum(weight for _, weight in known)
-    return sum(value * weight for value, weight in known) / total if total else None
 
 
 def _absurd(second: TuningSecond) -> str | None:
