@@ -125,9 +125,8 @@ class Answering:
     def _join_or_submit(self, this: Call, *, may_look_further: bool = False) -> None:
         """Wait for an identical request's execution, or execute. One with an earlier deadline executes by itself.
 
-        One of a better place in the queue lends it to the execution that it waits for.
-
-        Who leads asks other servers before it executes, once for all who wait for the same.
+        One of a better place in the queue lends it to the execution that it waits for. Who leads asks other servers
+        before it executes, once for all who wait for the same.
         """
         if this.key is not None:
             leader = self._in_flight.leader(this.key)

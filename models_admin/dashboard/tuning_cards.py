@@ -12,10 +12,12 @@ from django.utils.translation import gettext as _
 from models_admin.dashboard.evidence import EvidenceChart, evidence_chart, spans
 from models_admin.dashboard.knobs import knob_label, metric_in_words, metric_label, value_in_words
 from models_admin.dashboard.tuning_metrics import COLUMNS, number, of_second, of_window
-from models_admin.models import Decision, MetricSample, Model
+from models_admin.models import Decision, MetricSample
 from models_admin.models.control import DecisionStatus
 from models_admin.models.measurements import SECOND_S, WHOLE_MODEL
+from models_admin.selectors.tuning import trial_of
 from models_admin.services.policies import EDITABLE_FIELDS, REVISION, in_column
+from models_admin.services.tuning import UNDOABLE
 from proxy.core.policies import Knob
 from proxy.tuner.tuning_view import WINDOW_S
 
@@ -24,7 +26,6 @@ TONES = {
     DecisionStatus.MEASURING: "busy",
     DecisionStatus.KEPT: "ok",
 }
-UNDOABLE = (DecisionStatus.APPLIED, DecisionStatus.KEPT, DecisionStatus.MEASURING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +101,10 @@ def _blocked(decision: Decision, *, frozen: bool) -> str:
         return ""
     if frozen:
         return _("All tuning is frozen; resume it first.")
-    trial = _trial_of(decision.model)
+    trial = trial_of(decision.model)
     if trial is not None and decision.knob != Knob.INSTANCES:
         return _("%(knob)s is being measured; one knob at a time.") % {"knob": knob_label(trial.knob)}
     return ""
-
-
-def _trial_of(model: Model) -> Decision | None:
-    state = getattr(model, "tuning", None)
-    return state.trial if state is not None else None
 
 
 def _sides(decision: Decision, metric: str) -> tuple[Side, ...]:

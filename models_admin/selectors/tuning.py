@@ -28,7 +28,7 @@ from models_admin.models.measurements import ALL_MODELS, SECOND_S, WHOLE_MODEL
 from models_admin.models.rollouts import ACTIVE_STATES
 from models_admin.selectors.cache_reports import fresh_info, reports_in
 from models_admin.selectors.load import fill, machine_now
-from proxy.core.policies import Knob, Objective, TuningMode
+from proxy.core.policies import CACHE_SHARE_OF_HOST, Knob, Objective, TuningMode
 from proxy.core.reports import CacheReport
 from proxy.core.units import BYTES_PER_MIB
 from proxy.metrics import histogram
@@ -43,8 +43,6 @@ ASKED_WITHIN_S = 60
 """How long a model without requests is still looked at, so that its last look says that load is gone."""
 FREE_SHARE = 0.5
 """Part of the host's free memory that a cache may grow by. Larger: less is left for instances."""
-BUDGET_SHARE = 1 / 8
-"""Part of the host that all caches together may take where DLPROXY_CACHE_MAX_MIB does not say (as proxy.runtime)."""
 UNDISTURBING = frozenset(
     {
         "tuning_modes",
@@ -149,6 +147,12 @@ def _turn(model: Model) -> tuple[bool, str, str]:
     """Sorts models: a running trial, then the look that is longest ago, then the name."""
     state = getattr(model, "tuning", None)
     return state is None or state.trial_id is None, str(state.look.get("at", "")) if state else "", model.name
+
+
+def trial_of(model: Model) -> Decision | None:
+    """The trial that runs on the model, if one does."""
+    state = getattr(model, "tuning", None)
+    return state.trial if state is not None else None
 
 
 def measure(models: Iterable[Model], now: datetime) -> Measured:
@@ -262,7 +266,7 @@ def _most_cache_mib(present: int, most: int, host: MachineSample | None) -> int:
     if host is None:
         return present
     free_bytes = max(host.memory_total_bytes - host.memory_used_bytes, 0)
-    budget_mib = settings.DLPROXY_CACHE_MAX_MIB or int(BUDGET_SHARE * host.memory_total_bytes) // BYTES_PER_MIB
+    budget_mib = settings.DLPROXY_CACHE_MAX_MIB or int(CACHE_SHARE_OF_HOST * host.memory_total_bytes) // BYTES_PER_MIB
     return max(min(present + int(FREE_SHARE * free_bytes) // BYTES_PER_MIB, budget_mib, most), present)
 
 

@@ -37,10 +37,9 @@ def roll_metrics(name: str, at: datetime, seconds: Sequence[MetricSample], measu
     for field, value_ns in zip(QUANTILES, histogram.quantiles(counts, QUANTILES.values()), strict=True):
         setattr(row, field, None if value_ns is None else ns_to_ms(value_ns))
     row.mean_ms = weighted_mean((second.mean_ms, _answers(second)) for second in seconds)
-    row.queue_mean_ms = weighted_mean((second.queue_mean_ms, second.requests - second.cache_hits) for second in seconds)
-    row.compute_mean_ms = weighted_mean(
-        (second.compute_mean_ms, second.requests - second.cache_hits) for second in seconds
-    )
+    for field in ("queue_mean_ms", "compute_mean_ms"):  # of those that met an instance
+        means = [(getattr(second, field), second.requests - second.cache_hits) for second in seconds]
+        setattr(row, field, weighted_mean(means))
     row.busy_ratio = sum(second.busy_ratio for second in seconds) / max(measured_seconds, len(seconds))
     row.histogram = {str(bucket): count for bucket, count in counts.items()}
     row.rows_by_bits = {str(bits): count for bits, count in sizes.items()}

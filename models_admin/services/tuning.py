@@ -26,7 +26,8 @@ from proxy.core.policies import Knob, TuningMode
 from proxy.tuner import tried
 
 SWITCH = "all"
-IN_FORCE = (DecisionStatus.APPLIED, DecisionStatus.KEPT)
+UNDOABLE = (DecisionStatus.APPLIED, DecisionStatus.KEPT, DecisionStatus.MEASURING)
+"""In force, or tried just now."""
 
 
 @transaction.atomic
@@ -154,7 +155,7 @@ def undo_decision(*, actor: Actor, decision: Decision) -> Decision:
     row, policy, state = locked_decision(decision)
     if row.status == DecisionStatus.ADVISED:
         raise Conflict(_("It is only proposed, nothing was changed: dismiss it instead."), code="not_applied")
-    if row.status not in (*IN_FORCE, DecisionStatus.MEASURING):
+    if row.status not in UNDOABLE:
         raise Conflict(
             _("It is not in force any more: %(state)s.") % {"state": row.get_status_display().lower()},
             code="not_in_force",

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import transaction
 
-from models_admin.models import Decision, Model, TuningState
+from models_admin.models import Decision, Model, Policy, TuningState
 from models_admin.models.control import DecisionStatus
 from models_admin.selectors.tuning import is_frozen, mode_of
 from models_admin.services import leases, policies, tuning_writing, writing
@@ -73,18 +73,27 @@ def begin(decision: Decision, policy: Any, state: TuningState, actor: Actor, val
     writing.audit(actor, "tuning.try", "model", decision.model.name, knob=decision.knob, **details)
 
 
-@transaction.atomic
-def conclude(
-    *, fence: int, model: Model, trial: Decision, step: Keep | Undo, cooldown_until: datetime
-) -> Decision | None:
-    """End `trial` by its verdict: kept, or its knob put back. None if it does not run any more, though another may."""
+def _running(fence: int, model: Model, trial: Decision) -> tuple[Policy, TuningState, Decision] | None:
+    """Policy, tuning state and decision, locked, while `trial` is the one that runs; None if it is not any more."""
     leases.require(name=LEASE, fence=fence)
     policy, state = locked(model)
     decision = state.trial
     if decision is None or decision.pk != trial.pk:
         return None
-    verdict = step.verdict
     state.fence = fence
+    return policy, state, decision
+
+
+@transaction.atomic
+def conclude(
+    *, fence: int, model: Model, trial: Decision, step: Keep | Undo, cooldown_until: datetime
+) -> Decision | None:
+    """End `trial` by its verdict: kept, or its knob put back. None if it does not run any more, though another may."""
+    running = _running(fence, model, trial)
+    if running is None:
+        return None
+    policy, state, decision = running
+    verdict = step.verdict
     settled: dict[str, Any] = {
         "status": STATUS_OF[verdict.outcome],
         "measured": _measured(verdict),
@@ -103,12 +112,10 @@ def call_off(
     *, fence: int, model: Model, trial: Decision, words: str, status: DecisionStatus, cooldown_until: datetime
 ) -> Decision | None:
     """End `trial` without a verdict, its knob put back unless a person moved it. None if it does not run any more."""
-    leases.require(name=LEASE, fence=fence)
-    policy, state = locked(model)
-    decision = state.trial
-    if decision is None or decision.pk != trial.pk:
+    running = _running(fence, model, trial)
+    if running is None:
         return None
-    state.fence = fence
+    policy, state, decision = running
     end_trial(decision, policy, state, actor=ACTOR, words=words, status=status, cooldown_until=cooldown_until)
     return decision
 

@@ -84,7 +84,7 @@ class _Tick:
     def __init__(self, fence: int, now: datetime, models: list[Model]) -> None:
         self.fence, self.now, self.now_unix_s = fence, now, now.timestamp()
         self.measured, self.frozen = selectors.measure(models, now), selectors.is_frozen()
-        self.busy_with = next((model.name for model in models if _trial_of(model) is not None), "")
+        self.busy_with = next((model.name for model in models if selectors.trial_of(model) is not None), "")
         self.looks: dict[TuningState, dict[str, Any]] = {}
 
     def look_at(self, model: Model) -> None:
@@ -101,7 +101,7 @@ class _Tick:
             log.exception("%s could not be looked at; nothing of it is changed", model.name)
 
     def _decide(self, model: Model) -> None:
-        if _trial_of(model) is not None and self._call_off(model):
+        if selectors.trial_of(model) is not None and self._call_off(model):
             return
         try:
             view = view_of(model, self.measured, frozen=self.frozen)
@@ -193,8 +193,3 @@ def _said(step: Step) -> dict[str, Any]:
 
 def _by_name(words: Any) -> dict[str, str]:
     return {knob.value: said for knob, said in words.items()}
-
-
-def _trial_of(model: Model) -> Decision | None:
-    state: TuningState | None = getattr(model, "tuning", None)
-    return state.trial if state is not None else None

@@ -12,9 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
-# Share of the host's memory that all caches may take when no budget is set. Larger: more hits for models with many
-# different requests; less for instances, whose own budget is what others leave (proxy.model_manager.memory).
-AUTOMATIC_SHARE = 0.125
+from proxy.core.policies import CACHE_SHARE_OF_HOST
 
 
 class Ledger:
@@ -44,7 +42,7 @@ Store = TypeVar("Store", bound=Robbable)
 
 def budget_bytes(configured_bytes: int, host_total_bytes: int) -> int:
     """The configured budget; if that is 0, an eighth of the host's memory."""
-    return configured_bytes or round(host_total_bytes * AUTOMATIC_SHARE)
+    return configured_bytes or round(host_total_bytes * CACHE_SHARE_OF_HOST)
 
 
 def equal_share_bytes(stores: Iterable[Robbable], max_bytes: int) -> float:

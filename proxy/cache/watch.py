@@ -59,9 +59,8 @@ class CacheWatch:
         self._points: tuple[CurvePoint, ...] = ()
         self._would_hit_ratio: float | None = None
         self._drawn_ns: int | None = None
-        self._last: tuple[int, tuple[int, int, int], CacheReport] | None = (
-            None  # when it was made, what it rests on, and itself
-        )
+        # The last report: when it was made, what it rests on, and itself.
+        self._last: tuple[int, tuple[int, int, int], CacheReport] | None = None
         store.observer = self
         self._open(CacheState.ON)
 

@@ -7,6 +7,10 @@ from enum import StrEnum
 
 from proxy.core.units import BYTES_PER_MIB, NS_PER_S
 
+# Share of the host's memory that the cached answers of all models may take where no budget is set. Larger: more hits
+# for models with many different requests; less for instances, whose own budget is what others leave.
+CACHE_SHARE_OF_HOST = 0.125
+
 
 class Placement(StrEnum):
     """How an instance is chosen for a batch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.cache.budget import AUTOMATIC_SHARE, budget_bytes, robbed
+from proxy.cache.budget import budget_bytes, robbed
 from proxy.cache.cache import ResultCache
 from proxy.cache.eviction import Held
 from proxy.cache.eviction_orders import eviction_order
@@ -13,7 +13,7 @@ from proxy.cache.eviction_w_tinylfu import NOTED_HITS
 from proxy.cache.frequency_sketch import LEAST_KEYS, LOOKUPS_PER_KEY, FrequencySketch
 from proxy.cache.sizes import cost_bytes
 from proxy.core.batches import BatchOutputs
-from proxy.core.policies import CachePolicy, Eviction
+from proxy.core.policies import CACHE_SHARE_OF_HOST, CachePolicy, Eviction
 from proxy.core.tensors import Tensor
 from proxy.core.units import NS_PER_S
 from proxy.testing.cache_replay import footprint_bytes, optimum, replay
@@ -243,7 +243,7 @@ def test_who_saves_least_per_byte_gives_first_but_nobody_within_an_equal_share()
 
 def test_a_budget_is_what_was_set_or_a_share_of_the_host():
     assert budget_bytes(5, 1_000) == 5
-    assert budget_bytes(0, 1_000) == 1_000 * AUTOMATIC_SHARE
+    assert budget_bytes(0, 1_000) == 1_000 * CACHE_SHARE_OF_HOST
 
 
 def two_models(budget):
