@@ -21,7 +21,7 @@ export function colour(name) {
   return value;
 }
 
-const faint = (rgb, alpha) => rgb.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
+export const faint = (rgb, alpha) => rgb.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
 
 // Lone values between two gaps would draw no line: they get a point.
 function lonePoints(values) {

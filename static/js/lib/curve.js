@@ -1,6 +1,6 @@
 // The miss-ratio curve on uPlot: size on a logarithmic axis, misses in per cent, the present size as a marked point.
 import uPlot from "../../vendor/uPlot.esm.js";
-import { colour } from "./chart.js";
+import { colour, faint } from "./chart.js";
 import { make } from "./dom.js";
 import { bytes, decimal, percent } from "./format.js";
 import { t } from "./i18n.js";
@@ -57,7 +57,7 @@ export class CurveChart {
       ],
       series: [
         {},
-        { stroke: line, width: 2, fill: line.replace("rgb(", "rgba(").replace(")", ", 0.10)"), points: { show: false } },
+        { stroke: line, width: 2, fill: faint(line, 0.1), points: { show: false } },
         { stroke: mark, fill: mark, paths: () => null, points: { show: true, size: 11, fill: mark, width: 0 } },
       ],
       hooks: { setCursor: [(plot) => this.#tell(plot.cursor.idx)] },

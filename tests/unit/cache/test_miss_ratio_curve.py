@@ -97,7 +97,9 @@ def test_the_mean_error_against_an_exact_simulation_is_below_three_percent(name)
     run.follow(trace)
     points = run.curve.points(BOUND)
     errors = [abs(point.hit_ratio - exact_hit_ratio(trace, point.size_bytes)) for point in points[::2]]
-    assert sum(errors) / len(errors) < 0.03
+    mean = sum(errors) / len(errors)
+    print(f"{name}: sampled {run.curve.rate:.2f}, mean error {mean:.3f}, largest {max(errors):.3f}")  # docs/caching.md
+    assert mean < 0.03
     assert max(errors) < 0.08
     assert run.curve.rate < 1, "it was sampled, not followed in full"
 
