@@ -135,15 +135,33 @@ class Answering:
             elif not self._in_flight.join(this.key, this):
                 this.leader = leader
                 if leader is not None:
-                    self._scheduler.join(leader.request, this.request)
+                    self._lend_place(leader, this)
                 return
         this.leader = None
-        if may_look_further and this.key is not None:
-            found = partial(self._looked_further, this, this.key)
-            if self._cache.look_further(this.request, this.key, found):
-                self._scheduler.expected.add(this.request.version.key)  # its lane stays open meanwhile
-                return
-        self._scheduler.submit(this.request, this.done)
+        self._execute(this, may_look_further=may_look_further)
+
+    def _lend_place(self, leader: Call, follower: Call) -> None:
+        """The execution takes the better place of the two; where that fails, the follower waits for it all the same."""
+        try:
+            self._scheduler.join(leader.request, follower.request)
+        except Exception:
+            log.exception("a place in the queue of %s could not be lent", follower.request.version.key)
+
+    def _execute(self, this: Call, *, may_look_further: bool = False) -> None:
+        """Ask other servers, or the scheduler. What goes wrong there is an answer, too: no flight stays open."""
+        request = this.request
+        try:
+            if may_look_further and this.key is not None:
+                found = partial(self._looked_further, this, this.key)
+                if self._cache.look_further(request, this.key, found):
+                    self._scheduler.expected.add(request.version.key)  # its lane stays open meanwhile
+                    return
+            self._scheduler.submit(request, this.done)
+        except Exception:
+            log.exception("a request of %s could not be scheduled", request.version.key)
+            fault = ExecutionFailed(Reason.INTERNAL, "The request was not scheduled; the server's log says why.")
+            this.done(request, fault)
+            self._scheduler.cancel(request)  # it may stand in the queue already
 
     def _looked_further(self, this: Call, key: bytes, outputs: BatchOutputs | None) -> None:
         """Other servers were asked: answer all who wait, or execute, unless all have left meanwhile."""
@@ -151,7 +169,7 @@ class Answering:
         if self._in_flight.leader(key) is not this:
             return
         if outputs is None:
-            self._scheduler.submit(this.request, this.done)
+            self._execute(this)
             return
         request = this.request
         self._deliver(this, key, InferenceResult(request.version, outputs, 0, request.rows, cache_hit=True), None)

@@ -21,6 +21,7 @@ from proxy.core.units import NS_PER_S
 from proxy.metrics.metrics import Metrics
 from proxy.offload import Offload
 from proxy.rollout.rollout import Shadows
+from proxy.scheduler.entries import OnDone
 from proxy.scheduler.scheduler import Scheduler
 from proxy.testing.clock import ManualClock
 from proxy.testing.instances import FakeGroup, fake_version
@@ -29,14 +30,14 @@ from proxy.testing.instances import FakeGroup, fake_version
 class Rig:
     """One echo model with a cache, and every answer by the number that was sent."""
 
-    def __init__(self, *, cacheable: bool = True, width: int = 2) -> None:
+    def __init__(self, *, cacheable: bool = True, width: int = 2, scheduler: type[Scheduler] = Scheduler) -> None:
         self.clock = ManualClock()
         self.width = width
         self.version = replace(fake_version(trailing=(width,)), cacheable=cacheable)
         self.metrics = Metrics()
         self.cache = ResultCache(self.clock)
         self.cache.configure("echo", CachePolicy())
-        self.scheduler = Scheduler(self.clock, self.clock.call_later, meter=self.metrics)
+        self.scheduler = scheduler(self.clock, self.clock.call_later, meter=self.metrics)
         self.group = FakeGroup(self.version, self.clock, 1, on_change=lambda g: self.scheduler.wake("echo/1"))
         self.scheduler.attach("echo/1", self.group, ModelPolicy())
         offload = Offload()
@@ -112,6 +113,64 @@ def test_one_whose_answer_cannot_be_delivered_keeps_nobody_else_from_theirs(
     rig.instance.finish()
     assert rig.values() == [[7.0, 7.0]]
     assert "the transport is gone" in caplog.text
+
+
+class BrokenScheduler(Scheduler):
+    """Raises at the first `failures` submissions: before it took the request on, or (`late`) after."""
+
+    failures = 0
+    late = False
+
+    def submit(self, request: InferenceRequest, on_done: OnDone) -> None:
+        is_broken = self.failures > 0
+        self.failures -= is_broken
+        if not is_broken or self.late:
+            super().submit(request, on_done)
+        if is_broken:
+            raise RuntimeError("a fault of the scheduler's own")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_scheduler_that_raises_leaves_nobody_waiting_for_ever(late: bool, caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(scheduler=BrokenScheduler)
+    assert isinstance(rig.scheduler, BrokenScheduler)
+    rig.scheduler.failures, rig.scheduler.late = 1, late
+    rig.send(7.0)
+    assert rig.statuses() == [500]
+    assert "a fault of the scheduler's own" in caplog.text
+    rig.send(7.0)  # no flight is left open: this one executes
+    while rig.instance.current:
+        rig.instance.finish()
+    assert rig.statuses() == [500, 200]
+
+
+def test_followers_that_a_scheduler_which_raises_cannot_take_over_are_answered_too() -> None:
+    rig = Rig(scheduler=BrokenScheduler)
+    assert isinstance(rig.scheduler, BrokenScheduler)
+    rig.send(0.0, timeout_ns=10 * NS_PER_S)  # occupies the instance
+    rig.send(5.0, timeout_ns=NS_PER_S)
+    for _ in range(3):
+        rig.send(5.0, timeout_ns=5 * NS_PER_S)
+    rig.scheduler.failures = 2
+    rig.clock.advance(2 * NS_PER_S)
+    assert rig.statuses() == [504, 500, 500]
+    rig.instance.finish()
+    rig.instance.finish()
+    assert rig.statuses() == [504, 500, 500, 200, 200]
+
+
+def test_a_follower_whose_place_cannot_be_lent_waits_all_the_same(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def torn(leader: InferenceRequest, follower: InferenceRequest) -> None:
+        raise RuntimeError("a fault of the scheduler's own")
+
+    monkeypatch.setattr(rig.scheduler, "join", torn)
+    rig.send(7.0)
+    rig.send(7.0)
+    rig.instance.finish()
+    assert rig.statuses() == [200, 200]
+    assert "a fault of the scheduler's own" in caplog.text
 
 
 def test_different_inputs_in_flight_do_not_share(rig: Rig) -> None:
