@@ -1,4 +1,4 @@
-"""Changes of a model's versions: upload, promote, archive, restore, keep loaded, validate anew, delete."""
+"""Changes of a model's versions: upload, promote, archive, restore, keep loaded, validate anew."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from models_admin.inspection import Inspection
 from models_admin.models import Model, ModelVersion, ValidationStep
 from models_admin.models.registry import StepStatus, VersionState
 from models_admin.models.rollouts import ACTIVE_STATES
-from models_admin.selectors.artifacts import artifact_path, golden_paths
 from models_admin.services import artifacts, declarations, defaults, rollout_writing, transitions, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict, Forbidden, Invalid
@@ -53,7 +52,7 @@ def create_version(
     checked_options = declarations.check_options(options)
     declarations.check_flags(batchable=batchable, stateful=stateful, cacheable=cacheable, options=checked_options)
     _check_number(number)
-    if number is not None and model.versions.filter(number=number).exists():
+    if number is not None and ModelVersion.with_deleted.filter(model=model, number=number).exists():
         raise _number_taken(model, number)
     stored = artifacts.store(file, expected_sha256=sha256)
     try:
@@ -85,7 +84,8 @@ def _insert(actor: Actor, version: ModelVersion, number: int | None) -> ModelVer
     model = writing.lock(version.model)
     version.model = model
     artifacts.check_quota(version.size_bytes)
-    version.number = number or (model.versions.aggregate(newest=Max("number"))["newest"] or 0) + 1
+    taken = ModelVersion.with_deleted.filter(model=model)
+    version.number = number or (taken.aggregate(newest=Max("number"))["newest"] or 0) + 1
     writing.check_except_unique(version)
     try:
         with transaction.atomic():
@@ -134,7 +134,7 @@ def promote(*, actor: Actor, version: ModelVersion, expected_revision: int | Non
 def archive(*, actor: Actor, version: ModelVersion, expected_revision: int | None = None) -> ModelVersion:
     """Put a ready version away; it stays on disk. The default version is in use and cannot be archived."""
     row = lock_version(version, expected_revision)
-    _refuse_in_use(row)
+    refuse_in_use(row)
     transitions.move(row, VersionState.ARCHIVED)
     row.save()
     writing.audit(actor, "version.archive", "version", str(row))
@@ -197,7 +197,7 @@ def revalidate(*, actor: Actor, version: ModelVersion, expected_revision: int | 
     row = lock_version(version, expected_revision)
     if row.state in {VersionState.UPLOADED, VersionState.VALIDATING}:
         return row
-    _refuse_in_use(row)
+    refuse_in_use(row)
     transitions.move(row, VersionState.UPLOADED)
     row.validation_attempts = 0
     row.save()
@@ -205,20 +205,6 @@ def revalidate(*, actor: Actor, version: ModelVersion, expected_revision: int | 
     writing.audit(actor, "version.validate", "version", str(row))
     ring_validation(row)
     return row
-
-
-@transaction.atomic
-def delete_version(*, actor: Actor, version: ModelVersion, expected_revision: int | None = None) -> None:
-    """Delete a version that is not in use, then its artifact."""
-    row = lock_version(version, expected_revision)
-    _refuse_in_use(row)
-    if row.state == VersionState.VALIDATING:
-        raise Conflict(_("%(row)s is being validated; wait until that has ended.") % {"row": row}, code="state")
-    paths, label = [artifact_path(row), *golden_paths(row.artifact_id)], str(row)
-    row.delete()
-    writing.audit(actor, "version.delete", "version", label, digest=row.digest)
-    writing.publish()
-    transaction.on_commit(lambda: [path.unlink(missing_ok=True) for path in paths], robust=True)
 
 
 def make_steps(version: ModelVersion) -> None:
@@ -250,7 +236,8 @@ def lock_version(version: ModelVersion, expected_revision: int | None = None) ->
     return row
 
 
-def _refuse_in_use(version: ModelVersion) -> None:
+def refuse_in_use(version: ModelVersion) -> None:
+    """Conflict, with what to do, for the default, a labelled or kept version, and one that is being rolled out."""
     labels = ", ".join(version.labels.values_list("name", flat=True))
     is_default = version.model.default_version_id == version.pk
     is_rolled_out = version.rollouts.filter(state__in=ACTIVE_STATES).exists()
@@ -278,18 +265,27 @@ def _check_right(actor: Actor, inspection: Inspection) -> None:
         )
 
 
-def _check_number(number: int | None) -> None:
+def check_number(model: Model, number: int | None) -> None:
+    """Invalid unless `number` (None: the next one) can be a version's, Conflict if the model has it already."""
     if number is None:
         return
     if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= MAX_NUMBER:
         raise Invalid(
             _("number: a whole number from 1 to %(max_number)s.") % {"max_number": MAX_NUMBER}, field="number"
         )
+    if model.versions.filter(number=number).exists():
+        raise _number_taken(model, number)
 
 
 def _number_taken(model: Model, number: int) -> Conflict:
+    is_deleted = ModelVersion.with_deleted.filter(model=model, number=number, deleted_at__isnull=False).exists()
+    words = (
+        _("%(name)s had a version %(number)s, which was deleted and can still be restored.")
+        if is_deleted
+        else _("%(name)s has a version %(number)s already.")
+    )
     return Conflict(
-        _("%(name)s has a version %(number)s already.") % {"name": model.name, "number": number},
+        words % {"name": model.name, "number": number},
         field="number",
         code="number_taken",
     )
