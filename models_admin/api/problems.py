@@ -35,6 +35,8 @@ from proxy.core.units import NS_PER_S
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
+# Statuses that HTTP itself does not name: 460 is of the tus protocol.
+OWN_TITLES = {460: "Checksum Mismatch"}
 BUSY_RETRY_S = 1
 MAX_ERRORS = 100
 MAX_TEXT_CHARACTERS = 300
@@ -56,7 +58,7 @@ class Problem:
         """The members of the problem document."""
         members: dict[str, Any] = {
             "type": f"urn:dlproxy:problem:{self.code}",
-            "title": HTTPStatus(self.status).phrase,
+            "title": OWN_TITLES.get(self.status) or HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
             "code": self.code,

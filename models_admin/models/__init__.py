@@ -14,6 +14,7 @@ from models_admin.models.measurements import MachineSample, MetricSample
 from models_admin.models.policy import Policy, PolicyRevision
 from models_admin.models.registry import Model, ModelVersion, ValidationStep
 from models_admin.models.rollouts import GoldenSample, Rollout, VersionLabel
+from models_admin.models.uploads import Upload
 
 __all__ = [
     "ApiKey",
@@ -33,6 +34,7 @@ __all__ = [
     "ScalingState",
     "TuningState",
     "TuningSwitch",
+    "Upload",
     "ValidationStep",
     "VersionLabel",
 ]

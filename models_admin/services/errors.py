@@ -1,8 +1,8 @@
 """What a service refuses with. The API turns these into problem details, the pages into messages.
 
     ServiceError
-      Invalid 400   Forbidden 403   NotFound 404   Conflict 409   PreconditionFailed 412   TooLarge 413
-      Unprocessable 422   NoSpace 507
+      Invalid 400   Forbidden 403   NotFound 404   Conflict 409   Gone 410   PreconditionFailed 412   TooLarge 413
+      Unprocessable 422   Locked 423   ChecksumMismatch 460   NoSpace 507
 
 A message says which rule fired and how to mend it; `field` names the form field where one is at fault.
 """
@@ -51,6 +51,13 @@ class Conflict(ServiceError):
     default_code = "conflict"
 
 
+class Gone(ServiceError):
+    """The thing existed and has ended; begin anew."""
+
+    status = 410
+    default_code = "gone"
+
+
 class PreconditionFailed(ServiceError):
     """Someone changed the thing since the caller read it; read again, then retry."""
 
@@ -70,6 +77,20 @@ class Unprocessable(ServiceError):
 
     status = 422
     default_code = "unprocessable"
+
+
+class Locked(ServiceError):
+    """Someone else works on the thing right now; wait, read how far it is, then retry."""
+
+    status = 423
+    default_code = "locked"
+
+
+class ChecksumMismatch(ServiceError):
+    """The bytes are not those that were sent; send them again. The status is tus' own, not one of HTTP's."""
+
+    status = 460
+    default_code = "checksum_mismatch"
 
 
 class NoSpace(ServiceError):
