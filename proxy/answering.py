@@ -136,6 +136,8 @@ class Answering:
                 this.leader = leader
                 if leader is not None:
                     self._lend_place(leader, this)
+                if may_look_further:  # it comes from its look-up
+                    self._cache.joined(this.request.version.model)
                 return
         this.leader = None
         self._execute(this, may_look_further=may_look_further)
@@ -275,8 +277,10 @@ class Answering:
         version = request.version
         now_ns = self._clock.now_ns()
         latency_ns = now_ns - request.arrival_ns
-        cached = result.cache_hit if this.looked_ns else None
-        self._metrics.on_answer(version.key, 200, None, latency_ns, result.queue_ns, result.compute_ns, cached)
+        coalesced = this.leader is not None and not result.cache_hit
+        cached = result.cache_hit if this.looked_ns and not coalesced else None
+        times = latency_ns, result.queue_ns, result.compute_ns
+        self._metrics.on_answer(version.key, 200, None, *times, cached, coalesced)
         self._metrics.totals_of(version.key).answered(latency_ns, result.queue_ns)
         if self._requests.wants(version.model, request.run, latency_ns, now_ns):
             self._requests.keep(records.answered(self._requests.next_number(), this, result, now_ns), now_ns)

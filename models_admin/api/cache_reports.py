@@ -8,9 +8,10 @@ from typing import Any
 from rest_framework import serializers
 
 from models_admin.selectors.cache_reports import NEXT_MIB, next_saves_ms_per_s
+from proxy.core.hit_ratio import hit_ratio
 from proxy.core.reports import CacheReport
 
-COUNTS = ("hits", "misses", "insertions", "evictions", "expirations", "refused")
+COUNTS = ("hits", "misses", "coalesced", "insertions", "evictions", "expirations", "refused")
 
 
 class CurvePointSerializer(serializers.Serializer[Any]):
@@ -70,10 +71,9 @@ class CacheAnswerSerializer(serializers.Serializer[Any]):
 
 def content_of(report: CacheReport) -> dict[str, Any]:
     """What the serializer shows."""
-    looked = report.hits + report.misses
     return {
         **asdict(report),
-        "hit_ratio": report.hits / looked if looked else None,
+        "hit_ratio": hit_ratio(report.hits, report.misses),
         "next_mib": NEXT_MIB,
         "next_saves_ms_per_s": next_saves_ms_per_s(report),
     }

@@ -40,6 +40,7 @@ class LiveSecondSerializer(serializers.Serializer[ModelSecond]):
     executions = serializers.IntegerField()
     cache_hits = serializers.IntegerField()
     cache_misses = serializers.IntegerField()
+    coalesced = serializers.IntegerField(help_text="Answered by the execution of an identical request.")
     cache_bytes = serializers.IntegerField()
     p50_ms = serializers.FloatField(allow_null=True)
     p95_ms = serializers.FloatField(allow_null=True)

@@ -17,7 +17,7 @@ from proxy.metrics.histogram import quantile
 # A chart is at most about as many pixels wide; a larger number only makes answers larger.
 MAX_POINTS = 2_000
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 86_400)
-COUNTS = ("requests", "errors", "rejections", "cache_hits", "cache_misses", "inferences", "executions")
+COUNTS = ("requests", "errors", "rejections", "cache_hits", "cache_misses", "coalesced", "inferences", "executions")
 PEAKS = ("queue_depth", "in_flight", "instances", "cache_bytes")
 WEIGHTED = {"mean_ms": None, "queue_mean_ms": "cache_hits", "compute_mean_ms": "cache_hits"}
 """Means over the answered requests, without those counted in the named column: hits never queue."""

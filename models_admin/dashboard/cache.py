@@ -23,6 +23,7 @@ from models_admin.selectors.cache_reports import cache_report
 from models_admin.services import caching
 from models_admin.services.errors import ServiceError
 from proxy.core.errors import NotReady
+from proxy.core.hit_ratio import hit_ratio
 
 LATELY = timedelta(minutes=1)
 SETTINGS = ("cache_enabled", "cache_max_mib", "cache_ttl_s", "cache_eviction", "cache_shared", "cache_keep_nan")
@@ -80,7 +81,7 @@ def _state(model: Model) -> dict[str, Any]:
         "tone": cache_view.TONES.get(report.state, ""),
         "state_words": cache_view.state_words(report),
         "filled_ratio": report.bytes / report.max_bytes if report.max_bytes else 0,
-        "ratio_since": cache_view.hit_ratio(report.hits, report.misses),
+        "ratio_since": hit_ratio(report.hits, report.misses),
         "ratio_lately": _ratio_lately(model.name),
         "curve": cache_view.curve_view(report),
         "second_tone": cache_view.SECOND_TONES.get(second.state, "") if second else "",
@@ -97,4 +98,4 @@ def _ratio_lately(name: str) -> float | None:
         resolution_s=SECOND_S, model_name=name, version=WHOLE_MODEL, at__gt=timezone.now() - LATELY
     )
     sums = rows.aggregate(hits=Sum("cache_hits"), misses=Sum("cache_misses"))
-    return cache_view.hit_ratio(sums["hits"] or 0, sums["misses"] or 0)
+    return hit_ratio(sums["hits"] or 0, sums["misses"] or 0)

@@ -63,11 +63,6 @@ def next_step_words(points: Sequence[CurvePoint], max_bytes: int) -> str:
     }
 
 
-def hit_ratio(hits: int, misses: int) -> float | None:
-    """Hits of all look-ups; None where nothing was looked up."""
-    return hits / (hits + misses) if hits + misses else None
-
-
 def state_words(report: CacheReport) -> str:
     """What the state means, where the report itself gives no reason."""
     return report.message or {

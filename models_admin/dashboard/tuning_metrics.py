@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from proxy.core.hit_ratio import hit_ratio
 from proxy.core.units import BYTES_PER_MIB
 
 COLUMNS = (
@@ -70,7 +71,7 @@ _WINDOW: Mapping[str, _Read] = {
     "cache_mib": _mib,
 }
 _SECOND: Mapping[str, _Read] = {
-    "hits_ratio": lambda row: _ratio(row["cache_hits"], row["cache_hits"] + row["cache_misses"]),
+    "hits_ratio": lambda row: hit_ratio(row["cache_hits"], row["cache_misses"]),
     "capacity_per_s": lambda row: _capacity(row["requests"], row["busy_ratio"]),
     "throughput_per_s": lambda row: number(row["requests"]),
     "cache_mib": _mib,

@@ -36,6 +36,9 @@ class MetricSample(models.Model):
     )
     cache_hits = models.PositiveIntegerField(default=0)
     cache_misses = models.PositiveIntegerField(default=0)
+    coalesced = models.PositiveIntegerField(
+        default=0, help_text=gettext_lazy("Answered by the execution of an identical request; neither hit nor miss.")
+    )
     inferences = models.PositiveIntegerField(default=0, help_text=gettext_lazy("Rows executed."))
     executions = models.PositiveIntegerField(default=0)
     p50_ms = models.FloatField(null=True)

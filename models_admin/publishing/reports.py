@@ -80,6 +80,7 @@ def _sample(name: str, at: datetime, second: ModelSecond, version: int = WHOLE_M
         rejections=second.rejections,
         cache_hits=second.cache_hits,
         cache_misses=second.cache_misses,
+        coalesced=second.coalesced,
         inferences=second.inferences,
         executions=second.executions,
         p50_ms=second.p50_ms,

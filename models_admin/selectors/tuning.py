@@ -210,6 +210,7 @@ def as_tuning_second(row: MetricSample) -> TuningSecond:
         rejections=row.rejections,
         cache_hits=row.cache_hits,
         cache_misses=row.cache_misses,
+        coalesced=row.coalesced,
         inferences=row.inferences,
         executions=row.executions,
         queue_depth=row.queue_depth,

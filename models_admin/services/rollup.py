@@ -17,7 +17,7 @@ from proxy.core.means import weighted_mean
 from proxy.core.units import ns_to_ms
 from proxy.metrics import histogram
 
-SUMS = ("requests", "errors", "rejections", "cache_hits", "cache_misses", "inferences", "executions")
+SUMS = ("requests", "errors", "rejections", "cache_hits", "cache_misses", "coalesced", "inferences", "executions")
 PEAKS = ("queue_depth", "in_flight", "instances", "cache_bytes")
 QUANTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
 

@@ -210,7 +210,7 @@ def _measured(row: MetricSample) -> MeasuredSecond:
     return MeasuredSecond(
         at_unix_s=row.at.timestamp(),
         requests=row.requests,
-        cache_hits=row.cache_hits,
+        cache_hits=row.cache_hits + row.coalesced,
         rejections=row.rejections,
         queue_depth=row.queue_depth,
         instances=row.instances,

@@ -124,6 +124,12 @@ class ResultCache:
         watch.looked_up(began_ns)
         return outputs
 
+    def joined(self, model: str) -> None:
+        """Who was just not found by `get` waits for an identical request in flight, which is no miss."""
+        store = self._stores.get(model)
+        if store is not None and store.is_open:
+            store.coalesced += 1
+
     def look_further(self, request: InferenceRequest, key: bytes, found: Callable[[BatchOutputs | None], None]) -> bool:
         """Ask other servers after a miss. True: `found` is called once, soon, with the outputs or None."""
         if self._second is None:

@@ -51,7 +51,8 @@ class Store:
 
     `refused`: answers that were not kept, since they are larger than the bound or hold NaN. `saved_ns`: model time that
     hits saved, `saved_ns_per_s` lately (the owner's to write). `is_open` False: neither asked nor filled.
-    `passed`: look-ups that were not made while it was shut. Uses of keys below `timed_below` are timed by the owner.
+    `passed`: look-ups that were not made while it was shut. `coalesced`: of the misses, those that waited for an
+    identical request in flight instead of executing. Uses of keys below `timed_below` are timed by the owner.
     """
 
     __slots__ = (
@@ -62,6 +63,7 @@ class Store:
         "_replies",
         "_touch",
         "_ttl_ns",
+        "coalesced",
         "evictions",
         "expirations",
         "hits",
@@ -87,6 +89,7 @@ class Store:
         self._replies = Replies()
         self.size_bytes = 0
         self.hits = self.misses = self.insertions = self.evictions = self.expirations = self.refused = 0
+        self.coalesced = 0
         self.saved_ns = 0
         self.saved_ns_per_s = 0.0
         self.observer: Observer | None = None

@@ -141,7 +141,7 @@ class CacheWatch:
             entries=len(store),
             eviction=policy.eviction.value,
             hits=store.hits,
-            misses=store.misses,
+            misses=store.misses - store.coalesced,
             insertions=store.insertions,
             evictions=store.evictions,
             expirations=store.expirations,
@@ -155,6 +155,7 @@ class CacheWatch:
             sample_ratio=self._curve.rate,
             second_level=second_level,
             saved_ms=store.saved_ns / NS_PER_MS,
+            coalesced=store.coalesced,
         )
 
     def _costs(self) -> CacheCosts:

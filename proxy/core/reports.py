@@ -17,7 +17,8 @@ class ModelSecond:
 
     `requests` counts 200s (cache hits included), `errors` faults and 4xx after authorisation, `rejections`
     refusals at admission and expiries. `histogram` is {bucket index: count} (proxy.metrics.histogram); `rows_by_bits`
-    is {n: executions of more than 2^(n-1) and at most 2^n rows}.
+    is {n: executions of more than 2^(n-1) and at most 2^n rows}. `coalesced` requests were answered by the execution of
+    an identical one, so they are neither hits nor misses (proxy.core.hit_ratio).
     """
 
     requests: int = 0
@@ -25,6 +26,7 @@ class ModelSecond:
     rejections: int = 0
     cache_hits: int = 0
     cache_misses: int = 0
+    coalesced: int = 0
     inferences: int = 0
     executions: int = 0
     p50_ms: float | None = None
@@ -73,7 +75,8 @@ class CacheReport:
 
     `saved_ms` is model time that hits saved, `saved_ms_per_s` that of late, a second; `lookup_us` and `insert_us` what
     the cache costs a request, `service_ms` what an answer from the model costs it. `curve` (ascending sizes, empty
-    while too little is known) was sampled at `sample_ratio` of the keys.
+    while too little is known) was sampled at `sample_ratio` of the keys. `coalesced` were looked up, not found, and
+    waited for an identical request in flight; they are no `misses`.
     """
 
     state: str
@@ -96,6 +99,7 @@ class CacheReport:
     sample_ratio: float = 0.0
     second_level: SecondLevelReport | None = None
     saved_ms: float = 0.0
+    coalesced: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,7 @@ def _write_answers(text: _Text, model: str, counts: Counts) -> None:
     text.add(names.COMPUTE_SECONDS, labels, counts.compute_ns / NS_PER_S)
     text.add(names.CACHE_LOOKUPS, (model, "hit"), counts.cache_hits)
     text.add(names.CACHE_LOOKUPS, (model, "miss"), counts.cache_misses)
+    text.add(names.COALESCED, labels, counts.coalesced)
 
 
 def _write_triton(

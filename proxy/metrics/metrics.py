@@ -81,10 +81,12 @@ class Metrics:
         queue_ns: int,
         compute_ns: int,
         cache: bool | None,
+        coalesced: bool = False,
     ) -> None:
         """Count one answer. `key` is a version's, or a registered model's where no version was chosen, or empty.
 
-        Times count for status 200 only.
+        `cache`: a hit or a miss; None: neither, as for one that is `coalesced`: answered by an identical request's
+        execution. Times count for status 200 only.
         """
         counts = self._answers.get(key)
         if counts is None:
@@ -94,6 +96,8 @@ class Metrics:
                 counts.cache_hits += 1
             else:
                 counts.cache_misses += 1
+        elif coalesced:
+            counts.coalesced += 1
         if status == 200:
             counts.requests += 1
             counts.latency_ns += latency_ns

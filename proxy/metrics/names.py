@@ -58,6 +58,7 @@ EXECUTIONS = _counter("dlproxy_executions_total", "Executions that gave outputs.
 EXECUTION_SECONDS = _counter("dlproxy_execution_seconds_total", "Time of executions, sent to received, summed.", _V)
 BATCH_ROWS = MetricName("dlproxy_batch_rows", Kind.HISTOGRAM, "Rows of each execution.", _V)
 CACHE_LOOKUPS = _counter("dlproxy_cache_lookups_total", "Cache look-ups by result: hit or miss.", ("model", "result"))
+COALESCED = _counter("dlproxy_coalesced_requests_total", "Answered by an identical request's execution.")
 CACHE_BYTES = _gauge("dlproxy_cache_bytes", "Memory held by cached answers.")
 CACHE_MAX_BYTES = _gauge("dlproxy_cache_max_bytes", "Memory that cached answers may take.")
 CACHE_ENTRIES = _gauge("dlproxy_cache_entries", "Cached answers.")

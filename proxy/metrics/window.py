@@ -48,6 +48,7 @@ class Counts:
     __slots__ = (
         "cache_hits",
         "cache_misses",
+        "coalesced",
         "compute_ns",
         "latencies",
         "latency_ns",
@@ -60,6 +61,7 @@ class Counts:
         self.requests = 0
         self.cache_hits = 0
         self.cache_misses = 0
+        self.coalesced = 0
         self.latency_ns = 0
         self.queue_ns = 0
         self.compute_ns = 0
@@ -71,6 +73,7 @@ class Counts:
         self.requests += other.requests
         self.cache_hits += other.cache_hits
         self.cache_misses += other.cache_misses
+        self.coalesced += other.coalesced
         self.latency_ns += other.latency_ns
         self.queue_ns += other.queue_ns
         self.compute_ns += other.compute_ns
@@ -149,6 +152,7 @@ def summarise(window: ModelWindow, window_ns: int) -> ModelSecond:
         rejections=rejections,
         cache_hits=counts.cache_hits,
         cache_misses=counts.cache_misses,
+        coalesced=counts.coalesced,
         inferences=window.executed.inferences,
         executions=window.executed.executions,
         p50_ms=_ms(p50_ns),

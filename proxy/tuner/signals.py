@@ -30,7 +30,10 @@ LEAST_VARIATION, MOST_VARIATION = 0.25, 4.0
 
 @dataclass(frozen=True, slots=True)
 class MeasuredSecond:
-    """One version's second, as the report and the table of measurements have it."""
+    """One version's second, as the report and the table of measurements have it.
+
+    `cache_hits` are all of its requests that were not executed: hits, and those that an identical one answered.
+    """
 
     at_unix_s: float
     requests: int

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from math import isfinite
 
+from proxy.core.hit_ratio import hit_ratio
 from proxy.core.means import weighted_mean
 from proxy.core.units import ns_to_ms
 from proxy.metrics import histogram
@@ -44,6 +45,7 @@ class TuningSecond:
     rejections: int = 0
     cache_hits: int = 0
     cache_misses: int = 0
+    coalesced: int = 0
     inferences: int = 0
     executions: int = 0
     queue_depth: int = 0
@@ -56,6 +58,11 @@ class TuningSecond:
     cache_bytes: int = 0
     histogram: Mapping[int, int] = field(default_factory=dict)
     rows_by_bits: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def executed(self) -> int:
+        """Requests that were answered by an execution of their own."""
+        return max(self.requests - self.cache_hits - self.coalesced, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class Window:
     requests: int
     cache_hits: int
     cache_misses: int
+    coalesced: int
     rejections: int
     errors: int
     arrivals_per_s: float
@@ -94,14 +102,13 @@ class Window:
 
     @property
     def executed(self) -> int:
-        """Requests that a model answered."""
-        return max(self.requests - self.cache_hits, 0)
+        """Requests that were answered by an execution of their own."""
+        return max(self.requests - self.cache_hits - self.coalesced, 0)
 
     @property
     def hit_ratio(self) -> float | None:
-        """Hits of all look-ups; None where nothing was looked up."""
-        looked = self.cache_hits + self.cache_misses
-        return self.cache_hits / looked if looked else None
+        """See proxy.core.hit_ratio."""
+        return hit_ratio(self.cache_hits, self.cache_misses)
 
     @property
     def lost_ratio(self) -> float:
@@ -121,8 +128,8 @@ class Window:
 
     @property
     def model_arrivals_per_s(self) -> float:
-        """What arrives at the model a second: all but the hits."""
-        return max(self.arrivals_per_s - self.cache_hits / self.length_s, 0.0)
+        """What arrives at the model a second: all but the hits and those that an identical request answers."""
+        return max(self.arrivals_per_s - (self.cache_hits + self.coalesced) / self.length_s, 0.0)
 
     def quantile_ms(self, percent: int) -> float | None:
         """The 50th, 95th or 99th percentile of latency."""
@@ -206,6 +213,7 @@ def window_from(seconds: Sequence[TuningSecond]) -> Window | None:
         requests=requests,
         cache_hits=hits,
         cache_misses=sum(s.cache_misses for s in seconds),
+        coalesced=sum(s.coalesced for s in seconds),
         rejections=rejections,
         errors=errors,
         arrivals_per_s=max(requests + errors + rejections + growth, 0) / length,
@@ -239,7 +247,7 @@ def measured_second(second: TuningSecond) -> MeasuredSecond:
     return MeasuredSecond(
         second.at_unix_s,
         second.requests,
-        second.cache_hits,
+        second.cache_hits + second.coalesced,
         second.rejections,
         second.queue_depth,
         second.instances,
@@ -257,14 +265,14 @@ def _point(second: TuningSecond) -> tuple[float, float, float]:
 
 def _crowded_per_s(seconds: Sequence[TuningSecond]) -> float:
     """How many a second reached the model in the seconds in which most of them did: the mean that a request meets."""
-    counts = [max(second.requests - second.cache_hits, 0) for second in seconds]
+    counts = [second.executed for second in seconds]
     total = sum(counts)
     return sum(count * count for count in counts) / total if total else 0.0
 
 
 def _absurd(second: TuningSecond) -> str | None:
     """The name of a number that cannot be; None if all can."""
-    counts = ("requests", "errors", "rejections", "cache_hits", "cache_misses", "inferences", "executions")
+    counts = ("requests", "errors", "rejections", "cache_hits", "cache_misses", "coalesced", "inferences", "executions")
     limits: dict[str, float] = dict.fromkeys((*counts, "queue_depth", "in_flight"), MAX_COUNT)
     limits |= {"instances": MAX_INSTANCES, "busy_ratio": MAX_BUSY_RATIO, "cache_bytes": 2.0**50}
     limits |= dict.fromkeys(("mean_ms", "queue_mean_ms", "compute_mean_ms"), MAX_MEAN_MS)

@@ -51,6 +51,7 @@ export function localTime(date) {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock(date)}`;
 }
 
+// Hits of the look-ups that ended as a hit or a miss (proxy/core/hit_ratio.py): who shared an execution is neither.
 export function hitRatio(second) {
   const looked = second.cache_hits + second.cache_misses;
   return looked ? second.cache_hits / looked : null;

@@ -1,5 +1,6 @@
 // A model's measurements as rows for charts: from a second of the socket, or from columns of the history. No document here,
 // so that node can test it.
+import { hitRatio } from "./format.js";
 import { TimeStore } from "./store.js";
 
 const IDLE = { rps: 0, errors: 0, rejections: 0, queue_depth: 0, in_flight: 0 };
@@ -9,7 +10,6 @@ export const KEYS = ["rps", "errors", "rejections", "p50_ms", "p95_ms", "p99_ms"
 
 // One second (or a longer step) as what the charts show.
 export function rowOf(second, stepS) {
-  const looked = second.cache_hits + second.cache_misses;
   return {
     rps: second.requests / stepS,
     errors: second.errors / stepS,
@@ -22,7 +22,7 @@ export function rowOf(second, stepS) {
     queue_depth: second.queue_depth,
     in_flight: second.in_flight,
     batch: second.executions ? second.inferences / second.executions : null,
-    hit: looked ? second.cache_hits / looked : null,
+    hit: hitRatio(second),
     cache_mib: second.cache_bytes === undefined || second.cache_bytes === null ? null : second.cache_bytes / 1_048_576,
     instances: second.instances,
     ...bySize(second.rows_by_bits, stepS),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from models_admin.dashboard.cache_view import curve_view, hit_ratio, next_step_words, second_words, state_words
+from models_admin.dashboard.cache_view import curve_view, next_step_words, second_words, state_words
 from models_admin.selectors.cache_reports import at_size
+from proxy.core.hit_ratio import hit_ratio
 from proxy.core.reports import CacheReport, CurvePoint, SecondLevelReport
 from proxy.core.units import BYTES_PER_MIB
 

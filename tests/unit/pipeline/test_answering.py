@@ -20,6 +20,7 @@ from proxy.core.tensors import Tensor
 from proxy.core.units import NS_PER_S
 from proxy.metrics.metrics import Metrics
 from proxy.offload import Offload
+from proxy.open_call import OpenCall
 from proxy.rollout.rollout import Shadows
 from proxy.scheduler.entries import OnDone
 from proxy.scheduler.scheduler import Scheduler
@@ -89,7 +90,8 @@ def test_a_repeated_body_is_not_read_again_while_some_model_has_a_shadow(rig: Ri
     rig.instance.finish()
     rig.send(3.0, body=b"raw")
     rig.shadows.is_active = True
-    repeated = rig.answering.repeat(rig.version, Principal("key:1", "test"), b"raw", rig.clock.now_ns())
+    call = OpenCall(Principal("key:1", "test"), rig.version, None, rig.clock.now_ns(), 99)
+    repeated = rig.answering.repeat(call, b"raw")
     assert repeated is not None
     assert repeated.body == rig.answers[1].body
 
@@ -100,6 +102,19 @@ def test_f25_a_thousand_identical_requests_in_flight_share_one_execution(rig: Ri
     rig.instance.finish()
     assert rig.instance.executions == 1
     assert rig.values() == [[7.0, 7.0]] * 1_000
+
+
+def test_who_waits_for_an_identical_request_is_neither_a_hit_nor_a_miss(rig: Rig) -> None:
+    for _ in range(10):
+        rig.send(7.0)
+    rig.instance.finish()
+    rig.send(7.0)
+    told = rig.cache.statistics()["echo"]
+    assert (told.hits, told.coalesced, told.misses) == (1, 9, 1)
+    exposed = rig.metrics.exposition(None).decode()
+    assert 'dlproxy_coalesced_requests_total{model="echo"} 9' in exposed
+    assert 'dlproxy_cache_lookups_total{model="echo",result="miss"} 1' in exposed
+    assert 'dlproxy_cache_lookups_total{model="echo",result="hit"} 1' in exposed
 
 
 def test_one_whose_answer_cannot_be_delivered_keeps_nobody_else_from_theirs(

@@ -30,6 +30,19 @@ def test_a_window_adds_up_and_reads_quantiles_of_the_merged_histograms():
     assert window.instances == 1.5
 
 
+def test_who_shared_an_execution_is_no_load_of_the_model_and_no_look_up():
+    told = [
+        TuningSecond(float(at), requests=100, cache_hits=20, cache_misses=30, coalesced=50, inferences=30)
+        for at in range(10)
+    ]
+    window = window_from(told)
+    assert window.hit_ratio == pytest.approx(0.4)
+    assert window.executed == 300
+    assert window.rows_per_request == pytest.approx(1.0)
+    assert window.model_arrivals_per_s == pytest.approx(30)
+    assert window.crowded_per_s == pytest.approx(30)
+
+
 def test_what_was_not_measured_is_none():
     window = window_from([TuningSecond(1.0)])
     assert window.p99_ms is window.mean_ms is window.hit_ratio is window.line is None

@@ -1,0 +1,19 @@
+"""Requests that shared an identical one's execution are counted as that."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("models_admin", "0008_deleted"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="metricsample",
+            name="coalesced",
+            field=models.PositiveIntegerField(
+                default=0, help_text="Answered by the execution of an identical request; neither hit nor miss."
+            ),
+        ),
+    ]
