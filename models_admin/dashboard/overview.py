@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,11 @@ from models_admin import selectors
 from models_admin.dashboard import first_run, problems
 from models_admin.dashboard.access import asked, page
 from models_admin.dashboard.paging import page_of
-from models_admin.dashboard.status import Status, by_version, model_status
-from models_admin.models import Model, ModelVersion, Rollout
+from models_admin.dashboard.status import Status, by_version, listed_status
+from models_admin.models import ModelVersion, Rollout
 from models_admin.models.registry import VersionState
 from models_admin.models.rollouts import ACTIVE_STATES
+from models_admin.selectors import Listed
 from proxy import gateway
 from proxy.core.reports import ModelSecond, SecondReport
 
@@ -30,22 +31,21 @@ PAGE_ROWS = 50
 
 @dataclass(slots=True)
 class ModelRow:
-    """One model in the table."""
+    """One model in the table. What only a page's own rows need is filled in by `_complete`."""
 
-    model: Model
+    model: Listed
     status: Status
     second: ModelSecond | None
+    version_count: int = 0
+    target_ms: int = 0
+    """The latency that the policy holds; 0: none."""
+    quantile: int = 99
     rollout: Rollout | None = None
-
-    @property
-    def target_ms(self) -> int:
-        """The latency that the policy holds; 0: none."""
-        return self.model.policy.latency_target_ms
 
     @property
     def target_field(self) -> str:
         """The figure that is held to the target."""
-        return f"p{self.model.policy.latency_quantile}_ms"
+        return f"p{self.quantile}_ms"
 
     @property
     def missed(self) -> bool:
@@ -72,11 +72,11 @@ def overview(request: HttpRequest) -> HttpResponse:
     """The page. `?q=`, `?state=`, `?sort=` and `?page=` stand in the URL, so that a link shows what its sender saw."""
     report = gateway.latest_report()
     query, state, sort = (asked(request, name) for name in ("q", "state", "sort"))
-    models = list(selectors.models_listed())
+    models = selectors.models_listed()
     wanted = [model for model in models if query.lower() in model.name.lower()]
     rows = _rows(wanted, report)
-    states = sorted({(row.status.state, str(row.status.label)) for row in rows})
-    if state in dict(states):
+    states = {row.status.state: row.status.label for row in rows}
+    if state in states:
         rows = [row for row in rows if row.status.state == state]
     rows.sort(key=SORTS.get(sort, SORTS["name"]))
     paged = page_of(request, rows, PAGE_ROWS)
@@ -84,7 +84,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "paged": paged,
         "rows": paged.rows,
-        "states": states,
+        "states": sorted(states.items(), key=lambda item: item[0]),
         "state": state,
         "sort": sort if sort in SORTS else "name",
         "total_models": len(models),
@@ -100,34 +100,37 @@ def overview(request: HttpRequest) -> HttpResponse:
 @page
 def problems_part(request: HttpRequest) -> HttpResponse:
     """The list of problems alone, for htmx."""
-    found = _problems(list(selectors.models_listed()), gateway.latest_report())
+    found = _problems(selectors.models_listed(), gateway.latest_report())
     return render(request, "parts/problems.html", {"problems": found})
 
 
-def _rows(models: Sequence[Model], report: SecondReport | None) -> list[ModelRow]:
-    known = by_version(report)
+def _rows(models: Iterable[Listed], report: SecondReport | None) -> list[ModelRow]:
+    known, seconds = (by_version(report), report.models) if report else (None, {})
     return [
-        ModelRow(model, model_status(model, report, known), report.models.get(model.name) if report else None)
+        ModelRow(model, listed_status(model.name, model.default_number, model.loaded, known), seconds.get(model.name))
         for model in models
     ]
 
 
 def _complete(rows: Sequence[ModelRow]) -> None:
-    """Give the rows of the page what the others need not have: policy, counts, and the rollout that runs."""
-    whole = selectors.models_overview().in_bulk([row.model.pk for row in rows])
-    active = Rollout.objects.filter(state__in=ACTIVE_STATES, model__in=[row.model.pk for row in rows])
+    """Give the rows of the page what the others need not have: target, count of versions, and the rollout that runs."""
+    keys = [row.model.pk for row in rows]
+    figures = selectors.targets_and_counts(keys)
+    active = Rollout.objects.filter(state__in=ACTIVE_STATES, model__in=keys)
     running = {rollout.model_id: rollout for rollout in active.select_related("candidate")}
     for row in rows:
-        row.model = whole.get(row.model.pk, row.model)
+        row.target_ms, row.quantile, row.version_count = figures.get(row.model.pk, (0, 99, 0))
         row.rollout = running.get(row.model.pk)
 
 
-def _problems(models: Sequence[Model], report: SecondReport | None) -> list[problems.Problem]:
+def _problems(models: Iterable[Listed], report: SecondReport | None) -> list[problems.Problem]:
     disk = shutil.disk_usage(settings.DLPROXY_HOME)
-    newest = ModelVersion.objects.annotate(newest=Max("model__versions__number")).filter(number=F("newest"))
+    newest = ModelVersion.objects.annotate(newest=Max("model__versions__number")).filter(
+        number=F("newest")
+    )
     failed = newest.filter(state=VersionState.FAILED).select_related("model").order_by("-state_changed_at")
     return problems.find(
-        models,
+        (model.name for model in models),
         failed[:FAILED_SHOWN],
         report,
         selectors.nodes(),

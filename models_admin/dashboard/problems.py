@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from models_admin.models import Model, ModelVersion
+from models_admin.models import ModelVersion
 from models_admin.selectors import NodeView
 from proxy.core.reports import ModelSecond, SecondReport, VersionReport
 
@@ -35,20 +35,16 @@ class Problem:
 
 
 def find(
-    models: Sequence[Model],
+    names: Iterable[str],
     failed_versions: Iterable[ModelVersion],
     report: SecondReport | None,
     nodes: Iterable[NodeView],
     free_disk_ratio: float,
 ) -> list[Problem]:
-    """All problems, the worst first. `failed_versions`: those that are their model's newest."""
+    """All problems, the worst first. `names`: of the models; `failed_versions`: those that are their model's newest."""
     found = [*_data_plane(report), *_disk(free_disk_ratio)]
-    loaded: dict[str, list[VersionReport]] = {}
-    for version in report.versions if report else ():
-        loaded.setdefault(version.model, []).append(version)
-    for model in models:
-        second = report.models.get(model.name) if report else None
-        found += _model(model, loaded.get(model.name, []), second)
+    if report is not None:
+        found += _models(names, report)
     found += _parts({node.name: node for node in nodes})
     found += [_failed_upload(version) for version in failed_versions]
     return sorted(found, key=lambda problem: problem.tone != BAD)
@@ -70,10 +66,20 @@ def _disk(free_disk_ratio: float) -> list[Problem]:
     return [Problem(BAD, _("The disk is nearly full"), reason, reverse("system"), _("See the system"))]
 
 
-def _model(model: Model, loaded: Sequence[VersionReport], second: ModelSecond | None) -> list[Problem]:
-    if not loaded and second is None:
-        return []
-    url = reverse("model", args=[model.name])
+def _models(names: Iterable[str], report: SecondReport) -> list[Problem]:
+    loaded: dict[str, list[VersionReport]] = {}
+    for version in report.versions:
+        loaded.setdefault(version.model, []).append(version)
+    found = []
+    for name in names:
+        versions, second = loaded.get(name, []), report.models.get(name)
+        if versions or second is not None:
+            found += _model(name, versions, second)
+    return found
+
+
+def _model(name: str, loaded: Sequence[VersionReport], second: ModelSecond | None) -> list[Problem]:
+    url = reverse("model", args=[name])
     found = []
     for version in loaded:
         if version.state == "asleep":
@@ -84,7 +90,7 @@ def _model(model: Model, loaded: Sequence[VersionReport], second: ModelSecond | 
             found.append(
                 Problem(
                     WARN,
-                    _("%(name)s/%(version)s has no instance") % {"name": model.name, "version": version.version},
+                    _("%(name)s/%(version)s has no instance") % {"name": name, "version": version.version},
                     version.message,
                     url,
                     _("Open"),
@@ -95,9 +101,9 @@ def _model(model: Model, loaded: Sequence[VersionReport], second: ModelSecond | 
             "%(rejections)s requests were refused or expired in the last second, with "
             "%(queue_depth)s waiting. Allow more instances, larger batches or a longer queue."
         ) % {"rejections": second.rejections, "queue_depth": second.queue_depth}
-        policy = reverse("model-policy", args=[model.name])
+        policy = reverse("model-policy", args=[name])
         found.append(
-            Problem(WARN, _("%(name)s refuses requests") % {"name": model.name}, reason, policy, _("Change the policy"))
+            Problem(WARN, _("%(name)s refuses requests") % {"name": name}, reason, policy, _("Change the policy"))
         )
     return found
 

@@ -57,23 +57,27 @@ def report_of(report: SecondReport | None, model: str, number: int) -> VersionRe
 Known = Mapping[tuple[str, int], VersionReport]
 
 
-def by_version(report: SecondReport | None) -> Known:
+def by_version(report: SecondReport) -> Known:
     """The report's versions by (model, number), for pages that look up many."""
-    return {(one.model, one.version): one for one in report.versions} if report else {}
+    return {(one.model, one.version): one for one in report.versions}
 
 
-def model_status(model: Model, report: SecondReport | None, known_versions: Known | None = None) -> Status:
-    """How the model's default version stands; `known_versions` are the report's, by version."""
-    if model.default_version is None:
+def model_status(model: Model, report: SecondReport | None) -> Status:
+    """How the model's default version stands."""
+    number = None if model.default_version is None else model.default_version.number
+    return listed_status(model.name, number, model.loaded, by_version(report) if report else None)
+
+
+def listed_status(name: str, default_number: int | None, loaded: bool, known: Known | None) -> Status:
+    """The same of a model of which little was read; `known` are the report's versions, None without a data plane."""
+    if default_number is None:
         return EMPTY
-    if not model.loaded:
+    if not loaded:
         return UNLOADED
-    if report is None:
+    if known is None:
         return UNKNOWN
-    if known_versions is None:
-        known_versions = by_version(report)
-    known = known_versions.get((model.name, model.default_version.number))
-    return WANTED if known is None else _reported(known)
+    version = known.get((name, default_number))
+    return WANTED if version is None else _reported(version)
 
 
 def load_status(version: ModelVersion, report: SecondReport | None) -> Status | None:

@@ -2,9 +2,18 @@
 
 from models_admin.selectors.artifacts import artifact_path
 from models_admin.selectors.control import NodeView, audit_events, decisions, keys, nodes, policy_history
-from models_admin.selectors.registry import model_detail, models_listed, models_overview, version, versions
+from models_admin.selectors.registry import (
+    Listed,
+    model_detail,
+    models_listed,
+    models_overview,
+    targets_and_counts,
+    version,
+    versions,
+)
 
 __all__ = [
+    "Listed",
     "NodeView",
     "artifact_path",
     "audit_events",
@@ -15,6 +24,7 @@ __all__ = [
     "models_overview",
     "nodes",
     "policy_history",
+    "targets_and_counts",
     "version",
     "versions",
 ]

@@ -27,7 +27,7 @@ HEALTHY = [node("celery"), node("beat"), node("web")]
 
 def test_a_healthy_system_has_no_problem() -> None:
     loaded = VersionReport("digits", 1, "ready", True, 1, 1, 0)
-    assert problems.find([Model(name="digits")], [], report(loaded), HEALTHY, 0.5) == []
+    assert problems.find(["digits"], [], report(loaded), HEALTHY, 0.5) == []
 
 
 def test_a_missing_data_plane_comes_first() -> None:
@@ -38,7 +38,7 @@ def test_a_missing_data_plane_comes_first() -> None:
 
 def test_a_default_version_that_cannot_be_loaded_says_why() -> None:
     failed = VersionReport("digits", 1, "failed", True, 0, 1, 5, "its instances ended five times: out of memory")
-    (found,) = problems.find([Model(name="digits")], [], report(failed), HEALTHY, 0.5)
+    (found,) = problems.find(["digits"], [], report(failed), HEALTHY, 0.5)
     assert (found.tone, found.reason) == ("bad", "its instances ended five times: out of memory")
     assert found.url == "/models/digits/"
 
@@ -51,7 +51,7 @@ def test_a_silent_worker_is_a_warning_that_says_that_serving_goes_on() -> None:
 
 def test_refused_requests_lead_to_the_policy() -> None:
     second = ModelSecond(rejections=7, queue_depth=1_000)
-    (found,) = problems.find([Model(name="digits")], [], report(digits=second), HEALTHY, 0.5)
+    (found,) = problems.find(["digits"], [], report(digits=second), HEALTHY, 0.5)
     assert "7 requests were refused" in found.reason
     assert found.url == "/models/digits/policy/"
 
