@@ -25,6 +25,7 @@ from dlproxy_site.body_guard import BodyGuard
 from dlproxy_site.origin import SameOrigin
 from dlproxy_site.reports import keep_report
 from dlproxy_site.repository import set_loaded
+from dlproxy_site.upload_pieces import UploadPieces
 from models_admin.live import publisher
 from models_admin.live.routing import websocket_urlpatterns
 from models_admin.publishing.snapshot import load_snapshot
@@ -51,7 +52,7 @@ class Site:
         self._runtime: Runtime | None = None
         self._inference: InferenceApp | None = None
         self._starting = asyncio.Lock()
-        self._pages = BodyGuard(django_application, RuntimeConfig().limits.max_body_bytes)
+        self._pages = BodyGuard(UploadPieces(django_application), RuntimeConfig().limits.max_body_bytes)
         self._websockets = SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -31,7 +31,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 SMALL_BYTES = 1_048_576
 # What multipart framing and the other fields of an upload may add to the file.
 UPLOAD_SLACK_BYTES = 1_048_576
-_UPLOAD = re.compile(r"^/(?:api/v1/)?models/[^/]+/(?:versions|upload)/?$")
+_UPLOAD = re.compile(r"^/(?:(?:api/v1/)?models/[^/]+/(?:versions|upload)|api/v1/uploads/[^/]+)/?$")
 _INFER = re.compile(r"^/api/v1/models/[^/]+/(?:versions/[^/]+/)?infer/?$")
 
 

@@ -25,19 +25,25 @@ def actor_of(request: Request) -> Actor:
         is_admin=key.scope == KeyScope.ADMIN,
         may_upload_code=key.may_upload_code,
         remote_addr=remote_addr,
+        user_id=key.created_by_id,  # what a key makes belongs to the account that made the key
     )
+
+
+def principal_id(request: Request) -> str:
+    """`user:<id>` or `key:<id>`: names may be given anew, ids are not."""
+    return f"key:{request.auth.pk}" if isinstance(request.auth, ApiKey) else f"user:{request.user.pk}"
 
 
 def principal_of(request: Request) -> Principal:
     """Whom the data plane answers: a key within its models, a dashboard user on every model."""
     if not isinstance(request.auth, ApiKey):
         user = request.user
-        name = f"user:{user.pk}"
+        name = principal_id(request)
         return Principal(name, f"user:{user.get_username()}", models=None, is_admin=user.is_staff, tenant=name)
     key = request.auth
     models = None if key.all_models else frozenset(key.models.values_list("name", flat=True))
     return Principal(
-        f"key:{key.pk}",
+        principal_id(request),
         key.name,
         models,
         is_admin=key.scope == KeyScope.ADMIN,
