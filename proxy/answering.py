@@ -16,12 +16,11 @@ from proxy.call import Call, Cancel, Respond
 from proxy.core.batches import BatchOutputs
 from proxy.core.clock import Clock
 from proxy.core.errors import Cancelled, ExecutionFailed, ProxyError, Reason
-from proxy.core.principals import Principal
 from proxy.core.requests import Answer, InferenceRequest, InferenceResult
-from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import BYTES_PER_MIB
 from proxy.metrics import request_records as records
 from proxy.metrics.metrics import Metrics
+from proxy.metrics.requests import Mark
 from proxy.offload import Offload
 from proxy.protocol import v2_answer, v2_errors
 from proxy.rollout.rollout import Shadows
@@ -59,14 +58,15 @@ class Answering:
         self._offload = offload
         self._shadows = shadows
 
-    def repeat(self, version: VersionSnapshot, principal: Principal, body: bytes, arrival_ns: int) -> Answer | None:
+    def repeat(self, call: records.OpenView, body: bytes) -> Answer | None:
         """The answer that the tenant's very same body had from the cache, while what it was written from is kept.
 
         Counted. `body` is that of a plain request (JSON, no coding, no wish for timing), not read yet. No shadow misses
         it: they copy no hits.
         """
+        version, arrival_ns = call.version, call.arrival_ns
         before_ns = self._clock.now_ns()
-        answer = self._cache.reply(version, principal.tenant, body, arrival_ns)
+        answer = self._cache.reply(version, call.principal.tenant, body, arrival_ns)
         if answer is not None:
             now_ns = self._clock.now_ns()
             totals = self._metrics.totals_of(version.key)
@@ -74,11 +74,8 @@ class Answering:
             totals.answered(now_ns - arrival_ns, 0)
             self._metrics.on_answer(version.key, 200, None, now_ns - arrival_ns, 0, 0, True)
             if self._requests.wants(version.model, None, now_ns - arrival_ns, now_ns):
-                number, request_id = self._requests.next_number(), v2_answer.id_of(answer)
-                kept = records.repeated(
-                    number, version, request_id, principal.principal_id, arrival_ns, before_ns, now_ns
-                )
-                self._requests.keep(kept, now_ns)
+                mark, body_id = self._requests.next_mark(), v2_answer.id_of(answer)
+                self._requests.keep(records.repeated(mark, call, body_id, before_ns, now_ns), now_ns)
         return answer
 
     def begin(
@@ -110,17 +107,22 @@ class Answering:
         self._join_or_submit(this, may_look_further=True)
         return this.leave
 
-    def refuse(self, error: ProxyError, key: str, arrival_ns: int) -> Answer:
-        """An error as the answer that its client sees, counted under `key` (Metrics.on_answer says which)."""
-        waited_ns = self._clock.now_ns() - arrival_ns
-        self._metrics.on_answer(key, error.status, error.reason, waited_ns, 0, 0, None)
-        return v2_errors.encode(error)
-
-    def remember_unread(self, call: records.OpenView, error: ProxyError) -> None:
-        """Note a request whose body was refused, or whose client left while it was read, for the page of requests."""
+    def refuse(self, error: ProxyError, key: str, arrival_ns: int, request_id: str | None = None) -> Answer:
+        """An error as the answer to the request of that id (None: it has none yet), counted under `key`."""
         now_ns = self._clock.now_ns()
+        self._metrics.on_answer(key, error.status, error.reason, now_ns - arrival_ns, 0, 0, None)
+        request_id = request_id or self._requests.next_mark().made_id
+        if error.status >= 500 and (line := self._metrics.fault_lines.line(request_id, key, error, now_ns)):
+            log.warning("%s", line)
+        return v2_errors.encode(error, request_id)
+
+    def refuse_body(self, call: records.OpenView, error: ProxyError, key: str) -> Answer:
+        """As `refuse`, for a body that was refused or whose client left meanwhile; remembered."""
+        mark, now_ns = self._requests.next_mark(), self._clock.now_ns()
+        self._metrics.totals_of(call.version.key).failed(now_ns - call.arrival_ns)
         if self._requests.wants_error(now_ns):
-            self._requests.keep(records.unread(self._requests.next_number(), call, error, now_ns), now_ns)
+            self._requests.keep(records.unread(mark, call, error, now_ns), now_ns)
+        return self.refuse(error, key, call.arrival_ns, call.header_id or mark.made_id)
 
     def _join_or_submit(self, this: Call, *, may_look_further: bool = False) -> None:
         """Wait for an identical request's execution, or execute. One with an earlier deadline executes by itself.
@@ -221,7 +223,7 @@ class Answering:
         request, now_ns = this.request, self._clock.now_ns()
         waited_ns = now_ns - request.arrival_ns
         self._metrics.on_answer(request.version.key, Cancelled.status, Reason.CANCELLED, waited_ns, 0, 0, None)
-        self._remember_error(this, Cancelled.status, Reason.CANCELLED, now_ns)
+        self._remember_error(this, self._requests.next_mark(), Cancelled.status, Reason.CANCELLED, now_ns)
         last = this if this.key is None else self._in_flight.leave(this.key, this)
         if last is not None:
             self._scheduler.cancel(last.request)
@@ -264,12 +266,14 @@ class Answering:
         """Count and send a refusal or fault."""
         request, now_ns = this.request, self._clock.now_ns()
         self._metrics.totals_of(request.version.key).failed(now_ns - request.arrival_ns)
-        self._remember_error(this, error.status, error.reason, now_ns)
-        this.respond(self.refuse(error, request.version.key, request.arrival_ns))
+        mark = self._requests.next_mark()
+        self._remember_error(this, mark, error.status, error.reason, now_ns)
+        request_id = records.ids_of(request, mark.made_id).answered()
+        this.respond(self.refuse(error, request.version.key, request.arrival_ns, request_id))
 
-    def _remember_error(self, this: Call, status: int, reason: Reason, now_ns: int) -> None:
+    def _remember_error(self, this: Call, mark: Mark, status: int, reason: Reason, now_ns: int) -> None:
         if self._requests.wants_error(now_ns):
-            self._requests.keep(records.failed(self._requests.next_number(), this, status, reason, now_ns), now_ns)
+            self._requests.keep(records.failed(mark, this, status, reason, now_ns), now_ns)
 
     def _send(self, this: Call, result: InferenceResult, keep: Keep | None, answer: Answer) -> None:
         """Count, send and keep a good answer."""
@@ -283,7 +287,7 @@ class Answering:
         self._metrics.on_answer(version.key, 200, None, *times, cached, coalesced)
         self._metrics.totals_of(version.key).answered(latency_ns, result.queue_ns)
         if self._requests.wants(version.model, request.run, latency_ns, now_ns):
-            self._requests.keep(records.answered(self._requests.next_number(), this, result, now_ns), now_ns)
+            self._requests.keep(records.answered(self._requests.next_mark(), this, result, now_ns), now_ns)
         if this.with_timing:
             timing = v2_answer.server_timing(result, request, this.received_ns, this.executed_ns, now_ns)
             answer.headers = (*answer.headers, timing)

@@ -14,10 +14,19 @@ class OpenCall:
     """Who asks which version, and how long the body may be.
 
     `received_ns`: when the body was complete (0: not yet). `sticky` is the client's key for staying on one version of a
-    canary.
+    canary, `header_id` what the client calls this request in a header.
     """
 
-    __slots__ = ("arrival_ns", "asked_version", "max_body_bytes", "principal", "received_ns", "sticky", "version")
+    __slots__ = (
+        "arrival_ns",
+        "asked_version",
+        "header_id",
+        "max_body_bytes",
+        "principal",
+        "received_ns",
+        "sticky",
+        "version",
+    )
 
     def __init__(
         self,
@@ -34,6 +43,7 @@ class OpenCall:
         self.arrival_ns = arrival_ns
         self.max_body_bytes = max_body_bytes
         self.sticky = sticky
+        self.header_id: str | None = None
         self.received_ns = 0
 
     def request(self, parsed: ParsedRequest, queue: QueuePolicy) -> InferenceRequest:
@@ -53,4 +63,5 @@ class OpenCall:
             tenant=self.principal.tenant,
             binary_outputs=parsed.binary_outputs,
             top_classes=parsed.top_classes,
+            header_id=self.header_id,
         )

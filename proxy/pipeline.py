@@ -18,6 +18,7 @@ from proxy.authorization.authorization import Recognised, authorise, unknown_mod
 from proxy.authorization.quota import Quotas
 from proxy.cache.cache import ResultCache
 from proxy.call import Cancel, Respond
+from proxy.core import request_ids
 from proxy.core.clock import Clock
 from proxy.core.errors import Cancelled, NotReady, ProxyError, Reason
 from proxy.core.principals import Principal
@@ -103,12 +104,11 @@ class Pipeline(Views):
             call.received_ns = self._clock.now_ns()
         try:
             if not self._manager.routes.answers(call.version):  # it left while the body was on its way
-                received_ns = call.received_ns
-                model = call.version.model
+                before, model = call, call.version.model
                 call = self.open_as(call.principal, model, call.asked_version, call.arrival_ns, call.sticky)
-                call.received_ns = received_ns
+                call.received_ns, call.header_id = before.received_ns, before.header_id
             if form is PLAIN and type(body) is bytes:
-                repeated = self._answering.repeat(call.version, call.principal, body, call.arrival_ns)
+                repeated = self._answering.repeat(call, body)
                 if repeated is not None:
                     respond(repeated)
                     return None
@@ -139,9 +139,7 @@ class Pipeline(Views):
         """The body was read, or refused. `body` is given where the next one like it need not be read again."""
         model = call.version.model
         if isinstance(read, ProxyError):
-            self._metrics.totals_of(call.version.key).failed(self._clock.now_ns() - call.arrival_ns)
-            answer = self.refuse(read, model, call.arrival_ns)
-            self._answering.remember_unread(call, read)
+            answer = self._answering.refuse_body(call, read, self._known(model))
             if not isinstance(read, Cancelled):
                 respond(answer)
             return None
@@ -151,23 +149,26 @@ class Pipeline(Views):
             request.deadline_ns = min(request.deadline_ns, request.arrival_ns + limit_ns)
         return self._answering.begin(request, respond, call.received_ns, body, with_timing=form.with_timing)
 
-    def refuse(self, error: ProxyError, model: str | None, arrival_ns: int) -> Answer:
+    def refuse(self, error: ProxyError, model: str | None, arrival_ns: int, header_id: str | None = None) -> Answer:
         """An error as the answer that its client sees, counted under `model` where that is a registered one."""
-        known = model if model is not None and model in self.snapshot.models else ""
-        return self._answering.refuse(error, known, arrival_ns)
+        return self._answering.refuse(error, self._known(model), arrival_ns, header_id)
+
+    def _known(self, model: str | None) -> str:
+        return model if model is not None and model in self.snapshot.models else ""
 
     async def answer(
         self, principal: Principal, model: str, version: str | None, body: bytes, headers: Headers = ()
     ) -> Answer:
         """`open` and `run` for a caller that Django has authenticated. A cancelled one takes its request with it."""
-        arrival_ns = self._clock.now_ns()
+        arrival_ns, header_id = self._clock.now_ns(), request_ids.of_headers(headers)
         try:
             if principal.requests_per_s:
                 self._quotas.spend(principal, arrival_ns)
             call = self.open_as(principal, model, version, arrival_ns, sticky_key(headers))
+            call.header_id = header_id
             form = body_form(headers)
         except ProxyError as error:
-            return self.refuse(error, model, arrival_ns)
+            return self.refuse(error, model, arrival_ns, header_id)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def respond(answer: Answer) -> None:

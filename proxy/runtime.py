@@ -35,7 +35,7 @@ from proxy.pipeline import Pipeline
 from proxy.protocol.limits import DEFAULT_LIMITS, Limits
 from proxy.protocol.media import Headers
 from proxy.scheduler.scheduler import Scheduler
-from proxy.system import SystemClock, unix_time_s
+from proxy.system import SystemClock, mark, unix_time_s
 from proxy.tuner.rollout_guard import RolloutGuard
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Runtime:
         """Wire the rooms and begin listening. Raises OSError when the inference port is taken."""
         self.loop = asyncio.get_running_loop()
         self.clock = SystemClock()
-        self.metrics = Metrics()
+        self.metrics = Metrics(mark())
         self.second_level = self._make_second_level()
         cache_bytes = budget_bytes(self.config.cache_budget_bytes, host_memory_bytes())
         self.cache = ResultCache(self.clock, cache_bytes, self.second_level)

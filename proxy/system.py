@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
 
 
@@ -17,6 +18,11 @@ class SystemClock:
 def unix_time_s() -> float:
     """Wall-clock seconds since the epoch: for key expiry and for stamping reports, never for deadlines."""
     return time.time()
+
+
+def mark() -> str:
+    """Six characters that tell this process from another one, or from itself before a restart."""
+    return secrets.token_hex(3)
 
 
 def draw() -> float:

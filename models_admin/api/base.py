@@ -18,6 +18,7 @@ from models_admin.api.pagination import Pages
 from models_admin.api.parsers import BoundedJSONParser
 from models_admin.api.permissions import ReadOrStaff
 from models_admin.api.preconditions import etag
+from proxy.core import request_ids
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -57,7 +58,8 @@ class ApiView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Rights first, then what the request must not hold."""
-        self.request_id = uuid.uuid4().hex
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        self.request_id = given if request_ids.is_safe(given) else uuid.uuid4().hex
         super().initial(request, *args, **kwargs)
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             raise LengthRequired

@@ -24,7 +24,13 @@ from proxy.core.tensors import DATATYPES
 
 TAGS = ["inference"]
 # What the data plane reads of the request's headers; content codings were refused before.
-BODY_HEADERS = ("content-type", "inference-header-content-length", "x-dlproxy-timing", "x-dlproxy-sticky")
+BODY_HEADERS = (
+    "content-type",
+    "inference-header-content-length",
+    "x-dlproxy-timing",
+    "x-dlproxy-sticky",
+    "x-request-id",
+)
 
 
 @extend_schema_field({"type": "array", "items": {}})
@@ -128,6 +134,7 @@ class _InferView(ApiView):
         response = HttpResponse(answer.body, status=answer.status, content_type=kind)
         for header, value in answer.headers:
             response.headers[header.decode("latin-1")] = value.decode("latin-1")
+        self.request_id = response.headers.get("X-Request-Id", self.request_id)  # an error's, as the log has it
         return response
 
 

@@ -34,7 +34,8 @@ class RequestSerializer(serializers.Serializer[RequestReport]):
     """One request. No inputs and no outputs are kept."""
 
     number = serializers.IntegerField(help_text="Unique since the server's start.")
-    id = serializers.CharField(source="request_id", help_text="The client's `id`, or `auto-` and the number.")
+    id = serializers.CharField(source="request_id", help_text="The client's `X-Request-Id` or `id`, else one of ours.")
+    other_ids = serializers.ListField(child=serializers.CharField(), help_text="By which it is found, too.")
     model = serializers.CharField()
     version = serializers.IntegerField()
     instance_id = serializers.CharField(help_text="Empty: it met no instance, or several.")
@@ -81,7 +82,7 @@ class RequestListView(ListView):
         parameters=[
             OpenApiParameter("model", OpenApiTypes.STR, description="Only this model's."),
             OpenApiParameter("sort", OpenApiTypes.STR, enum=["recent", "slowest"], description="`recent` by default."),
-            OpenApiParameter("id", OpenApiTypes.STR, description="Only those whose id holds this text."),
+            OpenApiParameter("id", OpenApiTypes.STR, description="Only those of which an id holds this text."),
             OpenApiParameter("status", OpenApiTypes.STR, description="A status such as 503, or `error`: no 200."),
         ],
         responses=listed(RequestSerializer, 400),

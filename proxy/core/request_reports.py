@@ -59,7 +59,7 @@ class Companion:
 class RequestReport:
     """One kept request. No inputs and no outputs are ever among it.
 
-    `number` is unique in this process; `request_id` the client's, cut to 128 characters, or `auto-` and the number.
+    `number` is unique in this process; `request_id` and `other_ids` are what it is called (request_ids).
     `principal_id` is `key:<id>` or `user:<id>`. `cache` is hit, miss or empty (not asked). `batch_requests` and
     `batch_rows` count the batch that it ran in, itself included (0: none); `companions` are those of it that are kept,
     too. `shared_with`: the id of the identical request whose execution answered this one. `parts_ms` sum to `total_ms`.
@@ -83,3 +83,4 @@ class RequestReport:
     batch_requests: int = 0
     companions: tuple[Companion, ...] = field(default=())
     shared_with: str = ""
+    other_ids: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ class InferenceRequest:
     `inputs` stand in the signature's order. `outputs` None means all, else names in the client's order.
     `attempts` counts executions begun with it. `binary_outputs` are answered as raw bytes, the others as JSON.
     `top_classes` are the outputs wanted as that many of their highest values (None: no output). `priority` 0: none was
-    named. `weight` and `tenant`: its principal's.
+    named. `weight` and `tenant`: its principal's. `request_id` is the body's, `header_id` the header's (request_ids).
     """
 
     __slots__ = (
@@ -30,6 +30,7 @@ class InferenceRequest:
         "binary_outputs",
         "deadline_ns",
         "dispatched_ns",
+        "header_id",
         "idle_ns",
         "inputs",
         "outputs",
@@ -61,6 +62,7 @@ class InferenceRequest:
         tenant: str = "",
         binary_outputs: frozenset[str] = NONE_BINARY,
         top_classes: Mapping[str, int] | None = None,
+        header_id: str | None = None,
     ) -> None:
         self.version = version
         self.inputs = inputs
@@ -75,6 +77,7 @@ class InferenceRequest:
         self.tenant = tenant
         self.binary_outputs = binary_outputs
         self.top_classes = top_classes
+        self.header_id = header_id
         self.attempts = 0
         self.queued_ns = 0
         self.dispatched_ns = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from proxy.core import request_ids
 from proxy.core.requests import Answer
 
 JSON = (b"content-type", b"application/json")
@@ -19,6 +20,12 @@ def with_content_type(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[b
     return headers if any(name == b"content-type" for name, _ in headers) else (JSON, *headers)
 
 
+def without_id(answer: Answer) -> Answer:
+    """`answer` without the id that the line made up for it: the caller's own is sent."""
+    headers = tuple(pair for pair in answer.headers if pair[0] != request_ids.HEADER)
+    return answer if len(headers) == len(answer.headers) else Answer(answer.status, answer.body, headers)
+
+
 def encode_whole(answer: Answer, date: bytes) -> bytes:
     """The response in one piece, without a Connection header: the common case of a small answer."""
     body = answer.body
@@ -26,21 +33,23 @@ def encode_whole(answer: Answer, date: bytes) -> bytes:
     return b"%b%bcontent-length: %d\r\n\r\n%b" % (head, date, len(body), body)
 
 
-def encode(answer: Answer, connection: bytes, date: bytes, *, with_body: bool) -> tuple[bytes, ...]:
+def encode(answer: Answer, own: bytes, date: bytes, *, with_body: bool) -> tuple[bytes, ...]:
     """The response in pieces to write one after the other: one piece, or head and body where copying would cost more.
 
-    `connection` is a rendered Connection header or empty; `date` a rendered Date header.
+    `own` are rendered headers of this one answer (Connection, the request's id) or empty, `date` its Date.
     """
     head = _heads.get((answer.status, answer.headers)) or _head(answer)
     body = answer.body
     if with_body and len(body) <= JOINED_BYTES:
-        return (b"%b%b%bcontent-length: %d\r\n\r\n%b" % (head, date, connection, len(body), body),)
-    whole_head = b"%b%b%bcontent-length: %d\r\n\r\n" % (head, date, connection, len(body))
+        return (b"%b%b%bcontent-length: %d\r\n\r\n%b" % (head, date, own, len(body), body),)
+    whole_head = b"%b%b%bcontent-length: %d\r\n\r\n" % (head, date, own, len(body))
     return (whole_head, body) if with_body else (whole_head,)
 
 
 def _head(answer: Answer) -> bytes:
-    """Status line and headers, rendered and kept."""
+    """Status line and headers, rendered and kept where others may have the same."""
+    if any(name == request_ids.HEADER for name, _ in answer.headers):
+        return _render(answer)
     if len(_heads) >= _MAX_HEADS:
         _heads.clear()
     head = _heads[answer.status, answer.headers] = _render(answer)

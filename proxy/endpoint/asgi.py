@@ -11,10 +11,11 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from proxy.core import request_ids
 from proxy.core.clock import Clock
 from proxy.core.errors import InvalidRequest, Reason
 from proxy.core.requests import Answer
-from proxy.endpoint.answers import with_content_type
+from proxy.endpoint.answers import with_content_type, without_id
 from proxy.endpoint.extensions import Extensions
 from proxy.endpoint.refusals import too_large
 from proxy.endpoint.routes import Line, PendingBody, Routes
@@ -48,7 +49,7 @@ class InferenceApp:
         opened: Answer | PendingBody
         if _given_twice(head):
             error = InvalidRequest(Reason.INVALID_REQUEST, "A header that may stand once is given twice.")
-            opened = self._line.refuse(error, None, self._clock.now_ns())
+            opened = self._line.refuse(error, None, self._clock.now_ns(), head.request_id)
         else:
             opened = self._routes.open(head)
         if isinstance(opened, PendingBody) and _declared_bytes(head) > opened.max_body_bytes:
@@ -58,6 +59,9 @@ class InferenceApp:
         except _ClientLeft:
             return
         headers = with_content_type(answer.headers)
+        if head.request_id:
+            echo = (request_ids.HEADER, head.request_id.encode())
+            headers = (*with_content_type(without_id(answer).headers), echo)
         length = (b"content-length", b"%d" % len(answer.body))
         await send({"type": "http.response.start", "status": answer.status, "headers": [*headers, length]})
         await send({"type": "http.response.body", "body": answer.body})

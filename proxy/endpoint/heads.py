@@ -14,6 +14,7 @@ from typing import Any
 
 import httptools
 
+from proxy.core import request_ids
 from proxy.endpoint.limits import ListenerLimits
 from proxy.endpoint.refusals import BadFraming, HeadTooLarge, TargetTooLong
 from proxy.endpoint.table import Head
@@ -31,12 +32,14 @@ class WireHead:
 
     `raw` are the head's own bytes. `whole_bytes` is the length of head and body together where both may come in one
     piece and nothing has to be asked or found out between them, else -1. `plain_reply`: the answer to it, where the
-    connection goes on, has a body and no Connection header.
+    connection goes on, has a body and no header of its own. `echo`: the rendered header that repeats the request's id,
+    or empty.
     """
 
     __slots__ = (
         "chunked",
         "content_length",
+        "echo",
         "expects_continue",
         "head",
         "keep_alive",
@@ -58,7 +61,8 @@ class WireHead:
         tokens = {t.strip().lower() for t in named.get(b"connection", b"").split(b",")}
         self.keep_alive = b"close" not in tokens and (minor_version == 1 or b"keep-alive" in tokens)
         self.whole_bytes = -1 if self.chunked or self.expects_continue else len(raw) + self.content_length
-        self.plain_reply = self.with_body and minor_version == 1
+        self.echo = b"%b: %b\r\n" % (request_ids.HEADER, head.request_id.encode()) if head.request_id else b""
+        self.plain_reply = self.with_body and minor_version == 1 and not self.echo
 
     def is_of(self, data: bytes) -> bool:
         """True if `data` is this very head and a body of the length that it declares, and not a byte more."""

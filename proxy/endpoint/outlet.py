@@ -35,6 +35,8 @@ class Outlet:
         if keep and wire is not None and wire.minor_version == 0:
             connection = b"connection: keep-alive\r\n"
         with_body = wire is None or wire.with_body
+        if wire is not None and wire.echo:
+            answer, connection = answers.without_id(answer), connection + wire.echo
         for piece in answers.encode(answer, connection, date, with_body=with_body):
             self.transport.write(piece)
 

@@ -61,7 +61,7 @@ class Line(Protocol):
         """Body → answer, exactly one."""
         ...
 
-    def refuse(self, error: ProxyError, model: str | None, arrival_ns: int) -> Answer:
+    def refuse(self, error: ProxyError, model: str | None, arrival_ns: int, header_id: str | None = None) -> Answer:
         """An error as an answer, counted."""
         ...
 
@@ -97,18 +97,27 @@ class PendingBody:
     takes the call back.
     """
 
-    __slots__ = ("_arrival_ns", "_line", "_model", "complete", "max_body_bytes")
+    __slots__ = ("_arrival_ns", "_header_id", "_line", "_model", "complete", "max_body_bytes")
 
-    def __init__(self, line: Line, model: str, arrival_ns: int, max_body_bytes: int, complete: Complete) -> None:
+    def __init__(
+        self,
+        line: Line,
+        model: str,
+        arrival_ns: int,
+        max_body_bytes: int,
+        complete: Complete,
+        header_id: str | None,
+    ) -> None:
         self._line = line
         self._model = model
         self._arrival_ns = arrival_ns
+        self._header_id = header_id
         self.complete = complete
         self.max_body_bytes = max_body_bytes
 
     def refuse(self, error: ProxyError) -> Answer:
         """The answer to a body that cannot be read."""
-        return self._line.refuse(error, self._model, self._arrival_ns)
+        return self._line.refuse(error, self._model, self._arrival_ns, self._header_id)
 
 
 class Routes:
@@ -127,28 +136,29 @@ class Routes:
             route = head.route = find_route(head)
         try:
             if route.kind == "infer":
-                return self._infer(route, arrival_ns)
+                return self._infer(route, arrival_ns, head.request_id)
             if route.kind in CHANGES or route.kind == "index":
-                return self._repository(route, arrival_ns)
+                return self._repository(route, arrival_ns, head.request_id)
             if route.error is not None:
-                return self._refuse(route, route.error, arrival_ns)
+                return self._refuse(route, route.error, arrival_ns, head.request_id)
             return self._read(route)
         except ProxyError as error:
-            return self.line.refuse(error, route.model, arrival_ns)
+            return self.line.refuse(error, route.model, arrival_ns, head.request_id)
         except Exception:
             log.exception("a request's head could not be answered")
             fault = ExecutionFailed(Reason.INTERNAL, "The server failed; its log says why.")
-            return self.line.refuse(fault, route.model, arrival_ns)
+            return self.line.refuse(fault, route.model, arrival_ns, head.request_id)
 
-    def _infer(self, route: Route, arrival_ns: int) -> Answer | PendingBody:
+    def _infer(self, route: Route, arrival_ns: int, header_id: str | None) -> Answer | PendingBody:
         call = self.line.open(route.model, route.version, route.authorization, arrival_ns, route.sticky)
+        call.header_id = header_id
         if route.media_error is not None:
-            return self.line.refuse(route.media_error, route.model, arrival_ns)
+            return self.line.refuse(route.media_error, route.model, arrival_ns, header_id)
         form = route.form
         run = partial(self.line.run, call) if form is PLAIN else partial(self.line.run, call, form=form)
-        return PendingBody(self.line, route.model, arrival_ns, call.max_body_bytes, run)
+        return PendingBody(self.line, route.model, arrival_ns, call.max_body_bytes, run, header_id)
 
-    def _repository(self, route: Route, arrival_ns: int) -> PendingBody:
+    def _repository(self, route: Route, arrival_ns: int, header_id: str | None) -> PendingBody:
         """The model repository extension: rights now, the rest when the body is there."""
         extensions = self._extensions()
         principal = self.line.authenticate(route.authorization)
@@ -159,7 +169,7 @@ class Routes:
         def complete(body: Body, respond: Respond) -> Cancel | None:
             def answer(outcome: Answer | ProxyError) -> None:
                 if isinstance(outcome, ProxyError):
-                    outcome = self.line.refuse(outcome, route.model, arrival_ns)
+                    outcome = self.line.refuse(outcome, route.model, arrival_ns, header_id)
                 respond(outcome)
 
             try:
@@ -172,15 +182,15 @@ class Routes:
                 return None
             return extensions.change(principal, route.model, loaded=route.kind == "load", respond=answer)
 
-        return PendingBody(self.line, route.model, arrival_ns, v2_repository.MAX_BODY_BYTES, complete)
+        return PendingBody(self.line, route.model, arrival_ns, v2_repository.MAX_BODY_BYTES, complete, header_id)
 
     def _extensions(self) -> Extensions:
         if self.extensions is None:
             raise NotFound(Reason.UNKNOWN_ROUTE, "This server has no such extension.")
         return self.extensions
 
-    def _refuse(self, route: Route, error: ProxyError, arrival_ns: int) -> Answer:
-        answer = self.line.refuse(error, None, arrival_ns)
+    def _refuse(self, route: Route, error: ProxyError, arrival_ns: int, header_id: str | None) -> Answer:
+        answer = self.line.refuse(error, None, arrival_ns, header_id)
         if isinstance(error, MethodNotAllowed):
             allow = (b"allow", (route.version or "GET").encode())
             return Answer(answer.status, answer.body, (*answer.headers, allow))

@@ -8,6 +8,7 @@ Source: Open Inference Protocol, REST; Triton's statistics and model repository 
 
 from __future__ import annotations
 
+from proxy.core import request_ids
 from proxy.core.errors import MethodNotAllowed, NotFound, ProxyError, Reason
 from proxy.protocol.media import PLAIN, body_form, sticky_key
 
@@ -15,14 +16,18 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Head:
-    """A request without its body. Header names are in lower case. `route` is kept once it was found."""
+    """A request without its body. Header names are in lower case. `route` is kept once it was found.
 
-    __slots__ = ("headers", "method", "raw_path", "route")
+    `request_id`: what the client calls the request, if it says so in a way that may be repeated (request_ids).
+    """
+
+    __slots__ = ("headers", "method", "raw_path", "request_id", "route")
 
     def __init__(self, method: str, raw_path: bytes, headers: Headers) -> None:
         self.method = method
         self.raw_path = raw_path
         self.headers = headers
+        self.request_id = request_ids.of_headers(headers)
         self.route: Route | None = None
 
 

@@ -14,6 +14,7 @@ from proxy.core.reports import InstanceReport, MachineReport, SecondReport, Vers
 from proxy.core.totals import VersionTotals
 from proxy.core.units import NS_PER_S
 from proxy.metrics.exposition import write
+from proxy.metrics.fault_lines import FaultLines
 from proxy.metrics.histogram import index
 from proxy.metrics.requests import RequestLog
 from proxy.metrics.window import Counts, ExecutionCounts, Gauges, ModelWindow, summarise
@@ -62,9 +63,11 @@ class CacheView(Protocol):
 class Metrics:
     """All counters of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: str = "") -> None:
+        """`process` tells the names that requests get here from those of another process."""
         self.versions: dict[str, VersionTotals] = {}  # by version key; read by the statistics extension
-        self.requests = RequestLog()
+        self.requests = RequestLog(process)
+        self.fault_lines = FaultLines()
         self._answers: dict[str, Counts] = {}
         self._executions: dict[str, ExecutionCounts] = {}
         self._answer_totals: dict[str, Counts] = {}

@@ -39,7 +39,7 @@ def _matches(kept: Kept, query: RequestQuery) -> bool:
     return (
         (query.model is None or kept.model == query.model)
         and (not query.number or kept.number == query.number)
-        and query.text in kept.request_id
+        and kept.is_called(query.text)
         and (not query.status or kept.status == query.status)
         and not (query.only_errors and kept.status == 200)
         and (not query.cache or kept.cache == query.cache)
@@ -52,6 +52,7 @@ def _report(kept: Kept, beside: Iterable[Kept], zero_s: float) -> RequestReport:
     return RequestReport(
         number=kept.number,
         request_id=kept.request_id,
+        other_ids=kept.other_ids,
         model=kept.model,
         version=kept.version,
         principal_id=kept.principal_id,

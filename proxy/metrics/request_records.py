@@ -6,10 +6,11 @@ from typing import Protocol
 
 from proxy.core.errors import ProxyError, Reason
 from proxy.core.principals import Principal
+from proxy.core.request_ids import RequestIds
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.snapshot import VersionSnapshot
 from proxy.metrics.request_parts import Moments, split
-from proxy.metrics.requests import MAX_ID_CHARACTERS, Kept
+from proxy.metrics.requests import Kept, Mark
 
 
 class CallView(Protocol):
@@ -60,6 +61,11 @@ class OpenView(Protocol):
         ...
 
     @property
+    def header_id(self) -> str | None:
+        """What its head calls it."""
+        ...
+
+    @property
     def arrival_ns(self) -> int:
         """Its head was read."""
         ...
@@ -70,52 +76,48 @@ class OpenView(Protocol):
         ...
 
 
-def answered(number: int, call: CallView, result: InferenceResult, now_ns: int) -> Kept:
+def answered(mark: Mark, call: CallView, result: InferenceResult, now_ns: int) -> Kept:
     """A request that got its answer, written at `now_ns`."""
-    return _of_call(number, call, result, 200, "", now_ns)
+    return _of_call(mark, call, result, 200, "", now_ns)
 
 
-def failed(number: int, call: CallView, status: int, reason: Reason, now_ns: int) -> Kept:
+def failed(mark: Mark, call: CallView, status: int, reason: Reason, now_ns: int) -> Kept:
     """A request that was read and ended without outputs at `now_ns`."""
-    return _of_call(number, call, None, status, str(reason), now_ns)
+    return _of_call(mark, call, None, status, str(reason), now_ns)
 
 
 def repeated(
-    number: int,
-    version: VersionSnapshot,
-    request_id: str | None,
-    principal_id: str,
-    arrival_ns: int,
+    mark: Mark,
+    call: OpenView,
+    body_id: str | None,
     asked_ns: int,
     now_ns: int,
 ) -> Kept:
     """A body that was answered by the answer of the same body before it, without being read: its rows are not known."""
     moments = Moments(asked_ns, asked_ns, now_ns, now_ns, now_ns)
-    bare = InferenceRequest(version, (), 0, arrival_ns, 0, request_id=request_id)
-    return _kept(number, bare, principal_id, moments, None, 200, "", cache="hit")
+    bare = InferenceRequest(call.version, (), 0, call.arrival_ns, 0, request_id=body_id, header_id=call.header_id)
+    return _kept(mark, bare, call.principal.principal_id, moments, None, 200, "", cache="hit")
 
 
-def unread(number: int, call: OpenView, error: ProxyError, now_ns: int) -> Kept:
+def unread(mark: Mark, call: OpenView, error: ProxyError, now_ns: int) -> Kept:
     """A request whose body was refused at `now_ns`."""
-    bare = InferenceRequest(call.version, (), 0, call.arrival_ns, 0)
+    bare = InferenceRequest(call.version, (), 0, call.arrival_ns, 0, header_id=call.header_id)
     moments = Moments(call.received_ns, now_ns, now_ns, 0, now_ns)
-    return _kept(number, bare, call.principal.principal_id, moments, None, error.status, str(error.reason))
+    return _kept(mark, bare, call.principal.principal_id, moments, None, error.status, str(error.reason))
 
 
-def _of_call(
-    number: int, call: CallView, result: InferenceResult | None, status: int, reason: str, now_ns: int
-) -> Kept:
+def _of_call(mark: Mark, call: CallView, result: InferenceResult | None, status: int, reason: str, now_ns: int) -> Kept:
     request = call.request
     run = request.run
     executed_ns = run.finished_ns if run is not None and result is not None else call.executed_ns
     moments = Moments(call.received_ns, call.asked_ns, call.looked_ns, executed_ns, now_ns)
     hit = result is not None and result.cache_hit
     cache = "hit" if hit else "miss" if call.looked_ns else ""
-    return _kept(number, request, request.principal_id, moments, result, status, reason, cache=cache, call=call)
+    return _kept(mark, request, request.principal_id, moments, result, status, reason, cache=cache, call=call)
 
 
 def _kept(
-    number: int,
+    mark: Mark,
     request: InferenceRequest,
     principal_id: str,
     moments: Moments,
@@ -126,12 +128,13 @@ def _kept(
     cache: str = "",
     call: CallView | None = None,
 ) -> Kept:
+    ids = ids_of(request, mark.made_id)
     leader = call.leader if call is not None else None
     ran = request if leader is None else leader.request
     execution = result.execution if result is not None else None
     return Kept(
-        number=number,
-        request_id=_id_of(request, number),
+        number=mark.number,
+        request_id=ids.shown(),
         model=request.version.model,
         version=request.version.number,
         principal_id=principal_id,
@@ -144,12 +147,11 @@ def _kept(
         cache=cache,
         attempts=request.attempts,
         run=ran.run,
-        leader_id="" if leader is None else _id_of(leader.request, 0),
+        leader_id="" if leader is None else ids_of(leader.request, "auto").shown(),
+        other_ids=ids.others(),
     )
 
 
-def _id_of(request: InferenceRequest, number: int) -> str:
-    """The client's id, cut; where it gave none, one of ours (`auto-` alone: not kept itself)."""
-    if request.request_id:
-        return request.request_id[:MAX_ID_CHARACTERS]
-    return f"auto-{number}" if number else "auto"
+def ids_of(request: InferenceRequest, made_id: str) -> RequestIds:
+    """What the request may be called."""
+    return RequestIds(request.header_id, request.request_id, made_id)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.core.batches import Run
 from proxy.core.units import NS_PER_S
@@ -32,14 +33,16 @@ RATE_PER_S = 20
 BURST = 64
 # Of all models together.
 TOTAL_RATE_PER_S = 200
-MAX_ID_CHARACTERS = 128
 
 _NEVER_NS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One remembered request; `arrival_ns` is monotonic. `leader_id`: whose execution answered it, where shared."""
+    """One remembered request; `arrival_ns` is monotonic. `leader_id`: whose execution answered it, where shared.
+
+    `other_ids`: what it is called beside `request_id` (proxy.core.request_ids).
+    """
 
     number: int
     request_id: str
@@ -56,6 +59,18 @@ class Kept:
     attempts: int = 0
     run: Run | None = None
     leader_id: str = ""
+    other_ids: tuple[str, ...] = ()
+
+    def is_called(self, text: str) -> bool:
+        """True if one of its ids holds `text`."""
+        return text in self.request_id or any(text in other for other in self.other_ids)
+
+
+class Mark(NamedTuple):
+    """What tells one request from all others of this process, and the name that we make of it."""
+
+    number: int
+    made_id: str
 
 
 class Rate:
@@ -143,7 +158,8 @@ class OfModel:
 class RequestLog:
     """Everything that is remembered. `wants` runs for each answer, the rest for those that it wants."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: str = "") -> None:
+        self._prefix = f"auto-{process}-" if process else "auto-"
         self._models: dict[str, OfModel] = {}
         self._total = Rate(TOTAL_RATE_PER_S, TOTAL_RATE_PER_S)
         self._errors = Rate(TOTAL_RATE_PER_S // 2, TOTAL_RATE_PER_S)
@@ -161,10 +177,10 @@ class RequestLog:
         """True if an error is to be handed to `keep`: they are bounded for all models together."""
         return self._errors.due_ns <= now_ns
 
-    def next_number(self) -> int:
-        """The number of the next one to be kept."""
+    def next_mark(self) -> Mark:
+        """Number and name of the next one to be kept, or to be answered with an error."""
         self._number += 1
-        return self._number
+        return Mark(self._number, f"{self._prefix}{self._number}")
 
     def keep(self, kept: Kept, now_ns: int) -> None:
         """Remember a request that `wants` or `wants_error` asked for."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import orjson
 
+from proxy.core import request_ids
 from proxy.core.errors import ProxyError, Unauthenticated
 from proxy.core.requests import Answer
 from proxy.core.units import NS_PER_S
@@ -14,12 +15,12 @@ from proxy.core.units import NS_PER_S
 CHALLENGE = (b"www-authenticate", b'Bearer realm="dlproxy"')
 
 
-def encode(error: ProxyError) -> Answer:
-    """The answer to a refusal or fault. Retry-After is in whole seconds, at least 1, rounded up."""
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+def encode(error: ProxyError, request_id: str) -> Answer:
+    """The answer to a refusal or fault of the request that is called so. Retry-After: whole seconds, at least 1."""
+    headers: tuple[tuple[bytes, bytes], ...] = ((request_ids.HEADER, request_id.encode()),)
     if error.retry_after_ns is not None:
         seconds = max(1, -(-error.retry_after_ns // NS_PER_S))
-        headers = ((b"retry-after", b"%d" % seconds),)
+        headers = (*headers, (b"retry-after", b"%d" % seconds))
     if isinstance(error, Unauthenticated):
         headers = (*headers, CHALLENGE)
     return Answer(error.status, orjson.dumps({"error": _text(error.message)}), headers)

@@ -52,7 +52,7 @@ class Echo:
         self.cancelled += 1
 
     def refuse(self, error: ProxyError, *_: object) -> Answer:
-        return v2_errors.encode(error)
+        return v2_errors.encode(error, "r-1")
 
     def is_live(self) -> bool:
         return True

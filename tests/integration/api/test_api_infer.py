@@ -28,6 +28,15 @@ def test_the_body_goes_through_byte_by_byte_and_the_answer_comes_back_as_it_is(
     assert (principal.label, principal.models, principal.is_admin) == ("app", None, False)
 
 
+def test_the_callers_request_id_goes_through_and_an_errors_comes_back(inference: Caller, runtime: FakeRuntime) -> None:
+    answer = inference("POST", "/models/digits/infer", BODY, X_Request_Id="trace-1")
+    assert (runtime.headers[b"x-request-id"], answer.headers["X-Request-Id"]) == (b"trace-1", "trace-1")
+    answer = inference("POST", "/models/digits/infer", BODY, X_Request_Id="<b>")
+    assert "<" not in answer.headers["X-Request-Id"]
+    runtime.answer = Answer(500, b"{}", ((b"x-request-id", b"auto-1f-2"),))
+    assert inference("POST", "/models/digits/infer", BODY).headers["X-Request-Id"] == "auto-1f-2"
+
+
 def test_a_version_may_be_named(staff: Caller, runtime: FakeRuntime) -> None:
     assert staff("POST", "/models/digits/versions/2/infer", BODY).status_code == 200
     assert runtime.asked[0][1:3] == ("digits", "2")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from v2_rig import EXPIRED_KEY, KEY, RESTRICTED_KEY, Client, Rig, infer_body, request
+
+from proxy.core.request_reports import RequestQuery
 
 CONFIG = {
     "name",
@@ -326,6 +329,33 @@ def test_wrong_inputs_are_400_and_name_their_field(port: int, field: dict) -> No
 def test_r23_forwarding_headers_have_no_effect(port: int) -> None:
     headers = {"X-Forwarded-For": "10.0.0.1", "X_Forwarded_For": "10.0.0.2", "X-Tenant": "a", "X_Tenant": "b"}
     assert ask(port, request(body=GOOD, headers=headers)).status == 200
+
+
+def test_the_callers_request_id_comes_back_whatever_the_answer(port: int) -> None:
+    wrong = infer_body([1, 2, 3, 4], id="r", parameters={"nosuch": 1})
+    for number, (body, target, status) in enumerate(
+        [(GOOD, "infer", 200), (wrong, "infer", 400), (GOOD, "nosuch", 404), (GOOD, "versions/9/infer", 404)]
+    ):
+        sent = request(target=f"/v2/models/echo/{target}", body=body, headers={"X-Request-Id": f"t-{number}"})
+        reply = ask(port, sent)
+        assert (reply.status, reply.headers["x-request-id"]) == (status, f"t-{number}")
+    assert ask(port, request("GET", "/v2/health/live", headers={"X-Request-Id": "live:1"})).headers["x-request-id"] == (
+        "live:1"
+    )
+
+
+def test_an_error_has_an_id_of_ours_where_the_caller_gave_none_that_can_be_repeated(port: int, rig: Rig) -> None:
+    assert "x-request-id" not in ask(port, request(body=GOOD)).headers
+    evil = request(body=b"{", headers={"X-Request-Id": "a b<script>"})
+    carried = ask(port, evil).headers["x-request-id"]
+    assert re.fullmatch(r"auto-[0-9a-f]{6}-[0-9]+", carried)
+    (kept,) = rig.runtime.requests(RequestQuery(text=carried))
+    assert (kept.status, kept.request_id) == (400, carried)
+    mine, theirs = f"mine-{port}", f"theirs-{port}"
+    asked = request(body=infer_body(id=mine), headers={"X-Request-Id": theirs})
+    assert ask(port, asked).status == 200
+    found = [rig.runtime.requests(RequestQuery(text=text)) for text in (mine, theirs)]
+    assert [[(one.request_id, one.other_ids) for one in of] for of in found] == [[(theirs, (mine,))]] * 2
 
 
 def test_r23_a_credential_given_twice_is_refused(port: int) -> None:

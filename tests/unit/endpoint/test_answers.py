@@ -32,6 +32,17 @@ def test_equal_statuses_with_other_headers_are_not_mixed_up() -> None:
         assert data.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
 
 
+def test_an_id_is_of_one_answer_and_its_head_is_not_kept() -> None:
+    before = len(answers._heads)
+    for number in range(3):
+        data = encoded(Answer(503, b"", ((b"x-request-id", b"r-%d" % number),)), b"", b"", with_body=True)
+        assert b"\r\nx-request-id: r-%d\r\n" % number in data
+    assert len(answers._heads) == before
+    assert answers.without_id(Answer(503, b"{}", ((b"retry-after", b"1"), (b"x-request-id", b"r")))).headers == (
+        (b"retry-after", b"1"),
+    )
+
+
 def test_a_large_body_is_not_copied_behind_its_head() -> None:
     body = bytes(answers.JOINED_BYTES + 1)
     head, written = answers.encode(Answer(200, body), b"", b"", with_body=True)

@@ -32,7 +32,7 @@ class Rig:
         return True
 
     def _kept(self, total_ns: int, model: str, status: int, run: Run | None, request_id: str) -> Kept:
-        number = self.log.next_number()
+        number = self.log.next_mark().number
         arrival_ns = self.now_ns - total_ns
         return Kept(number, request_id, model, 1, "key:1", arrival_ns, total_ns, status, "", (), run=run)
 

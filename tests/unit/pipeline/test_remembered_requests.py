@@ -5,15 +5,18 @@ from __future__ import annotations
 import struct
 from dataclasses import fields
 
+import pytest
+
 from proxy.answering import Answering
 from proxy.cache.cache import ResultCache
 from proxy.core.batches import BatchFault
 from proxy.core.policies import CachePolicy, ModelPolicy
+from proxy.core.request_ids import MAX_CHARACTERS
 from proxy.core.requests import Answer, InferenceRequest
 from proxy.core.tensors import Tensor
 from proxy.core.units import NS_PER_MS, NS_PER_S
 from proxy.metrics.metrics import Metrics
-from proxy.metrics.requests import MAX_ID_CHARACTERS, Kept
+from proxy.metrics.requests import Kept
 from proxy.offload import Offload
 from proxy.rollout.rollout import Shadows
 from proxy.scheduler.scheduler import Scheduler
@@ -125,8 +128,31 @@ def test_a_long_id_is_cut_and_one_without_gets_a_number() -> None:
     line.send(2.0)
     line.instance.finish()
     without, long = line.kept()
-    assert len(long.request_id) == MAX_ID_CHARACTERS
+    assert len(long.request_id) == MAX_CHARACTERS
     assert without.request_id == f"auto-{without.number}"
+
+
+@pytest.mark.parametrize("body_id", [None, "order-1", "not for a header"])
+def test_an_error_carries_the_id_by_which_it_is_found_here_and_in_the_log(
+    caplog: pytest.LogCaptureFixture, body_id: str | None
+) -> None:
+    line = Line()
+    line.send(1.0, body_id)
+    line.instance.finish(BatchFault("index out of range", lost=False))
+    carried = dict(line.answers[0].headers)[b"x-request-id"].decode()
+    (kept,) = line.kept()
+    assert carried == (body_id if body_id == "order-1" else f"auto-{kept.number}")
+    assert kept.is_called(carried)
+    assert kept.is_called(body_id or "")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"request {carried} of echo/1 was answered 500 model_error"
+    ]
+
+
+def test_the_name_of_one_process_is_no_other_ones() -> None:
+    first, second = Metrics("a1").requests, Metrics("b2").requests
+    assert first.next_mark() == (1, "auto-a1-1")
+    assert second.next_mark() == (1, "auto-b2-1")
 
 
 def test_nothing_of_inputs_or_outputs_is_kept() -> None:
