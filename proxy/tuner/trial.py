@@ -4,7 +4,8 @@
                  within MIX_RANGE, the same instances (unless they are the knob)
     significant  by proxy.tuner.comparison: the change at equal load, against its standard error
     KEPT         better: the score fell by LEAST_GAIN or more over the whole window, and significantly over its parts
-                 (if not significantly: inconclusive, so that it is tried again before long);
+                 (if not significantly: inconclusive, so that it is tried again before long); or, of a cache, hits rose
+                 significantly and as expected, and the score did not rise: a tail is far noisier than its hits;
                  cheaper: it did not rise by MOST_HARM or more, what was saved being part of the score
     open         what more of the same may decide: a longer look follows (proxy.tuner.trial_length)
     guards       failed and refused requests, p99 where throughput counts, throughput where latency or cost does, the
@@ -16,12 +17,15 @@ Rules: not comparable is inconclusive, and undone: nobody stays with a change th
 
 from __future__ import annotations
 
+from enum import StrEnum
+from math import sqrt
+
 from proxy.core.policies import Knob, Objective
-from proxy.tuner.comparison import change_of
+from proxy.tuner.comparison import Change, change_of
 from proxy.tuner.knobs import Settings, shown
 from proxy.tuner.objective import Goal, breach, score
 from proxy.tuner.tried import Outcome, Tried, load_bucket
-from proxy.tuner.tuning_view import SETTLE_S, WINDOW_S, Aim, Running, TuningView, Verdict
+from proxy.tuner.tuning_view import SETTLE_S, WINDOW_S, Aim, Proposal, Running, TuningView, Verdict
 from proxy.tuner.windows import Window, between, window_from
 
 # (lowest, highest) ratio of after to before within which loads are comparable.
@@ -38,6 +42,10 @@ LEAST_REQUESTS = 100
 MOST_LOST = 0.005
 MOST_THROUGHPUT_LOSS = 0.03
 MOST_TAIL_GROWTH = 1.3
+# Part of the expected rise of hits that counts as expected, and standard errors of one that chance does not explain:
+# more than of scores, since whether keys come again is not independent from request to request.
+LEAST_OF_EXPECTED = 0.5
+SURE_HITS = 3.0
 # By how much another model on the machine may become slower at no gain; in all by this share of what the change gains;
 # and ever.
 MOST_NEIGHBOUR_HARM = 0.05
@@ -96,14 +104,47 @@ def judge(view: TuningView, running: Running, now_unix_s: float, window_s: int =
             words = f"{moved}; what it saves is not worth that: undone."
             return verdict(Outcome.UNDONE, words, is_open=not change.is_sure)
         return verdict(Outcome.KEPT, f"{moved}; it costs nothing that can be measured: kept.")
-    if change.ratio <= -LEAST_GAIN and now <= was * (1 - LEAST_GAIN):
+    outcome, why, is_open = _of_better(change, now / was, _hits_rise(before, after, proposal))
+    back = f": {shown(proposal.knob, proposal.from_value)} is back." if outcome is Outcome.UNDONE else "."
+    return verdict(outcome, f"{moved}; {why}{back}", is_open=is_open)
+
+
+def _of_better(change: Change, score_ratio: float, rise: Rise) -> tuple[Outcome, str, bool]:
+    """(Outcome, why, whether more of the same may change it) of a change that was to be better.
+
+    `score_ratio` is that of the whole windows, after / before.
+    """
+    if change.ratio <= -LEAST_GAIN and score_ratio <= 1 - LEAST_GAIN:
         if change.is_sure:
-            return verdict(Outcome.KEPT, f"{moved}: kept.")
-        words = f"{moved}; it may have helped, which chance explains as well: undone."
-        return verdict(Outcome.INCONCLUSIVE, words, is_open=True)
-    why = "it got worse" if change.ratio > 0 and change.is_sure else "it did not help measurably"
-    words = f"{moved}; {why}: {shown(proposal.knob, proposal.from_value)} is back."
-    return verdict(Outcome.UNDONE, words, is_open=not change.is_sure and change.ratio <= -LEAST_GAIN / 2)
+            return Outcome.KEPT, "it helped: kept", False
+        if rise is not Rise.SURE:
+            return Outcome.INCONCLUSIVE, "it may have helped, which chance explains as well: undone", True
+    if rise is Rise.SURE and change.ratio <= 0 and score_ratio <= 1:
+        return Outcome.KEPT, "hits rose as expected, which chance does not explain: kept", False
+    is_open = not change.is_sure and (change.ratio <= -LEAST_GAIN / 2 or rise is not Rise.NONE)
+    is_worse = change.ratio > 0 and change.is_sure
+    return Outcome.UNDONE, "it got worse" if is_worse else "it did not help measurably", is_open
+
+
+class Rise(StrEnum):
+    """How hits rose that were expected to: not as expected, as expected, and so surely that chance does not explain."""
+
+    NONE = "none"
+    EXPECTED = "expected"
+    SURE = "sure"
+
+
+def _hits_rise(before: Window, after: Window, proposal: Proposal) -> Rise:
+    """How hits rose in a trial that is to raise them. A tail is far noisier than the hits that it comes from."""
+    was, now, expected = before.hit_ratio, after.hit_ratio, proposal.expectation
+    if expected.metric != "hits_ratio" or was is None or now is None or now <= was:
+        return Rise.NONE
+    if now - was < LEAST_OF_EXPECTED * (expected.after - expected.before):
+        return Rise.NONE
+    looked = before.cache_hits + before.cache_misses, after.cache_hits + after.cache_misses
+    share = (before.cache_hits + after.cache_hits) / sum(looked)
+    error = sqrt(share * (1 - share) * (1 / looked[0] + 1 / looked[1]))
+    return Rise.SURE if now - was > SURE_HITS * error else Rise.EXPECTED
 
 
 def incomparable(

@@ -1,8 +1,8 @@
 """Steps of a model's cache: its size from the miss-ratio curve, its eviction policy by trial. Pure.
 
-    grow     while the next step saves more model time a second than it costs: MiB / MIB_PER_INSTANCE instances are so
-             many seconds of model time a second
-    shrink   where half of it saves less than it costs
+    grow     while the objective's score, in which memory counts, is expected to fall by what the curve says of hits
+    shrink   where, besides, half of it saves less model time a second than it costs (MiB / MIB_PER_INSTANCE instances
+             are so many seconds of it); to the lowest bound at once where the curve says that nothing hits
     eviction another policy is tried where entries are thrown out and a larger cache would hit more: then the order
              matters. The curve is of the least recently used; what twice the memory would give it is what a better
              order is hoped to give
@@ -14,19 +14,21 @@ Source: PROTOCOLS section 11; docs/caching.md compares the policies on the same 
 
 from __future__ import annotations
 
-from proxy.core.policies import Eviction, Knob
+from proxy.core.policies import Eviction, Knob, Objective
 from proxy.core.reports import CacheReport, CurvePoint
 from proxy.core.units import BYTES_PER_MIB
-from proxy.tuner.knobs import shown, steps
+from proxy.tuner.knobs import Value, shown, steps
 from proxy.tuner.objective import MIB_PER_INSTANCE
 from proxy.tuner.trial import settle_from
 from proxy.tuner.tried import REST_S, Outcome, Tried
-from proxy.tuner.tuning_estimates import Present, on_curve
+from proxy.tuner.tuning_estimates import Estimate, Present, on_curve
 from proxy.tuner.tuning_view import MOST_SETTLE_S, Aim, Expectation, Proposal, Why
 from proxy.tuner.tuning_words import Said, best_of
 
 # A cache that holds less of its bound gains nothing by more.
 FULL_RATIO = 0.85
+# Share of hits below which the cache is of no use, so that halving it step by step would only take longer.
+USEFUL_HITS = 0.005
 # Difference of hits between this cache and one twice as large from which the order of eviction matters.
 LEAST_MISSED = 0.02
 # What remains of the hope in another order with each one that did not help.
@@ -45,7 +47,7 @@ def size(present: Present) -> Said:
     mib = present.view.settings.cache_max_mib
     here = on_curve(cache.curve, mib)
     found = []
-    for value in steps(Knob.CACHE_SIZE, mib, present.view.bounds):
+    for value in _sizes(present, mib, here):
         there = on_curve(cache.curve, float(value)) if isinstance(value, int) else None
         if here is None or there is None or not isinstance(value, int):
             continue
@@ -127,15 +129,15 @@ def _resized(present: Present, cache: CacheReport, here: CurvePoint, there: Curv
         return None
     saves_ms = there.saved_ms_per_s - here.saved_ms_per_s
     costs_ms = (value - mib) / MIB_PER_INSTANCE * 1_000
-    if saves_ms <= costs_ms:  # of a smaller one: loses more than it costs
-        return None
     grows = value > mib
+    if saves_ms <= costs_ms and (now is None or not grows):  # of a smaller one: loses more than it costs
+        return None
     gain = present.gain(Knob.CACHE_SIZE, now, after) if now is not None else 0.5
+    if gain <= 0:
+        return None
     if grows:
-        words = (
-            f"the next {value - mib} MiB save {saves_ms:.0f} model-ms a second by the miss-ratio curve and cost as "
-            f"much as {costs_ms:.0f} (at {MIB_PER_INSTANCE} MiB an instance)"
-        )
+        words = f"the next {value - mib} MiB save {saves_ms:.0f} model-ms a second by the miss-ratio curve"
+        words += _worth(present, now, after, costs_ms)
         expectation = Expectation("hits_ratio", hits, hits_then, False, words)
         told = f"Hits {hits:.0%} → {hits_then:.0%} because {words}."
     else:
@@ -157,6 +159,22 @@ def _resized(present: Present, cache: CacheReport, here: CurvePoint, there: Curv
         _settle_s(cache, present, (value - mib) * BYTES_PER_MIB),
         _mix(here, mib),
     )
+
+
+def _sizes(present: Present, mib: int, here: CurvePoint | None) -> tuple[Value, ...]:
+    """Half and twice; the lowest bound, too, where nothing hits."""
+    found = steps(Knob.CACHE_SIZE, mib, present.view.bounds)
+    lowest = present.view.bounds.clamped(Knob.CACHE_SIZE, 0)
+    if here is None or here.hit_ratio >= USEFUL_HITS or lowest >= mib:
+        return found
+    return tuple(dict.fromkeys((*found, lowest)))
+
+
+def _worth(present: Present, now: Estimate | None, after: Estimate, costs_ms: float) -> str:
+    """What speaks for more memory under the objective, beside what it saves."""
+    if now is not None and present.view.goal.objective is Objective.LOWEST_LATENCY:
+        return f", which is expected to take the mean from {now.mean_ms:.1f} to {after.mean_ms:.1f} ms"
+    return f" and cost as much as {costs_ms:.0f} (at {MIB_PER_INSTANCE} MiB an instance)"
 
 
 def _failed(one: Tried, order: str, present: Present) -> bool:

@@ -2,7 +2,8 @@
 
     placement   instances that differ in speed (by DIFFERENT_RATIO) ask for the one that looks at response times
     delay       with g between arrivals and an execution of α + β·b, waiting for one more pays while g < (α − β) / 2
-                (the rule by which batches wait, proxy.scheduler.batching); then a delay of that time lets them
+                (the rule by which batches wait, proxy.scheduler.batching). Then a delay of α − β lets them wait for
+                several: that rule ends the wait where it does not pay any more, the delay only bounds it
     limit       where more arrives than is carried, a shorter queue gives the same answers sooner: what fills all
                 batches twice suffices; where nobody waits, a limit that refuses is loosened
 
@@ -68,7 +69,7 @@ def placement(present: Present) -> Said:
 
 
 def delay(present: Present) -> Said:
-    """The time within which waiting for one more pays, or none where it does not."""
+    """The time within which waiting for others can pay, or none where it does not."""
     view, window, line = present.view, present.window, present.fit.line
     arrivals = max(window.crowded_per_s, present.fit.load.arrivals_per_s)
     delay_ms = view.settings.max_queue_delay_ms
@@ -86,9 +87,9 @@ def delay(present: Present) -> Said:
             return [], f"Waiting for company would not pay: {fact}."
         words = f"waiting for one more pays only below {max(worth_ms, 0):.2f} ms; {fact}"
         return _moved_delay(present, 0.0, Why.WAITING_DOES_NOT_PAY, words, 0.005, Aim.CHEAPER)
-    wanted_ms = delay_near(worth_ms)
+    wanted_ms = delay_near(2 * worth_ms)
     if delay_ms >= wanted_ms / 2 or not window.mean_ms:
-        return [], f"{shown(Knob.QUEUE_DELAY, delay_ms)} let batches wait as long as it pays ({worth_ms:.1f} ms)."
+        return [], f"{shown(Knob.QUEUE_DELAY, delay_ms)} let batches wait as long as it pays ({2 * worth_ms:.1f} ms)."
     # Waiting happens where one instance is idle: neither when all are busy nor when nothing comes.
     share = 4 * window.busy_ratio * max(1 - window.busy_ratio, 0.0)
     saved_ms = (line.alpha_s * 1_000 - row_ms - 2 * gap_ms) * share

@@ -184,6 +184,38 @@ def test_windows_of_no_arrivals_are_not_compared():
     assert "0 requests" in incomparable(quiet, quiet, Knob.BATCH_ROWS)
 
 
+def hits(ratio, per_s=200):
+    return {"cache_hits": round(ratio * per_s), "cache_misses": round((1 - ratio) * per_s)}
+
+
+GROWS = Expectation("hits_ratio", 0.4, 0.5, False, "the curve says so")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outcome", "words"),
+    [
+        # A tail that hides what hits bring: kept by the hits, unless the score rose or they did not rise as expected.
+        ({"ms": 10.0, **hits(0.4)}, {"ms": 9.95, "seed": 3, **hits(0.49)}, Outcome.KEPT, "hits rose as expected"),
+        ({"ms": 10.0, **hits(0.4)}, {"ms": 10.3, "seed": 3, **hits(0.49)}, Outcome.UNDONE, "64 MiB is back"),
+        ({"ms": 10.0, **hits(0.4)}, {"ms": 9.95, "seed": 3, **hits(0.42)}, Outcome.UNDONE, "64 MiB is back"),
+        ({"ms": 10.0, **hits(0.4)}, {"ms": 9.95, "seed": 3, **hits(0.4)}, Outcome.UNDONE, "64 MiB is back"),
+    ],
+)
+def test_a_cache_is_kept_by_what_it_hits_more_where_the_score_is_too_noisy_to_tell(before, after, outcome, words):
+    a_proposal = proposal(Knob.CACHE_SIZE, 64, 66, expectation=GROWS)
+    verdict = trial(before, after, a_proposal=a_proposal)
+    assert verdict.outcome is outcome
+    assert words in verdict.words
+
+
+def test_few_look_ups_that_hit_more_are_left_to_a_longer_look():
+    a_proposal = proposal(Knob.CACHE_SIZE, 64, 66, expectation=GROWS)
+    few = {"per_s": 10, "ms": 10.0}
+    verdict = trial({**few, **hits(0.4, 10)}, {**few, "seed": 3, **hits(0.5, 10)}, a_proposal=a_proposal)
+    assert verdict.outcome is not Outcome.KEPT
+    assert verdict.is_open
+
+
 def test_a_cache_settles_when_it_has_filled():
     assert settle_from(1e6, 1e5, MOST_SETTLE_S) == 10
     assert settle_from(1e9, 1e5, MOST_SETTLE_S) == MOST_SETTLE_S
