@@ -17,8 +17,8 @@ from django.core.asgi import get_asgi_application
 
 django_application = get_asgi_application()
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
+from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 
 from dlproxy_site.body_guard import BodyGuard
@@ -53,7 +53,7 @@ class Site:
         self._inference: InferenceApp | None = None
         self._starting = asyncio.Lock()
         self._pages = BodyGuard(UploadPieces(django_application), RuntimeConfig().limits.max_body_bytes)
-        self._websockets = SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+        self._websockets = SameOrigin(SessionMiddlewareStack(URLRouter(websocket_urlpatterns)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""

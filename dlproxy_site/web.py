@@ -68,6 +68,8 @@ def main() -> int:
         log_level="warning",
         # A dashboard sends no large frames; what a socket may send is bounded before it is parsed.
         ws_max_size=64 * 1024,
+        # One text a second serves every socket; compressed, each would be made apart (and hold 256 KiB of state).
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=DRAIN_S,
     )
     server = _Server(config)

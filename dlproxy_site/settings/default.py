@@ -79,14 +79,6 @@ CELERY_BROKER_URL = broker["url"]
 CELERY_BROKER_TRANSPORT_OPTIONS = broker["options"]
 CELERY_BEAT_SCHEDULE_FILENAME = str(DLPROXY_HOME / "celery" / "beat-schedule")
 if REDIS_URL:
-    CHANNEL_LAYERS = {
-        "default": {
-            "BACKEND": "channels_redis.core.RedisChannelLayer",
-            # A socket waits for its next event in reads of 5 s (the layer's brpop_timeout). Redis' client gives a read
-            # up after 5 s, too, if it is not told otherwise: a socket without events for so long ended in an error.
-            "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 15}], "capacity": 100, "expiry": 10},
-        }
-    }
     CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -96,7 +88,6 @@ if REDIS_URL:
         }
     }
 else:
-    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # daphne brings `runserver` for development; its reactor is not loaded in the other processes.

@@ -3,7 +3,8 @@
 Rules: closes with 4401 without a login (at once) or after it ended (within RECHECK_S, W3); 4429 above the caps (W8).
 What the page sends is small, rare JSON ("resync", "pause", "resume"); anything else is ignored or ends the socket (W4,
 W6), and nothing that it sends changes anything (W12). A reader that does not keep up holds one pending second, whose
-difference is then made against what it last got (W7); one that takes nothing for STALL_S is closed.
+difference is then made against what it last got (W7); one that takes nothing for STALL_S is closed. No channel layer
+carries the seconds: publisher and sockets live in one process, and a call costs a tenth of a message through a layer.
 """
 
 from __future__ import annotations
@@ -12,48 +13,44 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from models_admin.live import messages, sessions
+from models_admin.live import sessions
 from models_admin.live.limits import MAX_MESSAGE_BYTES, Allowance, Places
+from models_admin.live.logins import CLOSE_FAULT, CLOSE_LOGGED_OUT, Logins
 from models_admin.live.messages import State
-from models_admin.live.publisher import GROUP, publisher
+from models_admin.live.publisher import publisher
 
 log = logging.getLogger(__name__)
 
-RECHECK_S = 3.0
 STALL_S = 20.0
 
 CLOSE_UNSUPPORTED = 1003
 CLOSE_POLICY = 1008
 CLOSE_TOO_BIG = 1009
-CLOSE_FAULT = 1011
 CLOSE_STALLED = 1013
-CLOSE_LOGGED_OUT = 4401
 CLOSE_TOO_MANY = 4429
 
 places = Places()
+logins = Logins()
 
 
 class LiveConsumer(AsyncWebsocketConsumer):
     """Sends a snapshot, then a difference each second."""
 
-    recheck_s = RECHECK_S
     stall_s = STALL_S
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._tasks: list[asyncio.Task[None]] = []
-        self._place: int | None = None
+        self._leaving: list[Callable[[], None]] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One socket. However it ends, so do its tasks, and its place is free.
-
-        Channels calls `disconnect` only when the client closes, not when the channel layer is lost.
-        """
+        """One socket. However it ends, so do its tasks, and its place is free."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -62,37 +59,30 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Accept first, so that the close code reaches the page."""
         self._sent: State | None = None
-        self._event: dict[str, Any] | None = None
         self._fresh = asyncio.Event()
         self._paused = False
         loop = asyncio.get_running_loop()
         self._allowance = Allowance(loop.time())
         session = self.scope.get("session")
-        self._session_key = session.session_key if session is not None else None
+        session_key = session.session_key if session is not None else None
         await self.accept()
-        self._identity = await database_sync_to_async(sessions.identity)(self._session_key)
-        if self._identity is None:
+        who = await database_sync_to_async(sessions.identity)(session_key)
+        if who is None:
             await self.close(CLOSE_LOGGED_OUT)
             return
-        if not places.take(self._identity[0]):
+        if not places.take(who[0]):
             await self.close(CLOSE_TOO_MANY)
             return
-        self._place = self._identity[0]
-        publisher.sockets += 1
-        try:
-            await self.channel_layer.group_add(GROUP, self.channel_name)
-        except Exception:  # a network service may fail in any way; the page comes back by itself
-            log.exception("the channel layer takes no live socket")
-            await self.close(CLOSE_FAULT)
-            return
-        self._fresh.set()
-        self._tasks = [
-            loop.create_task(self._guard(self._send_newest())),
-            loop.create_task(self._guard(self._recheck())),
+        self._leaving = [
+            lambda: places.leave(who[0]),
+            publisher.watch(self._fresh.set),
+            logins.hold(self._end, session_key, who),
         ]
+        self._fresh.set()
+        self._tasks = [loop.create_task(self._guard(self._send_newest()))]
 
     async def disconnect(self, code: int) -> None:
-        """Leave the group and end the socket's tasks."""
+        """Give the place back and end the socket's tasks."""
         del code
         await self._release()
 
@@ -109,26 +99,19 @@ class LiveConsumer(AsyncWebsocketConsumer):
             return
         self._obey(_kind(text_data))
 
-    async def live_second(self, event: dict[str, Any]) -> None:
-        """The group's message: remember it and return, so that the channel never fills behind a slow reader."""
-        self._event = event
-        self._fresh.set()
-
     async def _release(self) -> None:
         """Give everything back, once."""
+        leaving, self._leaving = self._leaving, []
+        for leave in leaving:
+            leave()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._place is None:
-            return
-        places.leave(self._place)
-        self._place = None
-        publisher.sockets -= 1
-        try:
-            await self.channel_layer.group_discard(GROUP, self.channel_name)
-        except Exception:
-            log.exception("a live socket could not leave its group; the channel layer forgets it in a while")
+
+    def _end(self, code: int) -> None:
+        """Close from outside of the socket's own tasks."""
+        self._tasks.append(asyncio.get_running_loop().create_task(self._give_up(code)))
 
     def _obey(self, kind: str | None) -> None:
         if kind == "pause":
@@ -142,32 +125,15 @@ class LiveConsumer(AsyncWebsocketConsumer):
         while True:
             await self._fresh.wait()
             self._fresh.clear()
-            text = None if self._paused else self._next_text()
+            text = None if self._paused else publisher.text_after(self._sent)
             if text is None:
                 continue
+            self._sent = publisher.newest
             try:
-                await asyncio.wait_for(self.send(text_data=text), self.stall_s)
+                async with asyncio.timeout(self.stall_s):
+                    await self.send(text_data=text)
             except TimeoutError:
                 await self._give_up(CLOSE_STALLED)
-                return
-
-    def _next_text(self) -> str | None:
-        newest, event, sent = publisher.newest, self._event, self._sent
-        if newest is None or (sent is not None and sent["sequence"] == newest["sequence"]):
-            return None
-        self._sent = newest
-        if sent is None:
-            return messages.encode(messages.snapshot(newest, publisher.recent()))
-        shared = event is not None and (event["previous"], event["sequence"]) == (sent["sequence"], newest["sequence"])
-        if shared and event is not None and event["text"] is not None:
-            return str(event["text"])
-        return messages.encode(messages.delta(sent, newest))
-
-    async def _recheck(self) -> None:
-        while True:
-            await asyncio.sleep(self.recheck_s)
-            if await database_sync_to_async(sessions.identity)(self._session_key) != self._identity:
-                await self._give_up(CLOSE_LOGGED_OUT)
                 return
 
     async def _guard(self, work: Any) -> None:

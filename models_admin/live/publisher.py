@@ -1,33 +1,32 @@
-"""Feeds the live sockets: each second's report becomes one text, encoded once and sent to the group.
+"""Feeds the live sockets: each second's report becomes one text, encoded once for all who see the same.
 
-Place: the site's ASGI application calls `start()` once the data plane runs; consumers read `newest()`.
-Rules: runs on the event loop; with no socket open nothing is encoded; a slow channel layer skips seconds instead of
-queueing them (sockets then get the newest state, W7). The group's name is made here and differs by process, since a
-socket shows the data plane of the process that it is connected to (W2).
+Place: the site's ASGI application calls `start()` once the data plane runs; consumers `watch` and read `text_after`.
+Rules: runs on the event loop that also answers inference requests, so the sockets are told of a second a few at a time
+(SLICE_S apart) and not all at once; with no socket open nothing is encoded; a socket that has not sent its last second
+holds nothing and gets the newest state (W7). A socket shows the data plane of the process that it is connected to (W2).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import uuid
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from channels.layers import get_channel_layer
-
 from models_admin.live import messages
 from models_admin.live.messages import State
 from proxy import gateway
-from proxy.core.outage import Outage, in_words, trace_of
 from proxy.core.reports import SecondReport
 
-log = logging.getLogger(__name__)
-
-GROUP = f"live.{uuid.uuid4().hex}"
 # Two minutes of requests per second, for the sparklines of a page just opened.
 RECENT_SECONDS = 120
+SLICE_S = 0.01
+"""Between one few sockets and the next. Smaller: inference requests may wait for more sockets in a row."""
+SPREAD_S = 0.8
+"""All sockets are told within this time. Larger: the next second may come before the last socket has this one."""
+
+Watcher = Callable[[], None]
 
 
 class Publisher:
@@ -35,27 +34,43 @@ class Publisher:
 
     def __init__(self) -> None:
         self.newest: State | None = None
-        self.sockets = 0
+        self._watchers: dict[Watcher, None] = {}
         self._recent: deque[dict[str, int]] = deque(maxlen=RECENT_SECONDS)
-        self._sending: asyncio.Task[None] | None = None
+        self._texts: dict[int | None, str] = {}
+        self._telling: asyncio.Task[None] | None = None
 
-    def on_second(self, report: SecondReport) -> asyncio.Task[None] | None:
-        """Take a report; returns the task that sends it, or None where nobody watches or the layer is still busy."""
-        old, self.newest = self.newest, messages.state(report)
+    @property
+    def sockets(self) -> int:
+        """How many watch."""
+        return len(self._watchers)
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        """Call `watcher` after each second; returns the function that ends it."""
+        self._watchers[watcher] = None
+        return lambda: self._watchers.pop(watcher, None)
+
+    def on_second(self, report: SecondReport) -> None:
+        """Take a report, and tell the sockets."""
+        self.newest = messages.state(report)
+        self._texts = {}
         counts = {name: second.requests for name, second in report.models.items() if second.requests}
         counts[""] = report.total.requests
         self._recent.append(counts)
-        if not self.sockets or (self._sending is not None and not self._sending.done()):
+        if self._watchers and (self._telling is None or self._telling.done()):
+            self._telling = asyncio.get_running_loop().create_task(self._tell())
+
+    def text_after(self, sent: State | None) -> str | None:
+        """What brings a socket that last sent `sent` to the newest second; None where it is there already.
+
+        Made when the first asks, and kept for all who stand at the same second (None: who have nothing yet).
+        """
+        newest, stands_at = self.newest, None if sent is None else sent["sequence"]
+        if newest is None or stands_at == newest["sequence"]:
             return None
-        text = messages.encode(messages.delta(old, self.newest)) if old is not None else None
-        event = {
-            "type": "live.second",
-            "sequence": report.sequence,
-            "previous": None if old is None else old["sequence"],
-            "text": text,
-        }
-        self._sending = asyncio.get_running_loop().create_task(_send(event))
-        return self._sending
+        if stands_at not in self._texts:
+            difference = messages.snapshot(newest, self.recent()) if sent is None else messages.delta(sent, newest)
+            self._texts[stands_at] = messages.encode(difference)
+        return self._texts[stands_at]
 
     def recent(self) -> dict[str, Any]:
         """Requests of each of the last seconds: {"total": [...], "models": {name: [...]}}; idle models are left out."""
@@ -65,26 +80,24 @@ class Publisher:
             "models": {name: [counts.get(name, 0) for counts in self._recent] for name in sorted(names)},
         }
 
+    async def _tell(self) -> None:
+        watchers = tuple(self._watchers)
+        at_once = slice_size(len(watchers))
+        for begin in range(0, len(watchers), at_once):
+            if begin:
+                await asyncio.sleep(SLICE_S)
+            for watcher in watchers[begin : begin + at_once]:
+                watcher()
+
+
+def slice_size(sockets: int) -> int:
+    """How many sockets are told at a time, so that all are within SPREAD_S. Pure."""
+    return max(1, math.ceil(sockets * SLICE_S / SPREAD_S))
+
 
 publisher = Publisher()
-_layer = Outage()
 
 
 def start() -> Callable[[], None]:
     """Begin to feed the sockets from this process's data plane; returns the function that ends it."""
     return gateway.subscribe(publisher.on_second)
-
-
-async def _send(event: dict[str, Any]) -> None:
-    layer = get_channel_layer()
-    if layer is None:
-        return
-    try:
-        await layer.group_send(GROUP, event)
-    except Exception as error:  # the layer may be a network service: pages go stale and say so, serving goes on
-        if _layer.failed(error):
-            words = "live figures cannot be sent to the channel layer: %s"
-            log.error(words, in_words(error), exc_info=trace_of(error))  # noqa: TRY400  a trace only where it helps
-    else:
-        if _layer.worked():
-            log.info("live figures reach the channel layer again")

@@ -1,4 +1,4 @@
-"""Websocket URLs. The site wraps them in SameOrigin (outermost) and AuthMiddlewareStack."""
+"""Websocket URLs. The site wraps them in SameOrigin (outermost) and SessionMiddlewareStack."""
 
 from __future__ import annotations
 

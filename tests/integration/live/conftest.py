@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
+from channels.sessions import SessionMiddlewareStack
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -20,6 +20,7 @@ from django.test import Client
 from dlproxy_site.origin import SameOrigin
 from models_admin.live import consumer, publisher
 from models_admin.live.limits import Places
+from models_admin.live.logins import Logins
 from models_admin.live.routing import websocket_urlpatterns
 
 PATIENCE_S = 60.0
@@ -43,6 +44,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[publisher.Publisher]:
     monkeypatch.setattr(publisher, "publisher", one)
     monkeypatch.setattr(consumer, "publisher", one)
     monkeypatch.setattr(consumer, "places", Places())
+    monkeypatch.setattr(consumer, "logins", Logins())
     yield one
     assert one.sockets == 0
 
@@ -69,7 +71,7 @@ async def socket(transactional_db: None) -> AsyncIterator[Callable[..., Websocke
     opened: list[WebsocketCommunicator] = []
 
     def make(cookie: bytes = b"", headers: list[tuple[bytes, bytes]] | None = None) -> WebsocketCommunicator:
-        application: Any = SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+        application: Any = SameOrigin(SessionMiddlewareStack(URLRouter(websocket_urlpatterns)))
         sent = [ORIGIN] if headers is None else headers
         one = Patient(application, "/ws/live/", headers=[*sent, HOST, (b"cookie", cookie)])
         opened.append(one)

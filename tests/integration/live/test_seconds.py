@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,16 +11,15 @@ import pytest
 from channels.testing import WebsocketCommunicator
 from live_cast import report
 
-from models_admin.live import consumer
-from models_admin.live.publisher import Publisher
+from models_admin.live import consumer, messages
+from models_admin.live.publisher import SLICE_S, Publisher, slice_size
 
 Make = Callable[..., WebsocketCommunicator]
 
 
 async def second(fresh: Publisher, sequence: int, **requests: int) -> None:
-    task = fresh.on_second(report(sequence, **requests))
-    if task is not None:
-        await task
+    """A second is over; its sockets hear of it in slices."""
+    fresh.on_second(report(sequence, **requests))
 
 
 async def test_first_a_snapshot_then_differences_with_rising_sequence(
@@ -71,32 +72,51 @@ async def test_resync_and_resume_bring_a_new_snapshot_and_pause_brings_silence(
     assert (resumed["type"], resumed["sequence"]) == ("snapshot", 2)
 
 
-async def test_nothing_is_encoded_while_nobody_watches(fresh: Publisher) -> None:
-    assert fresh.on_second(report(1, digits=1)) is None
-    assert fresh.newest is not None
+def test_a_text_is_made_when_asked_for_and_once_for_all_who_stand_at_the_same_second(
+    fresh: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(messages, "encode", lambda message: made.append(message["type"]) or "text")
+    for sequence in (1, 2, 3):
+        fresh.on_second(report(sequence, digits=sequence))
+    assert made == []
+    first, second = messages.state(report(1, digits=1)), messages.state(report(2, digits=2))
+    for sent in (None, None, second, second, first, first):
+        assert fresh.text_after(sent) == "text"
+    assert made == ["snapshot", "delta", "delta"]
+    assert fresh.text_after(fresh.newest) is None
 
 
-async def test_w07_a_slow_reader_gets_the_newest_state_and_nothing_piles_up(fresh: Publisher) -> None:
-    reader = consumer.LiveConsumer()
-    reader._sent, reader._event = None, None
+def test_w07_a_slow_reader_gets_the_newest_state_and_nothing_piles_up(fresh: Publisher) -> None:
     fresh.on_second(report(1, digits=1))
-    reader._next_text()
+    sent = fresh.newest
     for sequence in range(2, 500):
         fresh.on_second(report(sequence, digits=sequence))
-    reader._event = {"previous": 498, "sequence": 499, "text": "the difference that others get"}
-    text = reader._next_text()
+    text = fresh.text_after(sent)
     assert text is not None
     assert '"previous":1' in text
     assert '"sequence":499' in text
     assert '"requests":499' in text
-    assert reader._next_text() is None
+
+
+async def test_many_sockets_are_told_a_few_at_a_time_and_all_before_the_next_second(fresh: Publisher) -> None:
+    told: list[int] = []
+    leave = [fresh.watch(lambda number=number: told.append(number)) for number in range(400)]
+    fresh.on_second(report(1, digits=1))
+    await asyncio.sleep(0)
+    assert told == list(range(slice_size(400)))
+    assert slice_size(400) <= 5
+    assert math.ceil(1_000 / slice_size(1_000)) * SLICE_S < 1
+    while len(told) < 400:
+        await asyncio.sleep(SLICE_S)
+    assert told == list(range(400))
+    for one in leave:
+        one()
 
 
 async def test_w07_a_reader_that_takes_nothing_is_closed_and_others_go_on(
     socket: Make, cookie: bytes, fresh: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import asyncio
-
     await second(fresh, 1, digits=1)
     good = socket(cookie)
     await good.connect()

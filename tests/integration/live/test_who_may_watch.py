@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.db import OperationalError
+from django.test import Client
 
-from models_admin.live import consumer, limits
+from models_admin.live import consumer, limits, logins, sessions
 
 Make = Callable[..., WebsocketCommunicator]
 
@@ -59,28 +62,32 @@ async def test_w02_an_unknown_session_closes_with_4401(socket: Make) -> None:
     assert await closed_with(one) == consumer.CLOSE_LOGGED_OUT
 
 
+def end_login(user: User, ending: str) -> None:
+    """Everything after which a socket may not go on as it began."""
+    if ending == "logout":
+        for session in Session.objects.all():
+            if session.get_decoded()["_auth_user_id"] == str(user.pk):
+                session.delete()
+        return
+    if ending == "deactivated":
+        user.is_active = False
+    elif ending == "role":
+        user.is_staff = True
+    else:
+        user.set_password("another long password")
+    user.save()
+
+
 @pytest.mark.parametrize("ending", ["logout", "deactivated", "new password", "role"])
 async def test_w03_it_closes_soon_after_the_login_ends(
     socket: Make, cookie: bytes, ann: User, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert consumer.RECHECK_S < 5
-    monkeypatch.setattr(consumer.LiveConsumer, "recheck_s", 0.01)
+    assert logins.RECHECK_S < 5
+    monkeypatch.setattr(logins, "RECHECK_S", 0.01)
     one = socket(cookie)
     await one.connect()
 
-    def end() -> None:
-        if ending == "logout":
-            Session.objects.all().delete()
-            return
-        if ending == "deactivated":
-            ann.is_active = False
-        elif ending == "role":
-            ann.is_staff = True
-        else:
-            ann.set_password("another long password")
-        ann.save()
-
-    await sync_to_async(end)()
+    await sync_to_async(end_login)(ann, ending)
     assert await closed_with(one) == consumer.CLOSE_LOGGED_OUT
 
 
@@ -93,3 +100,37 @@ async def test_w08_more_sockets_than_a_user_may_have_close_with_4429(
     third = socket(cookie)
     await third.connect()
     assert await closed_with(third) == consumer.CLOSE_TOO_MANY
+
+
+@pytest.mark.parametrize("ending", ["logout", "deactivated", "new password", "role"])
+def test_w03_many_sessions_are_looked_up_by_two_queries_and_an_ended_one_is_missing(
+    ann: User, ending: str, django_assert_num_queries: Any
+) -> None:
+    bob = User.objects.create_user("bob")
+    keys = []
+    for user in (ann, bob):
+        client = Client()
+        client.force_login(user)
+        keys.append(client.cookies[settings.SESSION_COOKIE_NAME].value)
+    many = sessions.Identities()
+    for _ in range(3):
+        assert many.of(keys) == {keys[0]: (ann.pk, False), keys[1]: (bob.pk, False)}
+    with django_assert_num_queries(2):
+        many.of(keys)
+    end_login(ann, ending)
+    left = many.of(keys)
+    assert left[keys[1]] == (bob.pk, False)
+    assert left.get(keys[0]) == ((ann.pk, True) if ending == "role" else None)
+
+
+async def test_sockets_end_when_their_logins_cannot_be_looked_up(
+    socket: Make, cookie: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise OperationalError("away")
+
+    monkeypatch.setattr(logins, "RECHECK_S", 0.01)
+    one = socket(cookie)
+    await one.connect()
+    monkeypatch.setattr(sessions.Identities, "of", away)
+    assert await closed_with(one) == logins.CLOSE_FAULT
