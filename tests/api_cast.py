@@ -35,6 +35,8 @@ __all__ = [
     "FakeRuntime",
     "admin",
     "admin_key",
+    "chief",
+    "chief_user",
     "digits",
     "inference",
     "inference_key",
@@ -203,6 +205,18 @@ def viewer(viewer_user: User) -> Caller:
 def staff(staff_user: User) -> Caller:
     """The administrator, logged in."""
     return Caller(staff_user)
+
+
+@pytest.fixture
+def chief_user(db: None) -> User:
+    """An admin: a superuser."""
+    return User.objects.create_superuser("cleo", password="x")
+
+
+@pytest.fixture
+def chief(chief_user: User) -> Caller:
+    """The admin, logged in."""
+    return Caller(chief_user)
 
 
 @pytest.fixture

@@ -155,6 +155,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "policies", "description": "Operators' parameters of each model."},
         {"name": "inference", "description": "The Open Inference Protocol's body through this API."},
         {"name": "keys", "description": "API keys of integrators and machines."},
+        {"name": "users", "description": "Accounts of people, for admins."},
         {"name": "instances", "description": "The processes that run models, as last reported."},
         {"name": "history", "description": "Measurements over time, as columns for charts."},
         {"name": "tuning", "description": "What tuning may do, what it is at, what a model could carry."},

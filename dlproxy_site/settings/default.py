@@ -29,6 +29,7 @@ DLPROXY_CACHE_REDIS_URL = environment.redis_address("DLPROXY_CACHE_REDIS_URL")
 DLPROXY_KEEP_SECONDS_H = environment.whole_number("DLPROXY_KEEP_SECONDS_H", 2, 1, 168)
 DLPROXY_KEEP_MINUTES_D = environment.whole_number("DLPROXY_KEEP_MINUTES_D", 14, 1, 400)
 DLPROXY_KEEP_DECISIONS_D = environment.whole_number("DLPROXY_KEEP_DECISIONS_D", 90, 1, 4_000)
+DLPROXY_KEEP_DELETED_H = environment.whole_number("DLPROXY_KEEP_DELETED_H", 24, 0, 9_000)
 DLPROXY_ARTIFACTS_DIR = DLPROXY_HOME / "artifacts"
 environment.make_home(DLPROXY_HOME)
 FILE_UPLOAD_TEMP_DIR = DLPROXY_ARTIFACTS_DIR / "incoming"

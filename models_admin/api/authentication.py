@@ -1,7 +1,8 @@
 """Who calls the admin API: an API key in `Authorization: Bearer`, or a dashboard session with its CSRF token.
 
 Rules: a key is looked up by the SHA-256 of the whole secret, so the work is the same for every key that is not
-good and nothing secret is compared byte by byte; unknown, revoked and expired keys get the same words. A request
+good and nothing secret is compared byte by byte; unknown, revoked and expired keys, and those of an account that is
+switched off, get the same words. A request
 that carries a Bearer header is judged by it alone: a bad key never falls back to the browser's session.
 """
 
@@ -80,11 +81,8 @@ class KeyAuthentication(authentication.BaseAuthentication):
 def find_key(secret: str) -> ApiKey | None:
     """The valid key whose secret this is: one digest and one indexed look-up, whatever was sent."""
     digest = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
-    key = ApiKey.objects.filter(digest=digest).first()
-    expired = key is not None and key.expires_at is not None and key.expires_at <= timezone.now()
-    if key is None or key.revoked_at is not None or expired:
-        return None
-    return key
+    key = ApiKey.objects.select_related("created_by").filter(digest=digest).first()
+    return key if key is not None and keys.state_of(key, timezone.now()) == keys.KeyState.ACTIVE else None
 
 
 def _note_use(key: ApiKey) -> None:

@@ -24,9 +24,10 @@ def ordering(*names: str) -> filters.OrderingFilter:
     return filters.OrderingFilter(fields=[(name, name) for name in names], help_text="A leading - reverses.")
 
 
-def true_or_false() -> filters.TypedChoiceFilter:
-    """`?loaded=true`; another word is refused rather than ignored."""
-    return filters.TypedChoiceFilter(choices=[("true", "true"), ("false", "false")], coerce=lambda word: word == "true")
+def true_or_false(field: str | None = None) -> filters.TypedChoiceFilter:
+    """`?loaded=true`, of the field of that name or of `field`; another word is refused rather than ignored."""
+    choices = [("true", "true"), ("false", "false")]
+    return filters.TypedChoiceFilter(field_name=field, choices=choices, coerce=lambda word: word == "true")
 
 
 def since(field: str = "at") -> filters.IsoDateTimeFilter:

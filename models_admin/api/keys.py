@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -36,7 +36,7 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
 
     models = serializers.SlugRelatedField(slug_field="name", many=True, read_only=True)
     created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
-    state = serializers.SerializerMethodField(help_text="active, expired or revoked.")
+    state = serializers.SerializerMethodField(help_text="active, expired, revoked, or suspended (its account is off).")
 
     class Meta:
         model = ApiKey
@@ -62,9 +62,7 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
 
     def get_state(self, key: ApiKey) -> str:
         """Whether the key opens anything now."""
-        if key.revoked_at is not None:
-            return "revoked"
-        return "expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "active"
+        return str(services.state_of(key, timezone.now()).value)
 
 
 class NewKeySerializer(StrictSerializer):
@@ -115,9 +113,7 @@ class KeyFilter(StrictFilterSet):
     """Narrows the list of keys."""
 
     scope = filters.ChoiceFilter(choices=KeyScope.choices)
-    state = filters.ChoiceFilter(
-        choices=[("active", "active"), ("expired", "expired"), ("revoked", "revoked")], method="by_state"
-    )
+    state = filters.ChoiceFilter(choices=services.KeyState.choices, method="by_state")
     ordering = ordering("created_at", "name", "last_used_at")
 
     class Meta:
@@ -127,10 +123,7 @@ class KeyFilter(StrictFilterSet):
     def by_state(self, rows: QuerySet[ApiKey], name: str, value: str) -> QuerySet[ApiKey]:
         """Keys in this state now."""
         del name
-        if value == "revoked":
-            return rows.filter(revoked_at__isnull=False)
-        expired = Q(expires_at__lte=timezone.now())
-        return rows.filter(revoked_at__isnull=True).filter(expired if value == "expired" else ~expired)
+        return rows.filter(services.in_state(value, timezone.now()))
 
 
 class KeyListView(ListView):

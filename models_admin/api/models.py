@@ -14,18 +14,20 @@ from rest_framework.response import Response
 
 from models_admin import selectors
 from models_admin.api.base import ApiView, ListView, deleted, shown, validated
+from models_admin.api.deletion import DELETED, FOR_GOOD, KeptUntilField, for_good, wants_deleted
 from models_admin.api.fields import StrictSerializer, Text, WholeNumber
 from models_admin.api.filters import StrictFilterSet, ordering, true_or_false
 from models_admin.api.identity import actor_of
 from models_admin.api.live import LiveModelField
-from models_admin.api.lookups import find_model
+from models_admin.api.lookups import find_deleted_model, find_model
 from models_admin.api.openapi import ETAG, IF_MATCH, listed, problems
 from models_admin.api.permissions import ReadOrStaff
 from models_admin.api.preconditions import expected_revision
 from models_admin.models import Model
 from models_admin.models.registry import MODEL_NAME_PATTERN, validate_model_name
+from models_admin.selectors.deleted import deleted_models
+from models_admin.services import deletions, scaling
 from models_admin.services import models as services
-from models_admin.services import scaling
 
 MAX_INSTANCES = 64
 MAX_DESCRIPTION_CHARACTERS = 4_000
@@ -39,6 +41,10 @@ class ModelSerializer(serializers.ModelSerializer[Model]):
     version_count = serializers.IntegerField()
     wanted_instances = serializers.IntegerField(source="scaling.wanted_instances", default=None, allow_null=True)
     live = LiveModelField()
+    kept_until = KeptUntilField()
+    artifact_bytes = serializers.IntegerField(
+        default=None, allow_null=True, help_text="Of a deleted model: what its files still take."
+    )
 
     class Meta:
         model = Model
@@ -53,6 +59,10 @@ class ModelSerializer(serializers.ModelSerializer[Model]):
             "revision",
             "created_at",
             "updated_at",
+            "deleted_at",
+            "deleted_by",
+            "kept_until",
+            "artifact_bytes",
         )
         read_only_fields = fields
 
@@ -94,16 +104,18 @@ class ModelListView(ListView):
     permission_classes = (ReadOrStaff,)
     serializer_class = ModelSerializer
     filterset_class = ModelFilter
+    query_parameters = frozenset({DELETED.name})
     queryset = Model.objects.none()
 
     def get_queryset(self) -> QuerySet[Model]:
-        """Every model."""
-        return selectors.models_overview()
+        """Every model, or the deleted ones."""
+        return deleted_models() if wants_deleted(self.request) else selectors.models_overview()
 
     @extend_schema(
         operation_id="listModels",
         summary="List models",
         tags=TAGS,
+        parameters=[DELETED],
         responses=listed(ModelSerializer, 400),
     )
     def get(self, request: Request) -> Response:
@@ -132,6 +144,7 @@ class ModelView(ApiView):
     """One model."""
 
     permission_classes = (ReadOrStaff,)
+    query_parameters = frozenset({FOR_GOOD.name})
 
     @extend_schema(
         operation_id="getModel",
@@ -165,15 +178,38 @@ class ModelView(ApiView):
         operation_id="deleteModel",
         summary="Delete a model",
         tags=TAGS,
-        parameters=[IF_MATCH],
+        parameters=[IF_MATCH, FOR_GOOD],
         responses={204: None, **problems(404, 409, 412)},
     )
     def delete(self, request: Request, name: str) -> Response:
-        """Delete an unloaded model with its versions and their files."""
+        """Delete an unloaded model with its versions. They are kept for a while (`?deleted=true` lists them)."""
+        if for_good(request):
+            deletions.remove_model(actor=actor_of(request), model=find_deleted_model(name))
+            return deleted()
         model = find_model(name)
         expected = expected_revision(request, model.revision)
-        services.delete_model(actor=actor_of(request), model=model, expected_revision=expected)
+        deletions.delete_model(actor=actor_of(request), model=model, expected_revision=expected)
         return deleted()
+
+
+class RestoreModelView(ApiView):
+    """Restore."""
+
+    permission_classes = (ReadOrStaff,)
+
+    @extend_schema(
+        operation_id="restoreModel",
+        summary="Restore a deleted model",
+        tags=TAGS,
+        request=None,
+        parameters=[ETAG],
+        responses={200: ModelSerializer, **problems(400, 404)},
+    )
+    def post(self, request: Request, name: str) -> Response:
+        """Bring a deleted model back with the versions that were deleted with it, as unloaded as it was."""
+        validated(StrictSerializer(data=request.data))
+        deletions.restore_model(actor=actor_of(request), model=find_deleted_model(name))
+        return model_answer(name)
 
 
 class _SetLoadedView(ApiView):

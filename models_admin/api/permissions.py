@@ -1,11 +1,12 @@
 """What each kind of caller may do: a policy of every route, declared in the view class itself.
 
-| caller | ReadOrStaff: read | ReadOrStaff: change | InferencePolicy | AnyCaller |
-|---|---|---|---|---|
-| nobody | 401 | 401 | 401 | 401 |
-| dashboard user | yes | 403 | yes | yes |
-| staff user, admin key | yes | yes | yes | yes |
-| inference key | 403 | 403 | on its models | yes |
+| caller | ReadOrStaff: read | ReadOrStaff: change | AdminsOnly | InferencePolicy | AnyCaller |
+|---|---|---|---|---|---|
+| nobody | 401 | 401 | 401 | 401 | 401 |
+| dashboard user | yes | 403 | 403 | yes | yes |
+| staff user, admin key | yes | yes | 403 | yes | yes |
+| admin, and an admin key of theirs | yes | yes | yes | yes | yes |
+| inference key | 403 | 403 | 403 | on its models | yes |
 
 `tests/security/test_api_matrix.py` walks the URL configuration and fails on a view without one of these.
 """
@@ -40,6 +41,24 @@ class ReadOrStaff(BasePermission):
         return request.method in SAFE_METHODS
 
 
+class AdminsOnly(BasePermission):
+    """Admins, and administration keys that an admin made: who manages accounts could make itself anything.
+
+    An operator may make administration keys, too, so the scope alone does not do.
+    """
+
+    message = "Only admins manage accounts, by their session or by an administration key of theirs."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """True if this caller manages accounts."""
+        del view
+        caller = request.user
+        if isinstance(caller, KeyIdentity):
+            owner = caller.key.created_by
+            return caller.is_staff and owner is not None and owner.is_superuser
+        return bool(caller and caller.is_authenticated and caller.is_superuser)
+
+
 class InferencePolicy(BasePermission):
     """Every authenticated caller may ask; the data plane holds a key to its models, as on the inference port."""
 
@@ -62,4 +81,4 @@ class Public(BasePermission):
         return True
 
 
-POLICIES = (ReadOrStaff, InferencePolicy, AnyCaller, Public)
+POLICIES = (ReadOrStaff, AdminsOnly, InferencePolicy, AnyCaller, Public)

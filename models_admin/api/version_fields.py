@@ -5,6 +5,7 @@ from __future__ import annotations
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from models_admin.api.deletion import KeptUntilField
 from models_admin.api.fields import OptionsSerializer, SignatureSerializer
 from models_admin.api.live import LiveVersionField
 from models_admin.models import ModelVersion, ValidationStep
@@ -40,6 +41,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     declared_signature = SignatureField(allow_null=True)
     signature = SignatureField(allow_null=True)
     live = LiveVersionField()
+    kept_until = KeptUntilField()
 
     class Meta:
         model = ModelVersion
@@ -70,6 +72,9 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
             "live",
             "revision",
             "created_at",
+            "deleted_at",
+            "deleted_by",
+            "kept_until",
         )
         read_only_fields = fields
 

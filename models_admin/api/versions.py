@@ -17,10 +17,11 @@ from rest_framework.response import Response
 
 from models_admin import selectors
 from models_admin.api.base import ApiView, ListView, deleted, shown, validated
+from models_admin.api.deletion import ARCHIVED, DELETED, FOR_GOOD, for_good, true_in, wants_deleted
 from models_admin.api.fields import StrictSerializer, Text, TrueOrFalse
 from models_admin.api.filters import StrictFilterSet, ordering
 from models_admin.api.identity import actor_of
-from models_admin.api.lookups import find_model, find_version
+from models_admin.api.lookups import find_deleted_version, find_model, find_version
 from models_admin.api.openapi import ETAG, IF_MATCH, listed, problems
 from models_admin.api.parsers import BoundedJSONParser, UploadParser, form_values
 from models_admin.api.patience import PREFER_WAIT, preferred_wait_s
@@ -31,6 +32,8 @@ from models_admin.api.version_fields import VersionDetailSerializer, VersionSeri
 from models_admin.models import ModelVersion
 from models_admin.models.registry import ArtifactFormat, VersionState
 from models_admin.publishing.snapshot import current_generation
+from models_admin.selectors.deleted import deleted_versions
+from models_admin.services import deletions
 from models_admin.services import versions as services
 from proxy import gateway
 
@@ -64,20 +67,27 @@ class VersionListView(ListView):
     parser_classes = (UploadParser,)
     serializer_class = VersionSerializer
     filterset_class = VersionFilter
+    query_parameters = frozenset({DELETED.name, ARCHIVED.name})
     queryset = ModelVersion.objects.none()
 
     def get_queryset(self) -> QuerySet[ModelVersion]:
-        """The model's versions, newest first."""
-        return selectors.versions(find_model(self.kwargs["name"]).name).select_related("model__default_version")
+        """The model's versions, newest first: those in use, the archived ones, too, or the deleted ones."""
+        name = find_model(self.kwargs["name"]).name
+        if wants_deleted(self.request):
+            return deleted_versions(name)
+        rows = selectors.versions(name).select_related("model__default_version")
+        with_archived = true_in(self.request, ARCHIVED) or "state" in self.request.query_params
+        return rows if with_archived else rows.exclude(state=VersionState.ARCHIVED)
 
     @extend_schema(
         operation_id="listVersions",
         summary="List a model's versions",
         tags=TAGS,
+        parameters=[ARCHIVED, DELETED],
         responses=listed(VersionSerializer, 400, 404),
     )
     def get(self, request: Request, name: str) -> Response:
-        """Versions, newest first."""
+        """Versions, newest first. Archived ones are left out unless `archived=true` or a `state` asks for them."""
         del request, name
         return self.page_of(self.filter_queryset(self.get_queryset()))
 
@@ -106,6 +116,7 @@ class VersionView(ApiView):
     """One version."""
 
     permission_classes = (ReadOrStaff,)
+    query_parameters = frozenset({FOR_GOOD.name})
 
     @extend_schema(
         operation_id="getVersion",
@@ -149,14 +160,17 @@ class VersionView(ApiView):
         operation_id="deleteVersion",
         summary="Delete a version",
         tags=TAGS,
-        parameters=[IF_MATCH],
+        parameters=[IF_MATCH, FOR_GOOD],
         responses={204: None, **problems(404, 409, 412)},
     )
     def delete(self, request: Request, name: str, number: int) -> Response:
-        """Delete a version that serves nothing, with its file."""
+        """Delete a version that serves nothing. It is kept for a while (`?deleted=true` lists it)."""
+        if for_good(request):
+            deletions.remove_version(actor=actor_of(request), version=find_deleted_version(name, number))
+            return deleted()
         version = find_version(name, number)
         expected = expected_revision(request, version.revision)
-        services.delete_version(actor=actor_of(request), version=version, expected_revision=expected)
+        deletions.delete_version(actor=actor_of(request), version=version, expected_revision=expected)
         return deleted()
 
 
@@ -253,10 +267,14 @@ class RestoreView(_ActionView):
 
     permission_classes = (ReadOrStaff,)
 
-    @_documented("restoreVersion", "Restore an archived version")
+    @_documented("restoreVersion", "Restore a deleted or archived version")
     def post(self, request: Request, name: str, number: int) -> Response:
-        """Make an archived version ready again."""
-        return self._act(request, name, number, services.restore)
+        """Bring a deleted version back as it was; else make an archived one ready again. Neither takes traffic yet."""
+        if not deleted_versions(name).filter(number=number).exists():
+            return self._act(request, name, number, services.restore)
+        validated(StrictSerializer(data=request.data))
+        deletions.restore_version(actor=actor_of(request), version=find_deleted_version(name, number))
+        return version_answer(name, number)
 
 
 class ValidateView(_ActionView):

@@ -59,8 +59,7 @@ def revoke(request: HttpRequest, key_id: int) -> HttpResponse:
 
 def _context(request: HttpRequest) -> dict[str, object]:
     return {
-        "keys": selectors.keys(),
-        "now": timezone.now(),
+        "keys": [(key, services.state_of(key, timezone.now())) for key in list(selectors.keys())],
         "scopes": KeyScope.choices,
         "models": Model.objects.order_by("name"),
         "typed": request.POST,

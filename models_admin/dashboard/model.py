@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -16,7 +15,6 @@ from models_admin.dashboard.status import model_status
 from models_admin.models import Model
 from models_admin.services import models as services
 from models_admin.services import scaling
-from models_admin.services.errors import ServiceError
 from proxy import gateway
 from proxy.core.reports import SecondReport
 
@@ -113,19 +111,6 @@ def describe(request: HttpRequest, name: str) -> HttpResponse:
             description=request.POST.get("description", "").replace("\r\n", "\n"),
         ),
     )
-
-
-@change
-def delete(request: HttpRequest, name: str) -> HttpResponse:
-    """Delete the model with everything that belongs to it."""
-    model = model_or_404(name)
-    try:
-        services.delete_model(actor=actor_of(request), model=model, expected_revision=revision_of(request))
-    except ServiceError as error:
-        messages.error(request, error.message)
-        return redirect("model", name)
-    messages.success(request, _("%(name)s is deleted.") % {"name": name})
-    return redirect("overview")
 
 
 def _set_loaded(request: HttpRequest, name: str, *, loaded: bool) -> HttpResponse:

@@ -8,24 +8,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, Max
+from django.db.models import F, Max, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from models_admin import selectors
 from models_admin.dashboard import first_run, problems
 from models_admin.dashboard.access import asked, page
+from models_admin.dashboard.deleted import undo_model
 from models_admin.dashboard.paging import page_of
 from models_admin.dashboard.status import Status, by_version, listed_status
 from models_admin.models import ModelVersion, Rollout
 from models_admin.models.registry import VersionState
 from models_admin.models.rollouts import ACTIVE_STATES
 from models_admin.selectors import Listed
+from models_admin.selectors.deleted import deleted_models
 from proxy import gateway
 from proxy.core.reports import ModelSecond, SecondReport
 
 FAILED_SHOWN = 5
 PAGE_ROWS = 50
+KEPT = Q(model__versions__deleted_at=None)
 """Rows of one page. Larger: longer pages, and more for the browser to write each second."""
 
 
@@ -93,6 +96,8 @@ def overview(request: HttpRequest) -> HttpResponse:
         "problems": _problems(models, report),
         "first_run": request.user.is_staff and first_run.exists(),
         "first_run_path": first_run.path(),
+        "deleted_count": deleted_models().count(),
+        **undo_model(asked(request, "deleted")),
     }
     return render(request, "dashboard/overview.html", context)
 
@@ -125,7 +130,7 @@ def _complete(rows: Sequence[ModelRow]) -> None:
 
 def _problems(models: Iterable[Listed], report: SecondReport | None) -> list[problems.Problem]:
     disk = shutil.disk_usage(settings.DLPROXY_HOME)
-    newest = ModelVersion.objects.annotate(newest=Max("model__versions__number")).filter(
+    newest = ModelVersion.objects.annotate(newest=Max("model__versions__number", filter=KEPT)).filter(
         number=F("newest")
     )
     failed = newest.filter(state=VersionState.FAILED).select_related("model").order_by("-state_changed_at")

@@ -13,13 +13,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from models_admin.dashboard.access import actor_of, change, model_or_404, page, perform
+from models_admin.dashboard.access import actor_of, change, model_or_404, page, perform, revision_of
 from models_admin.models import Model, ModelVersion, Rollout
 from models_admin.models.registry import VersionState
 from models_admin.models.rollouts import RolloutModeChoice
 from models_admin.selectors import rollouts as selectors
 from models_admin.services import labels, rollouts
-from models_admin.services.errors import Invalid, NotFound
+from models_admin.services.errors import Invalid, NotFound, PreconditionFailed
 
 MOST_STEPS_SHOWN = 8
 """Rows of the steps editor. The API takes more (rollout_rules.MAX_STEPS)."""
@@ -143,6 +143,7 @@ def start(request: HttpRequest, name: str) -> HttpResponse:
             candidate=_version(model, request.POST.get("candidate", "")),
             mode=request.POST.get("mode", ""),
             steps=_steps(request),
+            expected_revision=revision_of(request),
             **{bound: _bound(request, bound) for bound in BOUNDS if request.POST.get(bound, "").strip()},
         )
 
@@ -154,7 +155,14 @@ def act(request: HttpRequest, name: str, action: str) -> HttpResponse:
     """Advance, hold, resume, promote, abort or cancel."""
     model = model_or_404(name)
     service, done = ACTIONS[action]
-    return perform(request, _back(name), done, lambda: service(actor=actor_of(request), rollout=_active(model)))
+    # Taking the traffic away is never too late, whatever somebody changed meanwhile.
+    expected = None if action == "abort" else revision_of(request)
+    return perform(
+        request,
+        _back(name),
+        done,
+        lambda: service(actor=actor_of(request), rollout=_active(request, model), expected_revision=expected),
+    )
 
 
 @change
@@ -166,7 +174,12 @@ def weight(request: HttpRequest, name: str) -> HttpResponse:
         request,
         _back(name),
         _("The candidate's share is %(given)s %%.") % {"given": given} if isinstance(given, float) else "",
-        lambda: rollouts.set_weight(actor=actor_of(request), rollout=_active(model), weight_percent=given),
+        lambda: rollouts.set_weight(
+            actor=actor_of(request),
+            rollout=_active(request, model),
+            weight_percent=given,
+            expected_revision=revision_of(request),
+        ),
     )
 
 
@@ -175,7 +188,13 @@ def roll_back(request: HttpRequest, name: str) -> HttpResponse:
     """Make the warm version that was replaced last the default again."""
     model = model_or_404(name)
     done = _("%(name)s is back at the version before. It was warm, so nothing had to be loaded.") % {"name": name}
-    return perform(request, _back(name), done, lambda: rollouts.roll_back(actor=actor_of(request), model=model))
+    expected = revision_of(request)
+    return perform(
+        request,
+        _back(name),
+        done,
+        lambda: rollouts.roll_back(actor=actor_of(request), model=model, expected_revision=expected),
+    )
 
 
 @change
@@ -188,7 +207,13 @@ def set_label(request: HttpRequest, name: str) -> HttpResponse:
         request,
         f"{_back(name)}#labels",
         _("%(label)s stands for version %(number)s now.") % {"label": label, "number": number},
-        lambda: labels.set_label(actor=actor_of(request), model=model, name=label, version=_version(model, number)),
+        lambda: labels.set_label(
+            actor=actor_of(request),
+            model=model,
+            name=label,
+            version=_version(model, number),
+            expected_revision=revision_of(request),
+        ),
     )
 
 
@@ -202,7 +227,9 @@ def remove_label(request: HttpRequest, name: str) -> HttpResponse:
         request,
         f"{_back(name)}#labels",
         done,
-        lambda: labels.remove_label(actor=actor_of(request), model=model, name=label),
+        lambda: labels.remove_label(
+            actor=actor_of(request), model=model, name=label, expected_revision=revision_of(request)
+        ),
     )
 
 
@@ -210,10 +237,13 @@ def _back(name: str) -> str:
     return reverse("model-versions", args=[name])
 
 
-def _active(model: Model) -> Rollout:
+def _active(request: HttpRequest, model: Model) -> Rollout:
+    """The rollout that runs, if it is the one that the form was made from."""
     rollout = rollouts.active_rollout(model)
     if rollout is None:
         raise NotFound(_("No rollout runs; it has ended meanwhile."))
+    if request.POST.get("rollout", str(rollout.pk)) != str(rollout.pk):
+        raise PreconditionFailed(_("Another rollout runs meanwhile; nothing was changed. This page shows it."))
     return rollout
 
 

@@ -47,7 +47,7 @@ def system(request: HttpRequest) -> HttpResponse:
         "facts": _facts(request.user.is_staff),
         "disk": disk,
         "disk_used_ratio": disk.used / disk.total if disk.total else 0,
-        "artifact_bytes": ModelVersion.objects.aggregate(total=Sum("size_bytes"))["total"] or 0,
+        "artifact_bytes": ModelVersion.with_deleted.aggregate(total=Sum("size_bytes"))["total"] or 0,
         "checks": setup_state.checks(setup_facts.look()),
         "packages": [(name, installed(name)) for name in PACKAGES],
     }

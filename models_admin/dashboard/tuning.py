@@ -101,9 +101,10 @@ def _now(model: Model) -> dict[str, Any]:
 
 
 def _running_now() -> dict[str, Any]:
-    states = TuningState.objects.filter(trial__isnull=False).select_related("model", "trial").order_by("model__name")
+    states = TuningState.objects.filter(trial__isnull=False, model__deleted_at=None).order_by("model__name")
     moment: datetime = timezone.now()
-    return {"running": [(state.model, tuning_state.trial_view(state, moment)) for state in states]}
+    rows = states.select_related("model", "trial")
+    return {"running": [(state.model, tuning_state.trial_view(state, moment)) for state in rows]}
 
 
 def _feed(request: HttpRequest, model: Model | None) -> dict[str, Any]:
@@ -132,11 +133,11 @@ def _feed(request: HttpRequest, model: Model | None) -> dict[str, Any]:
 
 def _decisions() -> QuerySet[Decision]:
     related = ("model__policy", "model__scaling", "model__tuning__trial")
-    return Decision.objects.select_related(*related).order_by("-at", "-id")
+    return Decision.objects.select_related(*related).filter(model__deleted_at=None).order_by("-at", "-id")
 
 
 def _knobs(model: Model | None) -> list[tuple[str, str]]:
-    rows = Decision.objects.all() if model is None else Decision.objects.filter(model=model)
+    rows = Decision.objects.filter(model__deleted_at=None) if model is None else Decision.objects.filter(model=model)
     names = rows.order_by("knob").values_list("knob", flat=True).distinct()
     return sorted(((name, knob_label(name)) for name in names), key=lambda pair: pair[1])
 

@@ -11,12 +11,14 @@ from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 
 from models_admin.dashboard.access import actor_of, admin_change, admin_page, own_page, perform
 from models_admin.services import users as services
 from models_admin.services.errors import ServiceError
+from models_admin.services.keys import working_keys
 
 
 @admin_page
@@ -53,7 +55,11 @@ def set_role(request: HttpRequest, user_id: int) -> HttpResponse:
 def set_active(request: HttpRequest, user_id: int) -> HttpResponse:
     """Off or on."""
     user, active = _user_or_404(user_id), request.POST.get("active") == "true"
-    words = _("{name} may log in again.") if active else _("{name} is switched off; every session has ended.")
+    words = (
+        _("{name} may log in again; its API keys work again.")
+        if active
+        else _("{name} is switched off; every session has ended, and its API keys are refused.")
+    )
     return perform(
         request,
         reverse("users"),
@@ -88,7 +94,9 @@ def _shown_once(request: HttpRequest, make: Callable[[], tuple[User, str]]) -> H
 
 def _context() -> dict[str, object]:
     everyone = get_user_model().objects.order_by("-is_active", "username")
-    return {"rows": [(user, services.role_of(user)) for user in everyone], "roles": services.Role.choices}
+    keys = working_keys(timezone.now())
+    rows = [(user, services.role_of(user), keys.get(user.pk, 0)) for user in everyone]
+    return {"rows": rows, "roles": services.Role.choices}
 
 
 def _user_or_404(user_id: int) -> User:

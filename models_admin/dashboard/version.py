@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -15,7 +14,6 @@ from models_admin.dashboard.status import is_moving, load_status, report_of
 from models_admin.dashboard.versions import MOVING
 from models_admin.models import ModelVersion
 from models_admin.services import versions as services
-from models_admin.services.errors import ServiceError
 from models_admin.services.retries import try_again
 from models_admin.services.rollouts import active_rollout
 from proxy import gateway
@@ -97,7 +95,9 @@ def keep_loaded(request: HttpRequest, name: str, number: int) -> HttpResponse:
         request,
         reverse("version", args=[name, number]),
         done,
-        lambda: services.set_keep_loaded(actor=actor_of(request), version=row, keep=keep),
+        lambda: services.set_keep_loaded(
+            actor=actor_of(request), version=row, keep=keep, expected_revision=revision_of(request)
+        ),
     )
 
 
@@ -114,19 +114,6 @@ def notes(request: HttpRequest, name: str, number: int) -> HttpResponse:
             actor=actor_of(request), version=row, expected_revision=revision_of(request), notes=text
         ),
     )
-
-
-@change
-def delete(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """Delete the version and its file."""
-    row = version_or_404(name, number)
-    try:
-        services.delete_version(actor=actor_of(request), version=row, expected_revision=revision_of(request))
-    except ServiceError as error:
-        messages.error(request, error.message)
-        return redirect("version", name, number)
-    messages.success(request, _("%(row)s is deleted.") % {"row": row})
-    return redirect("model-versions", name)
 
 
 def _steps(row: ModelVersion) -> dict[str, object]:

@@ -6,13 +6,15 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from models_admin.dashboard.access import model_or_404, page
+from models_admin.dashboard.access import asked, model_or_404, page
+from models_admin.dashboard.deleted import undo_version
 from models_admin.dashboard.model import head
 from models_admin.dashboard.roles import roles
 from models_admin.dashboard.rollout import rollout_context
 from models_admin.dashboard.status import load_status
 from models_admin.models import Model
 from models_admin.models.registry import VersionState
+from models_admin.selectors.deleted import deleted_versions
 from models_admin.services.rollouts import active_rollout
 from proxy import gateway
 
@@ -25,8 +27,10 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
     model = model_or_404(name)
     context = {
         **head(model),
-        **_rows(model),
+        **_rows(request, model),
         **rollout_context(model),
+        **undo_version(name, asked(request, "deleted")),
+        "deleted_count": deleted_versions(name).count(),
         "max_upload_bytes": settings.DLPROXY_MAX_UPLOAD_BYTES,
     }
     return render(request, "dashboard/versions.html", context)
@@ -36,14 +40,24 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
 def versions_part(request: HttpRequest, name: str) -> HttpResponse:
     """The list alone, for htmx while a version is being validated."""
     model = model_or_404(name)
-    return render(request, "parts/versions.html", {"model": model, **_rows(model)})
+    return render(request, "parts/versions.html", {"model": model, **_rows(request, model)})
 
 
-def _rows(model: Model) -> dict[str, object]:
+def _rows(request: HttpRequest, model: Model) -> dict[str, object]:
+    """Every version; archived ones only when they are asked for."""
+    known = list(model.versions.prefetch_related("labels"))
+    archived = sum(version.state == VersionState.ARCHIVED for version in known)
+    with_archived = asked(request, "archived") == "true"
     report = gateway.latest_report()
     rollout = active_rollout(model)
     rows = [
         (version, load_status(version, report), roles(model, version, rollout))
-        for version in model.versions.prefetch_related("labels")
+        for version in known
+        if with_archived or version.state != VersionState.ARCHIVED
     ]
-    return {"rows": rows, "moving": any(version.state in MOVING for version, _, _ in rows)}
+    return {
+        "rows": rows,
+        "moving": any(version.state in MOVING for version, _, _ in rows),
+        "archived_count": archived,
+        "with_archived": with_archived,
+    }

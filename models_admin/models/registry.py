@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -16,7 +17,32 @@ validate_model_name = RegexValidator(
 )
 
 
-class Model(models.Model):
+class Kept(models.Manager[Any]):
+    """The rows that were not deleted: what lists, pages and the data plane see.
+
+    A deleted row stays for DLPROXY_KEEP_DELETED_H hours (services.deletions), so its name or number is not free;
+    whoever counts names, numbers or bytes asks `with_deleted`.
+    """
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        """Without the deleted."""
+        return super().get_queryset().filter(deleted_at=None)
+
+
+class Deletable(models.Model):
+    """When a row was deleted and by whom; empty for what was not. Versions deleted with their model carry its time."""
+
+    deleted_at = models.DateTimeField(null=True, blank=True, db_index=True, editable=False)
+    deleted_by = models.CharField(max_length=200, blank=True, editable=False)
+
+    objects = Kept()
+    with_deleted = models.Manager()
+
+    class Meta:
+        abstract = True
+
+
+class Model(Deletable):
     """A named thing that clients call. `revision` rises with each change and is the ETag."""
 
     name = models.CharField(max_length=128, unique=True, validators=[validate_model_name])
@@ -58,7 +84,7 @@ class VersionState(models.TextChoices):
     ARCHIVED = "archived", gettext_lazy("Archived")
 
 
-class ModelVersion(models.Model):
+class ModelVersion(Deletable):
     """An immutable artifact and how it is run.
 
     `signature` is {"inputs": [{"name", "datatype", "shape"}], "outputs": [...]}, filled by validation;

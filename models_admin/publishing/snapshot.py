@@ -1,7 +1,8 @@
 """Rows → the wanted state of everything, as the data plane reads it.
 
 Rules: a snapshot is whole (the generation is the same before and after reading); a row that cannot be understood leaves
-out its version, never the rest; only ready versions are published; revoked keys are not.
+out its version, never the rest; only ready versions are published; revoked keys and those of accounts that are
+switched off are not.
 """
 
 from __future__ import annotations
@@ -208,7 +209,7 @@ def _tensors(values: Any) -> tuple[TensorSpec, ...]:
 
 
 def _keys() -> Mapping[str, KeySnapshot]:
-    rows = ApiKey.objects.filter(revoked_at=None).prefetch_related("models")
+    rows = ApiKey.objects.filter(revoked_at=None).exclude(created_by__is_active=False).prefetch_related("models")
     return MappingProxyType({row.digest: _key(row) for row in rows})
 
 

@@ -28,7 +28,7 @@ class NodeView:
 
 def decisions(model_name: str | None = None) -> QuerySet[Decision]:
     """Decisions, newest first, of one model or of all."""
-    rows = Decision.objects.select_related("model").order_by("-at", "-id")
+    rows = Decision.objects.select_related("model").filter(model__deleted_at=None).order_by("-at", "-id")
     return rows if model_name is None else rows.filter(model__name=model_name)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet
 
 from models_admin.models import Model, ModelVersion, ValidationStep
 
@@ -14,7 +14,7 @@ def models_overview() -> QuerySet[Model]:
     """Every model by name, with its default version, policy, scaling state and `version_count`."""
     return (
         Model.objects.select_related("default_version", "policy", "scaling")
-        .annotate(version_count=Count("versions"))
+        .annotate(version_count=Count("versions", filter=Q(versions__deleted_at=None)))
         .order_by("name")
     )
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
 from models_admin.models import MetricSample, NodeStatus, Rollout
 from models_admin.models.measurements import SECOND_S, WHOLE_MODEL
 from models_admin.models.rollouts import RolloutModeChoice
+from models_admin.selectors.histograms import merged
 from proxy.metrics import histogram
 from proxy.tuner.evidence import Compared, Counts
 from proxy.tuner.rollout import Window
@@ -87,18 +88,15 @@ def _canary(rollout: Rollout, now: datetime) -> tuple[Window, ...]:
 
 
 def _counts(rollout: Rollout, version: int, since: datetime, until: datetime | None = None) -> Counts:
-    answered = failed = 0
-    buckets: dict[int, int] = {}
     rows = MetricSample.objects.filter(
         resolution_s=SECOND_S, model_name=rollout.model.name, version=version, at__gte=since
     )
     if until is not None:
         rows = rows.filter(at__lt=until)
-    for requests, errors, rejections, counts in rows.values_list("requests", "errors", "rejections", "histogram"):
-        answered += requests
-        failed += errors + rejections  # refused or expired: no answer either, and a default that can take it shows it
-        histogram.merge(buckets, histogram.from_json(counts))
-    return Counts(answered, failed, buckets)
+    # Refused or expired: no answer either, and a default that can take it shows it.
+    failed = Sum("errors", default=0) + Sum("rejections", default=0)
+    sums = rows.order_by().aggregate(answered=Sum("requests", default=0), failed=failed)
+    return Counts(sums["answered"], sums["failed"], merged(rows) if sums["answered"] or sums["failed"] else {})
 
 
 def _shadow(rollout: Rollout, info: Mapping[str, Any]) -> tuple[Window, ...]:

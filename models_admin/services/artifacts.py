@@ -26,6 +26,7 @@ from models_admin.inspection import Inspection, Refused, inspect
 from models_admin.models import ModelVersion
 from models_admin.models.registry import VersionState
 from models_admin.selectors.artifacts import golden_path, golden_paths, path_for
+from models_admin.selectors.uploads import every_path, open_uploads
 from models_admin.services.errors import Invalid, NoSpace, TooLarge, Unprocessable
 
 log = logging.getLogger(__name__)
@@ -45,13 +46,28 @@ class StoredArtifact:
     digest: str
     size_bytes: int
     inspection: Inspection
+    came_from: Path | None = None
+    """Where it lay before, if it came in pieces: there it goes back to when no row could be written."""
 
 
-def store(file: BinaryIO | Any, *, expected_sha256: str | None = None) -> StoredArtifact:
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A file that came in pieces: whole, flushed and hashed, and not in its final place."""
+
+    artifact_id: UUID
+    path: Path
+    digest: str
+    size_bytes: int
+
+
+def store(file: BinaryIO | Received | Any, *, expected_sha256: str | None = None) -> StoredArtifact:
     """Receive `file` (anything with read(n)), check its hash and content, and put it in its final place.
 
-    Raises TooLarge, NoSpace, Unprocessable (hash) or Invalid (content); then nothing is left behind.
+    Raises TooLarge, NoSpace, Unprocessable (hash) or Invalid (content); then nothing is left behind, except that a file
+    which came in pieces lies where it lay.
     """
+    if isinstance(file, Received):
+        return _adopt(file, expected_sha256)
     artifact_id = uuid4()
     folder = Path(settings.DLPROXY_ARTIFACTS_DIR)
     aside = folder / "incoming" / f"{artifact_id.hex}.part"
@@ -61,11 +77,11 @@ def store(file: BinaryIO | Any, *, expected_sha256: str | None = None) -> Stored
         inspection = _inspect(aside)
         final = path_for(artifact_id, inspection.format)
         aside.rename(final)
-        _sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         aside.unlink(missing_ok=True)
         if error.errno in FULL_DISK:
-            raise _no_space() from error
+            raise no_space() from error
         raise
     except BaseException:
         aside.unlink(missing_ok=True)
@@ -74,28 +90,50 @@ def store(file: BinaryIO | Any, *, expected_sha256: str | None = None) -> Stored
 
 
 def discard(stored: StoredArtifact) -> None:
-    """Remove an artifact for which no row could be written."""
-    stored.path.unlink(missing_ok=True)
+    """Remove an artifact for which no row could be written; one that came in pieces goes back to where it lay."""
+    if stored.came_from is not None:
+        stored.path.rename(stored.came_from)
+    else:
+        stored.path.unlink(missing_ok=True)
 
 
 def check_quota(size_bytes: int) -> None:
-    """NoSpace if all artifacts with this one would exceed DLPROXY_MAX_STORAGE_BYTES (0: only the disk is the limit).
+    """NoSpace if everything kept would with this one exceed DLPROXY_MAX_STORAGE_BYTES (0: only the disk is the limit).
 
-    Called inside the transaction that writes the row, after the row lock, so that two uploads cannot both fit.
+    Counted are the artifacts, those of deleted versions among them, and what open uploads have declared. Called inside
+    the transaction that writes the row, after the row lock, so that two uploads cannot both fit.
     """
     limit = settings.DLPROXY_MAX_STORAGE_BYTES
     if not limit:
         return
-    used = ModelVersion.objects.aggregate(total=Sum("size_bytes"))["total"] or 0
-    if used + size_bytes > limit:
+    kept = ModelVersion.with_deleted.aggregate(total=Sum("size_bytes"))["total"] or 0
+    coming = open_uploads().aggregate(total=Sum("size_bytes"))["total"] or 0
+    if kept + coming + size_bytes > limit:
         raise NoSpace(
             _(
                 "All artifacts together may hold %(limit)s bytes; %(used)s are used and this one has "
                 "%(size_bytes)s. Delete versions that are no longer needed."
             )
-            % {"limit": limit, "used": used, "size_bytes": size_bytes},
+            % {"limit": limit, "used": kept + coming, "size_bytes": size_bytes},
             field="file",
         )
+
+
+def check_size(size_bytes: int) -> None:
+    """TooLarge above DLPROXY_MAX_UPLOAD_BYTES, Invalid for an empty file."""
+    limit = settings.DLPROXY_MAX_UPLOAD_BYTES
+    if size_bytes > limit:
+        raise TooLarge(
+            _("A file may have at most %(limit)s bytes (DLPROXY_MAX_UPLOAD_BYTES).") % {"limit": limit}, field="file"
+        )
+    if size_bytes == 0:
+        raise Invalid(_("The file is empty."), field="file", code="empty")
+
+
+def check_disk(size_bytes: int) -> None:
+    """NoSpace if so many bytes more would leave less than DLPROXY_MIN_FREE_BYTES on the artifacts' disk."""
+    if shutil.disk_usage(settings.DLPROXY_ARTIFACTS_DIR).free < settings.DLPROXY_MIN_FREE_BYTES + size_bytes:
+        raise no_space()
 
 
 def sweep_orphans(now_s: float | None = None) -> int:
@@ -107,15 +145,16 @@ def sweep_orphans(now_s: float | None = None) -> int:
     # Read after the listing: a row committed meanwhile belongs to a file that is in neither or in both.
     known = {
         path_for(artifact_id, artifact_format)
-        for artifact_id, artifact_format in ModelVersion.objects.values_list("artifact_id", "format")
+        for artifact_id, artifact_format in ModelVersion.with_deleted.values_list("artifact_id", "format")
     }
     # Instances that were loaded with earlier samples read those again when they are restarted.
     known |= {
         path
-        for version in ModelVersion.objects.only("artifact_id", "state", "golden_digest")
+        for version in ModelVersion.with_deleted.only("artifact_id", "state", "golden_digest")
         for path in golden_paths(version.artifact_id)
         if version.state == VersionState.READY or path == golden_path(version)
     }
+    known |= {path for pk in open_uploads().values_list("pk", flat=True) for path in every_path(pk)}
     for path in candidates:
         if path not in known:
             path.unlink(missing_ok=True)
@@ -127,24 +166,28 @@ def sweep_orphans(now_s: float | None = None) -> int:
 def _receive(file: BinaryIO | Any, aside: Path) -> tuple[str, int]:
     digest = hashlib.sha256()
     size_bytes = 0
-    limit = settings.DLPROXY_MAX_UPLOAD_BYTES
     with aside.open("xb") as target:
         for chunk in _chunks(file):
             size_bytes += len(chunk)
-            if size_bytes > limit:
-                raise TooLarge(
-                    _("A file may have at most %(limit)s bytes (DLPROXY_MAX_UPLOAD_BYTES).") % {"limit": limit},
-                    field="file",
-                )
-            if shutil.disk_usage(aside.parent).free < settings.DLPROXY_MIN_FREE_BYTES + len(chunk):
-                raise _no_space()
+            check_size(size_bytes)
+            check_disk(len(chunk))
             digest.update(chunk)
             target.write(chunk)
         target.flush()
         os.fsync(target.fileno())
-    if size_bytes == 0:
-        raise Invalid(_("The file is empty."), field="file", code="empty")
+    check_size(size_bytes)
     return digest.hexdigest(), size_bytes
+
+
+def _adopt(received: Received, expected_sha256: str | None) -> StoredArtifact:
+    _compare(received.digest, expected_sha256)
+    inspection = _inspect(received.path)
+    final = path_for(received.artifact_id, inspection.format)
+    received.path.rename(final)
+    sync_folder(final.parent)
+    return StoredArtifact(
+        received.artifact_id, final, received.digest, received.size_bytes, inspection, came_from=received.path
+    )
 
 
 def _compare(digest: str, expected_sha256: str | None) -> None:
@@ -169,11 +212,13 @@ def _inspect(path: Path) -> Inspection:
         raise Invalid(str(refusal), field="file", code=refusal.code) from refusal
 
 
-def _no_space() -> NoSpace:
+def no_space() -> NoSpace:
+    """The refusal for a full disk."""
     return NoSpace(_("The disk is full: the upload was dropped and nothing else changed."), field="file")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Flush a folder: what was made or moved in it stays so after a power loss."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

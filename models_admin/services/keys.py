@@ -7,9 +7,12 @@ import secrets
 from collections.abc import Iterable
 from datetime import datetime
 
+from django.db import models as fields
 from django.db import transaction
+from django.db.models import Count, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from models_admin.models import ApiKey, Model
 from models_admin.models.access import KeyScope
@@ -20,6 +23,43 @@ from models_admin.services.errors import Forbidden, Invalid
 KEY_PREFIX = "dlp_"
 SHOWN_CHARACTERS = 12
 """Characters of a key that are kept readable, to recognise it by: 8 of 43 random ones say nothing useful to a thief."""
+
+
+class KeyState(fields.TextChoices):
+    """Whether a key opens anything, and if not, why."""
+
+    ACTIVE = "active", gettext_lazy("Active")
+    EXPIRED = "expired", gettext_lazy("Expired")
+    SUSPENDED = "suspended", gettext_lazy("Account switched off")
+    REVOKED = "revoked", gettext_lazy("Revoked")
+
+
+def state_of(key: ApiKey, now: datetime) -> KeyState:
+    """What the key is now. One that a switched-off account made is suspended until the account is switched on again."""
+    if key.revoked_at is not None:
+        return KeyState.REVOKED
+    if key.expires_at is not None and key.expires_at <= now:
+        return KeyState.EXPIRED
+    owner = key.created_by
+    return KeyState.ACTIVE if owner is None or owner.is_active else KeyState.SUSPENDED
+
+
+def in_state(state: str, now: datetime) -> Q:
+    """Which keys are in this state now."""
+    expired, suspended = Q(expires_at__isnull=False, expires_at__lte=now), Q(created_by__is_active=False)
+    alive = Q(revoked_at__isnull=True)
+    return {
+        KeyState.REVOKED: ~alive,
+        KeyState.EXPIRED: alive & expired,
+        KeyState.SUSPENDED: alive & ~expired & suspended,
+        KeyState.ACTIVE: alive & ~expired & ~suspended,
+    }[KeyState(state)]
+
+
+def working_keys(now: datetime) -> dict[int, int]:
+    """How many active keys each account made, by its id: what stops working when it is switched off."""
+    rows = ApiKey.objects.filter(in_state(KeyState.ACTIVE, now), created_by__isnull=False)
+    return dict(rows.order_by().values_list("created_by").annotate(count=Count("pk")))
 
 
 def digest_of(secret: str) -> str:

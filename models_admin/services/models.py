@@ -1,12 +1,11 @@
-"""Changes of a model as a whole: create, describe, load, unload, delete."""
+"""Changes of a model as a whole: create, describe, load, unload."""
 
 from __future__ import annotations
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from models_admin.models import MetricSample, Model, Policy, ScalingState
-from models_admin.selectors.artifacts import artifact_path, golden_paths
+from models_admin.models import Model, Policy, ScalingState
 from models_admin.services import writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict
@@ -17,15 +16,13 @@ def create_model(*, actor: Actor, name: str, description: str = "") -> Model:
     """A new model without versions, with the default policy and one wanted instance."""
     model = Model(name=name, description=description)
     writing.check_except_unique(model)
-    if Model.objects.filter(name=name).exists():
-        raise Conflict(_("A model named %(name)s exists already.") % {"name": name}, field="name", code="name_taken")
+    if Model.with_deleted.filter(name=name).exists():
+        raise _name_taken(name)
     try:
         with transaction.atomic():
             model.save(force_insert=True)
     except IntegrityError:
-        raise Conflict(
-            _("A model named %(name)s exists already.") % {"name": name}, field="name", code="name_taken"
-        ) from None
+        raise _name_taken(name) from None
     policy = Policy.objects.create(model=model)
     ScalingState.objects.create(model=model, wanted_instances=policy.min_instances)
     writing.audit(actor, "model.create", "model", name)
@@ -63,23 +60,10 @@ def set_loaded(*, actor: Actor, model: Model, loaded: bool, expected_revision: i
     return row
 
 
-@transaction.atomic
-def delete_model(*, actor: Actor, model: Model, expected_revision: int | None = None) -> None:
-    """Delete a model that is unloaded or serves nothing, with its versions, their artifacts and its measurements.
-
-    Measurements are kept by name: a later model of the same name must not be scaled or shown by them.
-    """
-    row = writing.lock(model, expected_revision)
-    if row.loaded and row.default_version_id is not None:
-        raise Conflict(
-            _("%(name)s is loaded and may be answering calls. Unload it first.") % {"name": row.name},
-            code="model_loaded",
-        )
-    paths = [path for one in row.versions.all() for path in (artifact_path(one), *golden_paths(one.artifact_id))]
-    name, versions = row.name, row.versions.count()
-    row.delete()
-    MetricSample.objects.filter(model_name=name).delete()
-    writing.audit(actor, "model.delete", "model", name, versions=versions)
-    writing.publish()
-    # Files go after the commit: a crash between leaves orphans for the sweep, never a row without its artifact.
-    transaction.on_commit(lambda: [path.unlink(missing_ok=True) for path in paths], robust=True)
+def _name_taken(name: str) -> Conflict:
+    words = (
+        _("A model named %(name)s was deleted and can still be restored. Restore it, or remove it for good first.")
+        if Model.with_deleted.filter(name=name, deleted_at__isnull=False).exists()
+        else _("A model named %(name)s exists already.")
+    )
+    return Conflict(words % {"name": name}, field="name", code="name_taken")

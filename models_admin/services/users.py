@@ -1,4 +1,4 @@
-"""Accounts of people: made with a password that is shown once, given a role, switched off. All audited.
+"""Accounts of people: made with a password that is shown once, given a role, switched off with their API keys. Audited.
 
 Roles: a viewer looks at everything but this list; an operator changes models, versions, policies, keys and instances;
 an admin manages accounts, too. Rules: nobody changes their own role or switches themselves off, and one active admin
@@ -66,7 +66,7 @@ def set_role(*, actor: Actor, user: User, role: str) -> User:
 
 @transaction.atomic
 def set_active(*, actor: Actor, user: User, active: bool) -> User:
-    """Switch an account off (its sessions end with their next call) or on again. Idempotent."""
+    """Switch an account off or on again: its sessions end with their next call, its API keys stop. Idempotent."""
     row = _locked(actor, user)
     if row.is_active == active:
         return row
@@ -75,6 +75,7 @@ def set_active(*, actor: Actor, user: User, active: bool) -> User:
     row.is_active = active
     row.save(update_fields=["is_active"])
     writing.audit(actor, "user.activate" if active else "user.deactivate", "user", row.username)
+    writing.publish()  # the data plane refuses the keys of an account that is off
     return row
 
 

@@ -51,9 +51,7 @@ def create_version(
     signature = declarations.check_signature(declared_signature, batchable=batchable)
     checked_options = declarations.check_options(options)
     declarations.check_flags(batchable=batchable, stateful=stateful, cacheable=cacheable, options=checked_options)
-    _check_number(number)
-    if number is not None and ModelVersion.with_deleted.filter(model=model, number=number).exists():
-        raise _number_taken(model, number)
+    check_number(model, number)
     stored = artifacts.store(file, expected_sha256=sha256)
     try:
         _check_right(actor, stored.inspection)
@@ -273,7 +271,7 @@ def check_number(model: Model, number: int | None) -> None:
         raise Invalid(
             _("number: a whole number from 1 to %(max_number)s.") % {"max_number": MAX_NUMBER}, field="number"
         )
-    if model.versions.filter(number=number).exists():
+    if ModelVersion.with_deleted.filter(model=model, number=number).exists():
         raise _number_taken(model, number)
 
 

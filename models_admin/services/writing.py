@@ -25,12 +25,18 @@ Row = TypeVar("Row", bound=models.Model)
 
 def lock(row: Row, expected_revision: int | None = None) -> Row:
     """The row as it stands now, locked until the transaction ends; PreconditionFailed if its revision moved on."""
+    fresh = lock_any(row, expected_revision)
+    if getattr(fresh, "deleted_at", None) is not None:
+        raise _deleted(row)
+    return fresh
+
+
+def lock_any(row: Row, expected_revision: int | None = None) -> Row:
+    """As `lock`, for a row that may be among the deleted ones; NotFound only if it is gone for good."""
     try:
         fresh = type(row)._base_manager.select_for_update().get(pk=row.pk)
     except type(row).DoesNotExist:  # type: ignore[attr-defined]
-        raise NotFound(
-            _("This %(verbose_name)s was deleted meanwhile.") % {"verbose_name": row._meta.verbose_name}
-        ) from None
+        raise _deleted(row) from None
     if expected_revision is not None and fresh.revision != expected_revision:  # type: ignore[attr-defined]
         raise PreconditionFailed(
             _(
@@ -46,13 +52,17 @@ def lock(row: Row, expected_revision: int | None = None) -> Row:
     return fresh
 
 
+def _deleted(row: models.Model) -> NotFound:
+    return NotFound(_("This %(verbose_name)s was deleted meanwhile.") % {"verbose_name": row._meta.verbose_name})
+
+
 def hold(model: Model) -> None:
     """Lock the model's row before any row that belongs to it, until the transaction ends; NotFound if it is gone.
 
     One order for all writers: a change of a policy or count and a deletion of the model wait for each other, where they
     would deadlock on PostgreSQL if each took its first row and then wanted the other's.
     """
-    held = Model._base_manager.select_for_update(no_key=True).filter(pk=model.pk)
+    held = Model._base_manager.select_for_update(no_key=True).filter(pk=model.pk, deleted_at=None)
     if not held.values_list("pk", flat=True).first():
         raise NotFound(_("The model %(name)s was deleted meanwhile.") % {"name": model.name})
 

@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from models_admin.publishing.connections import looked_after
-from models_admin.services import artifacts, measurements, nodes, retention, validation
+from models_admin.services import artifacts, deletions, measurements, nodes, retention, uploads, validation
 from models_admin.tasks.outages import through_outages
 from proxy.core.outage import Outage, in_words
 
@@ -55,10 +55,13 @@ def roll_up() -> None:
 @shared_task(name="models_admin.sweep")
 @through_outages
 def sweep() -> None:
-    """Drop old measurements and decisions, files that belong to no version, claims and sessions that have ended."""
+    """Drop what is old: measurements, decisions, what was deleted, files of no version, ended claims and sessions."""
     now = timezone.now()
-    removed = measurements.drop_old(now=now) + retention.drop_old(now=now)
+    gone = deletions.remove_expired(now=now)
+    removed = measurements.drop_old(now=now) + retention.drop_old(now=now) + uploads.expire(now=now)
     orphans = artifacts.sweep_orphans()
     validation.forget_old(now)
     SessionStore.clear_expired()
-    log.info("sweep: %d old rows and %d orphaned files removed", removed, orphans)
+    log.info(
+        "sweep: %d old rows, %d deleted models and versions, and %d orphaned files removed", removed, gone, orphans
+    )

@@ -21,4 +21,7 @@ all("[data-mirrors]").forEach((slider) => {
 document.addEventListener("htmx:afterSwap", () => {
   const next = document.getElementById("rollout-next");
   if (next) next.hidden = live()?.dataset.last !== undefined;
+  // The forms are made from what the page shows: a step that the rollout took by itself is nobody's surprise.
+  const revision = live()?.dataset.revision;
+  if (revision) all("#rollout form [name=revision]").forEach((field) => { field.value = revision; });
 });

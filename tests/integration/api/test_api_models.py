@@ -28,6 +28,10 @@ def test_a_model_is_made_and_found_at_its_location(staff: Caller) -> None:
         "revision": 1,
         "created_at": "",
         "updated_at": "",
+        "deleted_at": None,
+        "deleted_by": "",
+        "kept_until": None,
+        "artifact_bytes": None,
     }
     assert AuditEvent.objects.get(action="model.create").actor == "user:ann"
 
@@ -82,6 +86,25 @@ def test_a_loaded_model_is_not_deleted_an_unloaded_one_is(staff: Caller, digits:
     staff("POST", "/models/digits/unload")
     assert staff("DELETE", "/models/digits").status_code == 204
     assert staff("GET", "/models/digits").status_code == 404
+
+
+def test_a_deleted_model_keeps_its_name_and_comes_back_with_its_versions(staff: Caller, digits: Model) -> None:
+    staff("POST", "/models/digits/unload")
+    assert staff("DELETE", "/models/digits").status_code == 204
+    assert staff("GET", "/models").json()["results"] == []
+    listed = staff("GET", "/models?deleted=true").json()["results"]
+    assert [(one["name"], one["version_count"], one["deleted_by"]) for one in listed] == [("digits", 2, "user:ann")]
+    assert listed[0]["artifact_bytes"] > 0
+    taken = staff("POST", "/models", {"name": "digits"})
+    assert (taken.status_code, taken.json()["code"]) == (409, "name_taken")
+    assert "can still be restored" in taken.json()["detail"]
+    again = staff("POST", "/models/digits/restore")
+    assert (again.status_code, again.json()["loaded"], again.json()["version_count"]) == (200, False, 2)
+    assert staff("POST", "/models/digits/restore").status_code == 404
+    assert staff("DELETE", "/models/digits").status_code == 204
+    assert staff("DELETE", "/models/digits?for_good=true").status_code == 204
+    assert staff("GET", "/models?deleted=true").json()["results"] == []
+    assert staff("POST", "/models", {"name": "digits"}).status_code == 201
 
 
 def test_the_number_of_instances_is_a_decision_within_the_policy(admin: Caller, digits: Model) -> None:

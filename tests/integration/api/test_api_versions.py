@@ -314,14 +314,28 @@ def test_a_change_that_fails_in_part_changes_nothing(staff: Caller, digits: Mode
     assert staff("GET", "/models/digits/versions/3").json()["notes"] == ""
 
 
-def test_a_version_is_deleted_with_its_file(
+def test_a_deleted_version_is_listed_restored_and_removed_with_its_file(
     staff: Caller, digits: Model, django_capture_on_commit_callbacks: object
 ) -> None:
     path = artifact_path(digits.versions.get(number=2))
+    url = "/models/digits/versions/2"
+    assert staff("DELETE", f"{url}?for_good=true").status_code == 404  # only what was deleted before
+    assert staff("DELETE", url).status_code == 204
+    assert staff("GET", url).status_code == 404
+    assert staff("GET", "/models/digits").json()["version_count"] == 1
+    assert [v["number"] for v in staff("GET", "/models/digits/versions").json()["results"]] == [1]
+    listed = staff("GET", "/models/digits/versions?deleted=true").json()["results"]
+    assert [(v["number"], v["deleted_by"]) for v in listed] == [(2, "user:ann")]
+    assert listed[0]["kept_until"] > listed[0]["deleted_at"]
+    again = staff("POST", f"{url}/restore")
+    assert (again.status_code, again.json()["state"], again.json()["deleted_at"]) == (200, "ready", None)
+    assert not again.json()["is_default"] and path.exists()
+    assert staff("DELETE", url).status_code == 204
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
-        assert staff("DELETE", "/models/digits/versions/2").status_code == 204
+        assert staff("DELETE", f"{url}?for_good=true").status_code == 204
     assert not path.exists()
-    assert staff("GET", "/models/digits/versions/2").status_code == 404
+    assert staff("POST", f"{url}/restore").status_code == 404
+    assert staff("GET", "/models/digits/versions?deleted=perhaps").status_code == 400
 
 
 def test_the_list_is_newest_first_and_filtered(viewer: Caller, digits: Model, maker: Maker) -> None:

@@ -12,7 +12,7 @@ import pytest
 from models_admin.models import AuditEvent, GoldenSample, ModelVersion, VersionLabel
 from models_admin.publishing.snapshot import current_generation, load_snapshot
 from models_admin.selectors.artifacts import golden_path
-from models_admin.services import artifacts, golden, labels, versions
+from models_admin.services import artifacts, deletions, golden, labels, versions
 from models_admin.services.errors import Conflict, Invalid, NotFound, TooLarge
 from models_admin.services.golden_tensors import check_sample
 from proxy import gateway
@@ -172,8 +172,10 @@ def test_documents_go_with_their_version_and_earlier_ones_stay_while_it_may_be_l
     golden.add_sample(actor=ANN, version=newer, inputs=[X], outputs=[Y])
     third = make_ready(upload(ready.model, 3.0))
     versions.promote(actor=ANN, version=third)
+    versions.archive(actor=ANN, version=newer)  # it is warm, since it was the default until now
     with django_capture_on_commit_callbacks(execute=True):
-        versions.delete_version(actor=ANN, version=newer)
+        deletions.delete_version(actor=ANN, version=newer)
+        deletions.remove_version(actor=ANN, version=newer)
     assert not [name for name in files(store) if "golden" in name]
 
 
@@ -187,7 +189,7 @@ def test_a_label_moves_at_once_and_is_audited(ready: ModelVersion) -> None:
     assert newer.number in snapshot.models["net"].versions  # what a label points at is kept loaded
     moves = AuditEvent.objects.filter(action="label.set").order_by("pk")
     assert [move.details for move in moves] == [{"before": None, "after": 1}, {"before": 1, "after": 2}]
-    for change in (versions.archive, versions.delete_version):
+    for change in (versions.archive, deletions.delete_version):
         with pytest.raises(Conflict, match="label fast"):
             change(actor=ANN, version=newer)
     labels.remove_label(actor=ANN, model=ready.model, name="fast")

@@ -12,7 +12,7 @@ from django.utils import timezone
 from models_admin.models import AuditEvent, MetricSample, Model, ModelVersion
 from models_admin.publishing.snapshot import current_generation
 from models_admin.selectors.artifacts import artifact_path
-from models_admin.services import models, versions
+from models_admin.services import deletions, models, versions
 from models_admin.services.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from proxy import gateway
 from tests.integration.control.conftest import ANN
@@ -97,31 +97,33 @@ def test_a_change_that_is_rolled_back_leaves_no_trace(model: Model, bell: Bell) 
 
 def test_a_model_that_answers_calls_is_not_deleted(ready: ModelVersion) -> None:
     with pytest.raises(Conflict) as caught:
-        models.delete_model(actor=ANN, model=ready.model)
+        deletions.delete_model(actor=ANN, model=ready.model)
     assert caught.value.code == "model_loaded"
     assert Model.objects.exists()
 
 
-def test_deleting_an_unloaded_model_removes_its_artifacts_after_the_commit(
+def test_removing_a_deleted_model_removes_its_artifacts_after_the_commit(
     ready: ModelVersion, django_capture_on_commit_callbacks: Any
 ) -> None:
     path = artifact_path(ready)
     models.set_loaded(actor=ANN, model=ready.model, loaded=False)
+    deletions.delete_model(actor=ANN, model=ready.model)
     with django_capture_on_commit_callbacks(execute=True):
-        models.delete_model(actor=ANN, model=ready.model)
+        deletions.remove_model(actor=ANN, model=ready.model)
         assert path.exists()
     assert not path.exists()
-    assert not ModelVersion.objects.exists()
+    assert not ModelVersion.with_deleted.exists()
     with pytest.raises(NotFound):
         models.update_model(actor=ANN, model=ready.model, description="gone")
     with pytest.raises(NotFound):
         versions.promote(actor=ANN, version=ready)
 
 
-def test_a_deleted_model_takes_its_measurements_with_it_and_nobody_else_s(model: Model) -> None:
+def test_a_removed_model_takes_its_measurements_with_it_and_nobody_else_s(model: Model) -> None:
     for name in ("net", "", "other"):
         MetricSample.objects.create(model_name=name, at=timezone.now())
-    models.delete_model(actor=ANN, model=model)
+    deletions.delete_model(actor=ANN, model=model)
+    deletions.remove_model(actor=ANN, model=model)
     assert sorted(MetricSample.objects.values_list("model_name", flat=True)) == ["", "other"]
 
 

@@ -13,7 +13,7 @@ from models_admin.models import AuditEvent, Decision, MetricSample, Model, Model
 from models_admin.models.measurements import SECOND_S
 from models_admin.models.registry import VersionState
 from models_admin.publishing.snapshot import load_snapshot
-from models_admin.services import leases, models, rollout_control, rollouts, versions
+from models_admin.services import deletions, leases, models, rollout_control, rollouts, versions
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict, Invalid, PreconditionFailed
 from models_admin.tasks.rollout import run_tick
@@ -366,7 +366,7 @@ def test_a_candidate_must_be_ready_another_version_and_take_the_same_inputs(net:
 
 
 def test_what_is_being_rolled_out_is_in_use(running: Rollout, second: ModelVersion) -> None:
-    for change in (versions.archive, versions.delete_version):
+    for change in (versions.archive, deletions.delete_version):
         with pytest.raises(Conflict, match="rolled out"):
             change(actor=ANN, version=second)
     rollouts.cancel(actor=ANN, rollout=running)

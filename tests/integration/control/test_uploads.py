@@ -16,7 +16,7 @@ from django.db import connection
 from models_admin.models import AuditEvent, Model, ModelVersion
 from models_admin.models.registry import VersionState
 from models_admin.selectors.artifacts import artifact_path
-from models_admin.services import artifacts, models, versions
+from models_admin.services import artifacts, deletions, models, versions
 from models_admin.services.errors import (
     Conflict,
     Forbidden,
@@ -144,8 +144,9 @@ def test_a_fault_after_the_commit_fails_no_change_and_loses_no_file(
     assert artifact_path(version).exists()
     assert ModelVersion.objects.get().state == VersionState.UPLOADED
     monkeypatch.setattr("proxy.gateway.configuration_changed", fault)
-    versions.delete_version(actor=ANN, version=version)
-    assert not ModelVersion.objects.exists()
+    deletions.delete_version(actor=ANN, version=version)
+    deletions.remove_version(actor=ANN, version=version)
+    assert not ModelVersion.with_deleted.exists()
     assert files(store) == []
 
 
@@ -235,7 +236,7 @@ def test_only_a_ready_version_is_promoted(model: Model) -> None:
 
 
 def test_a12_the_default_version_is_neither_archived_deleted_nor_validated_anew(ready: ModelVersion) -> None:
-    for change in (versions.archive, versions.delete_version, versions.revalidate):
+    for change in (versions.archive, deletions.delete_version, versions.revalidate):
         with pytest.raises(Conflict) as caught:
             change(actor=ANN, version=ready)
         assert caught.value.code == "in_use"
@@ -245,9 +246,9 @@ def test_a11_a_version_kept_loaded_is_not_deleted(model: Model, ready: ModelVers
     other = make_ready(upload(model, 2.0))
     versions.set_keep_loaded(actor=ANN, version=other, keep=True)
     with pytest.raises(Conflict):
-        versions.delete_version(actor=ANN, version=other)
+        deletions.delete_version(actor=ANN, version=other)
     versions.set_keep_loaded(actor=ANN, version=other, keep=False)
-    versions.delete_version(actor=ANN, version=other)
+    deletions.delete_version(actor=ANN, version=other)
     assert ModelVersion.objects.count() == 1
 
 

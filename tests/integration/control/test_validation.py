@@ -17,7 +17,7 @@ from django.utils import timezone
 from models_admin.models import AuditEvent, ControlLease, Model, ModelVersion
 from models_admin.models.registry import VersionState
 from models_admin.selectors.artifacts import artifact_path
-from models_admin.services import leases, validation, versions
+from models_admin.services import deletions, leases, validation, versions
 from models_admin.services.errors import Conflict
 from models_admin.services.validation_report import Malformed, ResultReport, StepReport, parse_line
 from models_admin.services.versions import STEPS
@@ -137,7 +137,7 @@ def test_a_version_deleted_meanwhile_refuses_the_end(model: Model) -> None:
     held = claim(version)
     assert held is not None
     with pytest.raises(Conflict):
-        versions.delete_version(actor=ANN, version=version)
+        deletions.delete_version(actor=ANN, version=version)
 
 
 @pytest.mark.parametrize(

@@ -114,8 +114,39 @@ def test_instances_are_set_within_the_policys_bounds(staff: Client, digits: Mode
 def test_a_loaded_model_is_unloaded_before_it_can_be_deleted(staff: Client, digits: Model) -> None:
     assert "Unload it first" in words(staff.post("/models/digits/delete/"))
     staff.post("/models/digits/unload/")
-    assert staff.post("/models/digits/delete/").headers["Location"] == "/"
+    assert "is being validated" in words(staff.post("/models/digits/delete/"))
+    digits.versions.filter(state="validating").update(state="failed")
+    back = staff.post("/models/digits/delete/").headers["Location"]
+    assert back == "/?deleted=digits"
     assert not Model.objects.filter(name="digits").exists()
+    html = staff.get(back).content.decode()
+    assert "digits is deleted" in html and 'action="/models/digits/undelete/"' in html
+    assert staff.get("/models/digits/").status_code == 404
+
+
+def test_what_was_deleted_is_undone_or_removed_for_good(staff: Client, viewer: Client, digits: Model) -> None:
+    back = staff.post("/models/digits/versions/5/delete/").headers["Location"]
+    assert back == "/models/digits/versions/?deleted=5"
+    html = staff.get(back).content.decode()
+    assert "digits/5 is deleted" in html and 'action="/models/digits/versions/5/undelete/"' in html
+    assert "1 recently deleted" in html and 'href="/models/digits/versions/5/"' not in html
+    assert "undelete" not in viewer.get(back).content.decode()
+    assert "is restored as it was" in words(staff.post("/models/digits/versions/5/undelete/"))
+    html = staff.get(back).content.decode()
+    assert "is deleted" not in html and 'href="/models/digits/versions/5/"' in html
+    staff.post("/models/digits/versions/5/delete/")
+    assert "digits/5" in viewer.get("/deleted/").content.decode()
+    assert "undelete" not in viewer.get("/deleted/").content.decode()
+    assert "removed for good" in words(staff.post("/models/digits/versions/5/remove/"))
+    assert staff.post("/models/digits/versions/5/undelete/").status_code == 404
+    assert "Nothing was deleted lately" in staff.get("/deleted/").content.decode()
+
+
+def test_archived_versions_are_out_of_the_way_and_a_click_away(staff: Client, digits: Model) -> None:
+    html = staff.get("/models/digits/versions/").content.decode()
+    assert 'href="/models/digits/versions/4/"' not in html and "Show 1 archived version" in html
+    html = staff.get("/models/digits/versions/?archived=true").content.decode()
+    assert 'href="/models/digits/versions/4/"' in html and "Hide archived versions" in html
 
 
 def test_a_new_keys_secret_is_in_one_answer_only(staff: Client, digits: Model) -> None:

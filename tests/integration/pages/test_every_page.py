@@ -18,6 +18,8 @@ PAGES = [
     "/models/digits/",
     "/models/empty/",
     "/models/digits/versions/",
+    "/models/digits/versions/?archived=true&deleted=5",
+    "/deleted/",
     "/models/digits/versions/list/",
     "/models/empty/versions/",
     "/models/digits/rollout/",

@@ -222,3 +222,49 @@ def test_only_those_who_may_keep_golden_samples_are_offered_it(staff: Client, vi
 
 def test_each_validation_step_has_its_words() -> None:
     assert tuple(STEP_LABELS) == versions.STEPS
+
+
+def test_a11_a_form_made_before_somebody_else_s_change_changes_nothing(
+    staff: Client, digits: Model, running: Rollout, actor: Actor
+) -> None:
+    html = staff.get(VERSIONS).content.decode()
+    assert html.count(f'name="rollout" value="{running.pk}"') == 6  # share, promote, next, hold, cancel, abort
+    made_from = {"rollout": running.pk, "revision": running.revision}
+    rollouts.set_weight(actor=actor, rollout=running, weight_percent=9)
+    for name, typed in (
+        ("weight", {"weight_percent": "50"}),
+        ("advance", {}),
+        ("promote", {}),
+        ("hold", {}),
+        ("cancel", {}),
+    ):
+        answer = staff.post(f"/models/digits/rollout/{name}/", {**made_from, **typed}, follow=True)
+        assert "Someone changed this rollout since you read it" in words(answer), name
+    running.refresh_from_db()
+    assert (running.weight_percent, running.state, running.revision) == (9, "running", 2)
+    staff.post("/models/digits/rollout/abort/", made_from)  # taking traffic away is never too late
+    running.refresh_from_db()
+    assert running.state == "aborted"
+    another = rollouts.start(actor=actor, model=digits, candidate=running.candidate)
+    assert "Another rollout runs meanwhile" in words(
+        staff.post("/models/digits/rollout/abort/", made_from, follow=True)
+    )
+    another.refresh_from_db()
+    assert another.state == "running"
+
+
+def test_a11_a_start_a_way_back_and_a_label_are_made_from_the_model_as_it_was_shown(
+    staff: Client, digits: Model, actor: Actor
+) -> None:
+    old = digits.revision
+    versions.promote(actor=actor, version=digits.versions.get(number=5))
+    for url, typed in (
+        ("rollout/start", {"candidate": "1", "mode": "canary"}),
+        ("roll-back", {}),
+        ("labels/set", {"label": "fast", "version": "1"}),
+    ):
+        answer = staff.post(f"/models/digits/{url}/", {"revision": old, **typed}, follow=True)
+        assert "Someone changed this model since you read it" in words(answer), url
+    digits.refresh_from_db()
+    assert digits.default_version.number == 5
+    assert not Rollout.objects.exists() and not digits.labels.exists()
