@@ -3,6 +3,8 @@
 And holds every test to this: a database connection that another thread than the test's own opened is closed when the
 test ends. One that stays is closed by the garbage collector some time later or never, and until then PostgreSQL does
 not drop the database: a fault of the run's end that names the wrong test.
+
+It also marks as `servers` every test that PostgreSQL or Redis may make a difference to, so that only those run twice.
 """
 
 from __future__ import annotations
@@ -20,6 +22,17 @@ from django.db.backends.signals import connection_created
 PATIENCE_S = 10.0
 """For threads that are about to end: the executor of a loop that was closed, a backend whose client has just left."""
 LOOK_EACH_S = 0.02
+OF_SERVERS = frozenset({"db", "transactional_db", "live_server", "fresh", "forgotten_failures"})
+"""Fixtures that lead to the database, to what publishes over the channel layer, and to Django's cache."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use the database or Redis. Django refuses the database to any other test of this process."""
+    for item in items:
+        asks = OF_SERVERS.intersection(getattr(item, "fixturenames", ()))
+        if asks or any(item.get_closest_marker(name) for name in ("django_db", "postgres", "redis")):
+            item.add_marker("servers")
 
 
 @pytest.fixture(autouse=True)
