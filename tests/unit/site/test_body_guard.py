@@ -21,6 +21,8 @@ MAX_INFER = 5 * SMALL_BYTES
     [
         ("/api/v1/models/digits/versions", MAX_UPLOAD + UPLOAD_SLACK_BYTES),
         ("/api/v1/models/digits/versions/", MAX_UPLOAD + UPLOAD_SLACK_BYTES),
+        ("/api/v1/uploads/0b0e", MAX_UPLOAD + UPLOAD_SLACK_BYTES),
+        ("/api/v1/models/digits/uploads", SMALL_BYTES),
         ("/api/v1/models/digits/infer", MAX_INFER),
         ("/api/v1/models/digits/versions/2/infer", MAX_INFER),
         ("/api/v1/models", SMALL_BYTES),
