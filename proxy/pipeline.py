@@ -63,7 +63,7 @@ class Pipeline(Views):
         self._answering = Answering(clock, cache, scheduler, metrics, self._offload, self.shadows)
         self._limits = limits
         self._recognised = Recognised()
-        self._quotas = Quotas()
+        self._quotas = Quotas(draw)
 
     def open(
         self, model: str, version: str | None, authorization: bytes | None, arrival_ns: int, sticky: bytes | None = None

@@ -125,9 +125,11 @@ class BatchFault:
     `lost` False: the model raised; `message` is the model's own, shortened. `out_of_memory`: there was not enough
     memory for an execution of that many rows, whether the process survived it or not. `no_room`: it was not executed,
     since the memory that instances share with this process is used up: the request may come again later.
+    `from_outside`: somebody killed the process, so that nothing says that its work was to blame. `is_explained` is the
+    answer of who was told: one request is known to have ended the process, and what it runs works for others.
     """
 
-    __slots__ = ("lost", "message", "no_room", "out_of_memory", "timed_out")
+    __slots__ = ("from_outside", "is_explained", "lost", "message", "no_room", "out_of_memory", "timed_out")
 
     def __init__(
         self,
@@ -137,9 +139,12 @@ class BatchFault:
         timed_out: bool = False,
         out_of_memory: bool = False,
         no_room: bool = False,
+        from_outside: bool = False,
     ) -> None:
         self.message = message
         self.lost = lost
+        self.from_outside = from_outside
+        self.is_explained = False
         self.timed_out = timed_out
         self.out_of_memory = out_of_memory or no_room
         self.no_room = no_room

@@ -218,7 +218,8 @@ class InstanceGroup:
         if instance.was_ready:
             self.message = instance.message
             self._replacements_due += 1
-            self._record = restarts.after_loss(self._record, instance.executions, self._clock.now_ns())
+            if not instance.loss_is_explained:
+                self._record = restarts.after_loss(self._record, instance.executions, self._clock.now_ns())
         else:
             self._replacements_due += 1
             self._on_failed_start(instance.message)

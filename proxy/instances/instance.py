@@ -54,18 +54,16 @@ class Instance:
         threads: int = 1,
     ) -> None:
         self.instance_id = f"{version.key}#{next(_numbers)}"
-        self.version = version
-        self.state = InstanceState.STARTING
+        self.version, self.state = version, InstanceState.STARTING
         self.message = ""
         self.device = ""
         self.sandbox: dict[str, str] = {}
         self.executions = 0
         self.outstanding = 0
         self.service_ewma_ns = 0.0
-        self.was_ready = False
+        self.was_ready = self.loss_is_explained = False
         self.threads, self.load_time_ns = threads, 0
-        self._policy = policy
-        self._worker_module = worker_module
+        self._policy, self._worker_module = policy, worker_module
         self._loop = loop
         self._clock = clock
         self._on_event = on_event
@@ -276,14 +274,14 @@ class Instance:
         logger.warning("instance %s broke the rules of its channel: %s", self.instance_id, words)
         self._lose(f"It sent something that no instance sends: {words}.")
 
-    def _on_exit(self, words: str) -> None:
+    def _on_exit(self, words: str, from_outside: bool) -> None:
         if self.state is InstanceState.DRAINING and not self._batch:
             self._advance(InstanceState.STOPPED)
         else:
-            self._lose(f"The process ended: {words}.")
+            self._lose(f"The process ended: {words}.", from_outside=from_outside)
         self._on_event(self, Event.ENDED)
 
-    def _lose(self, words: str, *, timed_out: bool = False, out_of_memory: bool = False) -> None:
+    def _lose(self, words: str, **why: bool) -> None:
         """Give the process up: kill it, answer the batch in flight with a fault, tell the group."""
         if self.state in ENDED:
             return
@@ -291,7 +289,9 @@ class Instance:
         self.message = words
         self._link.kill(words)
         self._advance(InstanceState.FAILED)
-        self._finish(BatchFault(words, lost=True, timed_out=timed_out, out_of_memory=out_of_memory))
+        fault = BatchFault(words, lost=True, **why)
+        self._finish(fault)
+        self.loss_is_explained = fault.is_explained
         if was_live:
             self._on_event(self, Event.LOST)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable
 
 from proxy.frames.codec import MalformedFrame
@@ -29,6 +30,9 @@ from proxy.instances.shared_memory import (
 LOG_PAUSE_S = 0.1
 """Pause between two reads of an instance's output; at 64 KiB each, a chatty model costs the loop at most 640 KiB/s.
 What it prints faster than that it drops itself."""
+ENDING_S = 0.25
+"""How long a process may live on that has closed its channel. Shorter: killed while it ends, and why it ended is lost;
+longer: its batch waits for that."""
 _LOG_READ_BYTES = 65_536
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -41,7 +45,7 @@ class Link:
         loop: asyncio.AbstractEventLoop,
         on_message: Callable[[Message], None],
         on_garbage: Callable[[str], None],
-        on_exit: Callable[[str], None],
+        on_exit: Callable[[str, bool], None],
         bound: SharedMemoryBound | None = None,
     ) -> None:
         self.log = LogTail()
@@ -58,6 +62,7 @@ class Link:
         self._channel_is_open = False
         self._areas: dict[Area, SharedArea] = {}
         self._log_timer: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
 
     @property
     def pid(self) -> int | None:
@@ -131,7 +136,7 @@ class Link:
         try:
             self._channel.send(message)
         except ChannelClosed as error:
-            self.kill(f"its channel was lost ({error})")
+            self._end_soon(f"its channel was lost ({error})")
 
     def replace_area(self, which: Area, least_bytes: int) -> bool:
         """Give the process another area; False if it is gone (and `on_exit` follows).
@@ -146,7 +151,7 @@ class Link:
             self._channel.send_descriptor(Region(which, fresh.size_bytes), descriptor)
         except ChannelClosed as error:
             fresh.close()
-            self.kill(f"its channel was lost ({error})")
+            self._end_soon(f"its channel was lost ({error})")
             return False
         finally:
             os.close(descriptor)
@@ -181,10 +186,12 @@ class Link:
             self._take_message()
         except ChannelClosed:
             self._stop_listening()
-            # Its end is closed, so it is ending; the status, which says more, comes with the exit. If it only closed
-            # the channel and lives on, it must not.
-            if self._process and self._process.exit_status() is None:
-                self._process.kill()
+            self._end_soon("it closed its channel")
+
+    def _end_soon(self, reason: str) -> None:
+        """Its end is closed, so it is ending, and its status says why; if it lives on for a moment, it must not."""
+        if self._end_timer is None:
+            self._end_timer = self._loop.call_later(ENDING_S, self.kill, reason)
 
     def _take_message(self) -> bool:
         if self._channel is None:
@@ -216,8 +223,9 @@ class Link:
         except ChannelClosed:
             pass  # all it ever sent has been read
         words = self._kill_reason or describe_exit(status)
+        from_outside = not self._kill_reason and status == -signal.SIGKILL
         self._release()
-        self._on_exit(words)
+        self._on_exit(words, from_outside)
 
     def _log_readable(self) -> None:
         if self._process is None:
@@ -248,8 +256,9 @@ class Link:
         if process is None or channel is None:
             return
         self._read_log()
-        if self._log_timer is not None:
-            self._log_timer.cancel()
+        for timer in (self._log_timer, self._end_timer):
+            if timer is not None:
+                timer.cancel()
         self._stop_listening()
         self._loop.remove_reader(process.log_fd)
         self._loop.remove_reader(process.pidfd)

@@ -6,6 +6,8 @@ proved that it loads (and loading it again limits the rate); but one that is los
 execution waits longer each time, so that requests which kill the model cost starts at a bounded rate. That never
 leads to quarantine: else one client with a deadly input could take the model away from all others. It even ends one,
 which others' failed starts beside it had led to: what was ready once may well start again.
+A loss for which the scheduler found the request to blame, in a model that works for others, is not counted at all: the
+same inputs are not run again.
 Where the machine has no process to give (no descriptors, no memory for a fork: F37, F40), that says nothing of the
 version: its start is tried again, later each time, for as long as it is wanted.
 Pure. Why not a fixed delay: it is too long for one crash or too short for a thousand.

@@ -20,6 +20,11 @@ class LaneGroup(Protocol):
         ...
 
     @property
+    def wanted(self) -> int:
+        """How many instances there are to be."""
+        ...
+
+    @property
     def failed(self) -> bool:
         """True if starting instances was given up."""
         ...
@@ -55,6 +60,7 @@ class NoInstances:
     """The group of a version that is woken: it has no instance yet, and requests wait for the first one."""
 
     failed = False
+    wanted = 1
 
     def __init__(self, version: VersionSnapshot) -> None:
         self.version = version

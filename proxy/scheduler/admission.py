@@ -11,19 +11,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from proxy.core.errors import Reason
-from proxy.core.units import NS_PER_MS, NS_PER_S
+from proxy.core.hints import spread_hint_ns
 from proxy.scheduler.ports import Chance
 
 # The part of a prediction that is added as a margin. Smaller: fewer accepted requests miss their deadline, more are
 # refused that would just have met it. At 8, none of those accepted at twice the peak was late
 # (tests/simulation/test_overload.py, 2026-11); without a margin 0.3 % were.
 MARGIN_DIVISOR = 8
-# Longest hint given. Larger: callers stay away longer after a burst that is over sooner.
-LONGEST_RETRY_NS = 60 * NS_PER_S
-# Shortest hint given. Smaller: callers return before anything can have changed.
-SHORTEST_RETRY_NS = 10 * NS_PER_MS
-# What chance adds at most to a hint, beside half of it. A header carries whole seconds, so less would spread nobody.
-RETRY_SPREAD_NS = NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +77,5 @@ def is_late(wait_ns: int, service_ns: int, deadline_ns: int, now_ns: int) -> boo
 
 
 def retry_after_ns(drain_ns: int, chance: Chance) -> int:
-    """When to come back: no sooner than the predicted drain, spread so that those refused together come apart.
-
-    Between the drain and one and a half times of it and a second more, within the shortest and longest hint.
-    """
-    spread_ns = int(chance.random() * (drain_ns // 2 + RETRY_SPREAD_NS))
-    return min(max(drain_ns + spread_ns, SHORTEST_RETRY_NS), LONGEST_RETRY_NS)
+    """When to come back: no sooner than the predicted drain, spread so that those refused together come apart."""
+    return spread_hint_ns(drain_ns, chance.random())

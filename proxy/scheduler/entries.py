@@ -35,10 +35,22 @@ class Entry:
     `rows` is what it counts in a batch (1 where the version is not batchable). `line` is where it waits: None just
     when it is not in the queue. `isolated`: it ran among other keys' requests when all failed. `part`: it was cut out
     of a larger request, which is counted by itself. `split`: what it was cut into when it ran out of memory, until that
-    has ended.
+    has ended. `suspect_until_ns`: it may have ended its instance, and runs again by then at the latest; 0: not so.
     """
 
-    __slots__ = ("deadline_ns", "isolated", "line", "losses", "on_done", "part", "request", "rows", "split", "state")
+    __slots__ = (
+        "deadline_ns",
+        "isolated",
+        "line",
+        "losses",
+        "on_done",
+        "part",
+        "request",
+        "rows",
+        "split",
+        "state",
+        "suspect_until_ns",
+    )
 
     def __init__(self, request: InferenceRequest, rows: int, on_done: OnDone) -> None:
         self.request: InferenceRequest = request
@@ -46,7 +58,7 @@ class Entry:
         self.deadline_ns = request.deadline_ns
         self.on_done: OnDone = on_done
         self.state: EntryState = WAITING
-        self.losses = 0
+        self.losses = self.suspect_until_ns = 0
         self.isolated = False
         self.part = False
         self.line: Line | None = None

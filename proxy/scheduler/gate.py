@@ -1,8 +1,8 @@
 """Asks every rule that may refuse a request, in order, before it waits. No clock, no I/O.
 
-Order: deadline passed; key refused for a while; no working instance; too many rows; then, only where somebody waits,
-every instance is busy or the policy's concurrency limit is met: the bounds of the queue and the concurrency limit
-(where a newcomer may take another's place), and whether it would be late.
+Order: deadline passed; key refused for a while; inputs that end instances; no working instance; too many rows; then,
+only where somebody waits, every instance is busy or the policy's concurrency limit is met: the bounds of the queue and
+the concurrency limit (where a newcomer may take another's place), and whether it would be late.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ def ask(
     """None: it may wait. ProxyError: why not. Entry: it may, if this waiting request gives its place up."""
     if request.deadline_ns <= now_ns:
         return refusals.expired_on_arrival()
-    if lane.offenders.are_charged:
-        until_ns = lane.offenders.refused_until_ns(request.principal_id, now_ns)
-        if until_ns:
-            return refusals.repeat_offender(lane.version, retry_after_ns(until_ns - now_ns, chance))
+    offenders = lane.offenders
+    if offenders.are_charged or offenders.are_killers_known:
+        refusal = _ask_offenders(lane, request, now_ns, chance)
+        if refusal is not None:
+            return refusal
     if lane.ready == 0 and lane.group.failed:
         return refusals.no_instance(lane.version)
     if request.rows > lane.policy_rows and lane.refuses_oversize:
@@ -40,6 +41,15 @@ def ask(
         if not limit or lane.in_flight < limit:
             return None
     return _ask_busy(lane, request, level, key, now_ns, chance)
+
+
+def _ask_offenders(lane: Lane, request: InferenceRequest, now_ns: int, chance: Chance) -> ProxyError | None:
+    offenders = lane.offenders
+    until_ns = offenders.refused_until_ns(request.principal_id, now_ns) if offenders.are_charged else 0
+    if until_ns:
+        return refusals.repeat_offender(lane.version, retry_after_ns(until_ns - now_ns, chance))
+    until_ns = offenders.killer_until_ns(request, now_ns) if offenders.are_killers_known else 0
+    return refusals.killer(lane.version, retry_after_ns(until_ns - now_ns, chance)) if until_ns else None
 
 
 def _ask_busy(

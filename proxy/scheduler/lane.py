@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 
 from proxy.core.batches import Batch
@@ -11,6 +10,7 @@ from proxy.core.policies import ModelPolicy, Oversize
 from proxy.core.requests import InferenceRequest
 from proxy.core.snapshot import VersionSnapshot
 from proxy.scheduler.admission import MARGIN_DIVISOR, predict_wait_ns
+from proxy.scheduler.again import Again
 from proxy.scheduler.batching import TIMER_NS, Dispatch, Waiting, WaitUntil, await_callers, form_batch
 from proxy.scheduler.callers import Callers
 from proxy.scheduler.deadlines import Deadlines
@@ -33,6 +33,7 @@ class Lane:
 
     __slots__ = (
         "_variable",
+        "again",
         "blocked",
         "budget",
         "callers",
@@ -60,7 +61,6 @@ class Lane:
         "ready",
         "records",
         "refuses_oversize",
-        "retries",
         "retrying",
         "timer",
         "timer_at_ns",
@@ -74,7 +74,7 @@ class Lane:
         self.group = group
         self.version: VersionSnapshot = group.version
         self.queue = RequestQueue()
-        self.retries: deque[list[Entry]] = deque()
+        self.again = Again()
         self.retrying = self.in_flight = 0
         self.full_groups = FullGroups()
         self.deadlines = Deadlines()
@@ -256,23 +256,19 @@ class Lane:
         size = padded_size(rows, self.measured.latency.padded)
         return size if size != rows else 0
 
-    def run_again(self, parts: Sequence[list[Entry]]) -> None:
-        """Let `parts` run next, in this order."""
-        for part in reversed(parts):
+    def run_again(self, parts: Sequence[list[Entry]], suspects: Sequence[Entry], now_ns: int) -> None:
+        """Let `parts` run next, in this order, and each of `suspects` alone when it may."""
+        for part in (*parts, suspects):
             for entry in part:
                 self.move(entry, RETRYING)
             self.measured.retried += len(part)
-            self.retries.appendleft(part)
-
-    def next_retry(self) -> list[Entry]:
-        """The next faulted batch's living requests, maybe none."""
-        return [entry for entry in self.retries.popleft() if entry.state is RETRYING]
+        self.again.put_first(parts)
+        self.again.suspect(suspects, now_ns)
 
     def abandon(self) -> list[Entry]:
         """Take everything that waits out of the lane, in order; what runs goes on."""
-        waiting = [entry for part in self.retries for entry in part if entry.state is RETRYING]
+        waiting = self.again.drain()
         waiting.extend(self.queue.drain())
-        self.retries.clear()
         self.full_groups.clear()
         return waiting
 

@@ -1,5 +1,6 @@
 """Requests that made their neighbours fail, remembered so that a repeat runs alone; and keys that keep sending them.
 
+Inputs that ended two instances, the second time alone, are not run again while they are remembered.
 Rules: a request is known by a digest of its inputs, not by who sent it; at most `MOST_KNOWN` are remembered, for
 `REMEMBERED_NS`; nothing is digested while none is known, and then only of requests whose first bytes and shapes match.
 Only what was found among other keys' requests, or cost an instance, counts against its key: who fails alone, or among
@@ -48,22 +49,26 @@ class _Key:
 class Offenders:
     """What one lane remembers."""
 
-    __slots__ = ("_keys", "_known", "_samples", "are_charged", "are_known")
+    __slots__ = ("_explained_at", "_keys", "_killers", "_known", "_samples", "are_charged", "are_known")
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, tuple[int, Sample]] = OrderedDict()
+        self._killers: set[bytes] = set()
+        self._explained_at = 0  # executions of the lane when a loss was last explained
         self._samples: dict[Sample, int] = {}
         self._keys: OrderedDict[str, _Key] = OrderedDict()
         self.are_known = False  # plain flags: asked for each request
         self.are_charged = False
 
-    def found(self, request: InferenceRequest, now_ns: int, *, harmed_others: bool) -> None:
-        """`request` is the one that made its execution fail."""
+    def found(self, request: InferenceRequest, now_ns: int, *, harmed_others: bool, kills: bool = False) -> None:
+        """`request` is the one that made its execution fail; `kills`: it ended two instances, the last one alone."""
         digest, sample = fingerprint(request), sample_of(request)
         if self._known.pop(digest, None) is None:
             self._samples[sample] = self._samples.get(sample, 0) + 1
         self._known[digest] = (now_ns + REMEMBERED_NS, sample)
         self.are_known = True
+        if kills:
+            self._killers.add(digest)
         while len(self._known) > MOST_KNOWN:
             self._forget_oldest()
         if harmed_others:
@@ -74,6 +79,24 @@ class Offenders:
         while self._known and next(iter(self._known.values()))[0] <= now_ns:
             self._forget_oldest()
         return sample_of(request) in self._samples and fingerprint(request) in self._known
+
+    @property
+    def are_killers_known(self) -> bool:
+        """True if any inputs are not to be run at all."""
+        return bool(self._killers)
+
+    def explain(self, executions: int) -> bool:
+        """An instance was ended by one request. True if the lane had results since the last time: the model works."""
+        works = executions > self._explained_at
+        self._explained_at = executions
+        return works
+
+    def killer_until_ns(self, request: InferenceRequest, now_ns: int) -> int:
+        """Until when these inputs are not run, since they ended two instances; 0: they may run."""
+        if not self.is_known(request, now_ns):
+            return 0
+        digest = fingerprint(request)
+        return self._known[digest][0] if digest in self._killers else 0
 
     def refused_until_ns(self, key: str, now_ns: int) -> int:
         """Until when `key` is refused, 0 if it is not. Asked once for each request while any key has an offence."""
@@ -101,7 +124,8 @@ class Offenders:
             self._keys.popitem(last=False)
 
     def _forget_oldest(self) -> None:
-        _, (_, sample) = self._known.popitem(last=False)
+        digest, (_, sample) = self._known.popitem(last=False)
+        self._killers.discard(digest)
         left = self._samples[sample] - 1
         if left:
             self._samples[sample] = left

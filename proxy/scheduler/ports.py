@@ -46,6 +46,11 @@ class GroupPort(Protocol):
         ...
 
     @property
+    def wanted(self) -> int:
+        """How many instances there are to be."""
+        ...
+
+    @property
     def failed(self) -> bool:
         """True if starting instances was given up."""
         ...

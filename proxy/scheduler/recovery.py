@@ -1,8 +1,9 @@
 """What becomes of each request of a batch that gave no outputs: run again, in which parts, or answered with what.
 
 Rules: a verdict is `isolation.judge`'s; a request whose instance was lost runs again at most once and only within the
-retry budget, and nothing of it was answered; a model that raises is no loss, and halving it costs no budget: the number
-of its repetitions is bounded by the batch. Who is found to be the culprit is remembered.
+retry budget, and nothing of it was answered; where nobody killed the instance from outside, all that it ran are
+suspects (proxy.scheduler.again); a model that raises is no loss, and halving it costs no budget: the number of its
+repetitions is bounded by the batch. Who is found to be the culprit is remembered.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from proxy.scheduler.lane import Lane
 
 
 class Recovery:
-    """`again` are batches to run next, in order; `failed` what is answered with its error; `too_large` is to be cut."""
+    """`again` are batches to run next, in order; `suspects` run again, each alone, when their instance can be spared.
 
-    __slots__ = ("again", "failed", "too_large")
+    `failed` is what is answered with its error; `too_large` is to be cut.
+    """
+
+    __slots__ = ("again", "failed", "suspects", "too_large")
 
     def __init__(self) -> None:
         self.again: list[list[Entry]] = []
+        self.suspects: list[Entry] = []
         self.failed: list[tuple[Entry, ProxyError]] = []
         self.too_large: Entry | None = None
 
@@ -52,9 +57,7 @@ def recover(
             entry.isolated |= shared
         recovery.again = [part for part in halves(live) if part]
     elif verdict in (Verdict.RETRY_ALONE, Verdict.RETRY_HALVES):
-        again = _retry(lane, live, recovery, is_alone=len(entries) == 1, now_ns=now_ns)
-        parts = halves(again) if verdict is Verdict.RETRY_HALVES else [[entry] for entry in again]
-        recovery.again = [part for part in parts if part]
+        _retry(lane, live, recovery, fault, is_alone=len(entries) == 1, now_ns=now_ns)
     else:
         if len(entries) == 1 and not (fault.out_of_memory or fault.timed_out):
             lane.offenders.found(live[0].request, now_ns, harmed_others=live[0].isolated)
@@ -62,18 +65,32 @@ def recover(
     return recovery
 
 
-def _retry(lane: Lane, live: list[Entry], recovery: Recovery, *, is_alone: bool, now_ns: int) -> list[Entry]:
-    """Those of `live` that may run once more; the others have failed."""
+def _retry(
+    lane: Lane, live: list[Entry], recovery: Recovery, fault: BatchFault, *, is_alone: bool, now_ns: int
+) -> None:
+    """Some of `live` run once more, in which way the fault says; the others have failed."""
     again = []
     ratio = lane.policy.retry.budget_ratio
     for entry in live:
         entry.losses += 1
         if entry.losses >= MAX_LOSSES:
             if is_alone:
-                lane.offenders.found(entry.request, now_ns, harmed_others=True)
+                _blame(lane, entry, fault, now_ns)
             recovery.failed.append((entry, refusals.instance_lost()))
         elif lane.budget.take(ratio, lane.measured.requests, now_ns):
             again.append(entry)
         else:
             recovery.failed.append((entry, refusals.not_retried()))
-    return again
+    if fault.out_of_memory and not is_alone:
+        recovery.again = [part for part in halves(again) if part]
+    elif fault.from_outside:
+        recovery.again = [[entry] for entry in again]
+    else:
+        recovery.suspects = again
+
+
+def _blame(lane: Lane, entry: Entry, fault: BatchFault, now_ns: int) -> None:
+    """`entry` was alone in the second instance that it lost: a crash is its doing, a kill may be chance."""
+    kills = not fault.from_outside
+    lane.offenders.found(entry.request, now_ns, harmed_others=True, kills=kills)
+    fault.is_explained = kills and lane.offenders.explain(lane.measured.executions)

@@ -17,10 +17,11 @@ from proxy.core.errors import (
     Rejected,
     TooLarge,
 )
+from proxy.core.hints import LONGEST_RETRY_NS
 from proxy.core.policies import QueuePolicy
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import NS_PER_MS, NS_PER_S
-from proxy.scheduler.admission import LONGEST_RETRY_NS, Bounds, Reject
+from proxy.scheduler.admission import Bounds, Reject
 from proxy.scheduler.isolation import Verdict
 
 # Hints to return where nothing can be predicted: an instance takes about seconds to start. Larger: calmer, later.
@@ -87,6 +88,12 @@ def repeat_offender(version: VersionSnapshot, retry_after_ns: int) -> ProxyError
         f"This key sent several requests that made model '{version.model}' fail for others, too. "
         "It is refused for a while; mend the inputs before you retry."
     )
+    return QuotaExceeded(Reason.REPEAT_OFFENDER, message, retry_after_ns)
+
+
+def killer(version: VersionSnapshot, retry_after_ns: int) -> ProxyError:
+    """The same inputs ended two instances."""
+    message = f"These inputs ended the process of model '{version.model}' twice. They are not run again for a while."
     return QuotaExceeded(Reason.REPEAT_OFFENDER, message, retry_after_ns)
 
 

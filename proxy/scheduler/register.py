@@ -9,12 +9,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from proxy.core.batches import Batch, BatchResult
 from proxy.core.errors import ProxyError, Reason
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.scheduler import refusals
-from proxy.scheduler.entries import DONE, Entry, OnDone
+from proxy.scheduler.admission import retry_after_ns
+from proxy.scheduler.entries import DONE, RUNNING, Entry, OnDone
 from proxy.scheduler.joining import is_better
 from proxy.scheduler.lane import Lane
+from proxy.scheduler.ports import Chance
 from proxy.scheduler.splitting import Split, cut
 
 
@@ -99,6 +102,31 @@ class Register:
                 self.end(*self._displaced.popleft())
         finally:
             self._is_telling = False
+
+    def without_killers(self, lane: Lane, entries: list[Entry], now_ns: int, chance: Chance) -> list[Entry]:
+        """Those of `entries`, about to run, whose inputs are not known to end instances; the others are answered."""
+        harmless = []
+        for entry in entries:
+            until_ns = lane.offenders.killer_until_ns(entry.request, now_ns)
+            if until_ns:
+                self.end(lane, entry, refusals.killer(lane.version, retry_after_ns(until_ns - now_ns, chance)))
+            else:
+                harmless.append(entry)
+        return harmless
+
+    def deliver(self, lane: Lane, entries: list[Entry], batch: Batch, outcome: BatchResult) -> None:
+        """Answer each that waits for its rows of an execution that gave outputs."""
+        first_row = 0
+        outputs, compute_ns, version = outcome.outputs, outcome.compute_ns, batch.version
+        for entry, request in zip(entries, batch.requests, strict=True):
+            rows = request.rows
+            if entry.state is RUNNING:
+                queue_ns = request.dispatched_ns - request.queued_ns
+                result = InferenceResult(
+                    version, outputs, first_row, rows, queue_ns=queue_ns, compute_ns=compute_ns, execution=outcome
+                )
+                self.end(lane, entry, result)
+            first_row += rows
 
     def cancel(self, request: InferenceRequest) -> None:
         """The client left. Ignored if it was answered already."""

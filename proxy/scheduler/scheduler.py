@@ -18,7 +18,7 @@ from proxy.core.batches import Batch, BatchFault, BatchResult, Run
 from proxy.core.clock import Clock
 from proxy.core.errors import ProxyError
 from proxy.core.policies import ModelPolicy
-from proxy.core.requests import InferenceRequest, InferenceResult
+from proxy.core.requests import InferenceRequest
 from proxy.core.units import NS_PER_S
 from proxy.scheduler import refusals
 from proxy.scheduler.admission import retry_after_ns
@@ -174,7 +174,7 @@ class Scheduler:
         expired: list[Entry] = []
         now_ns = self._now_ns()
         queue = lane.queue
-        while queue.depth or lane.retries:
+        while queue.depth or lane.again:
             ready = lane.group.ready_instances()
             lane.ready = len(ready)
             idle = [instance for instance in ready if instance.idle]
@@ -189,19 +189,29 @@ class Scheduler:
                     lane.blocked = True
                     break
                 instance = chosen
-            if lane.retries:
-                entries = lane.next_retry()
-            else:
-                following = lane.next_batch(len(idle), now_ns, expired)
-                if isinstance(following, WaitUntil):
-                    self._arm(lane, following.at_ns, now_ns)
-                    break
-                entries = following
+            following = self._next(lane, len(idle), now_ns, expired)
+            if isinstance(following, WaitUntil):
+                self._arm(lane, following.at_ns, now_ns)
+                break
+            entries = following
+            if lane.offenders.are_killers_known:
+                entries = self._register.without_killers(lane, entries, now_ns, self._chance)
             if entries:
                 self._start(lane, instance, entries, now_ns)
         if expired:
             lane.measured.expired += sum(not entry.part for entry in expired)
             self._register.end_all(lane, expired, refusals.expired_waiting())
+
+    def _next(self, lane: Lane, idle: int, now_ns: int, expired: list[Entry]) -> list[Entry] | WaitUntil:
+        """What runs next, or until when that which waits has to wait."""
+        others_wait = bool(lane.queue.depth)
+        if lane.again:
+            entries = lane.again.next(lane.ready, lane.group.wanted, now_ns, others_wait=others_wait)
+            if entries is not None:
+                return entries
+            if not others_wait:
+                return WaitUntil(lane.again.due_ns()) if lane.again else []
+        return lane.next_batch(idle, now_ns, expired)
 
     def _start(self, lane: Lane, instance: InstancePort, entries: list[Entry], now_ns: int) -> None:
         requests, rows, waited_ns = [], 0, 0
@@ -214,6 +224,7 @@ class Scheduler:
             request.run = run
             if entry.state is RETRYING:
                 lane.retrying -= 1
+                lane.again.suspects_running += bool(entry.suspect_until_ns)
             entry.state = RUNNING
             request.dispatched_ns = now_ns
             request.idle_ns = idle_ns
@@ -234,6 +245,7 @@ class Scheduler:
         except Exception:
             logger.exception("execute of %s raised", instance.instance_id)
             measured.account(-1, now_ns)
+            lane.again.suspects_running -= bool(entries[0].suspect_until_ns)
             self._register.end_all(lane, entries, refusals.not_handed_over())
 
     def _finished(
@@ -242,6 +254,7 @@ class Scheduler:
         now_ns = run.finished_ns = self._now_ns()
         lane.measured.account(-1, now_ns)
         lane.blocked = False
+        lane.again.suspects_running -= bool(entries[0].suspect_until_ns)
         if isinstance(outcome, BatchFault):
             self._recover(lane, entries, batch, outcome, now_ns)
             return
@@ -250,25 +263,12 @@ class Scheduler:
             requests, service_ns = len(batch.requests), outcome.service_ns
             self._meter.on_execution(lane.key, batch.rows, requests, service_ns, outcome.input_ns, outcome.output_ns)
         self._pump(lane)
-        self._deliver(lane, entries, batch, outcome)
-
-    def _deliver(self, lane: Lane, entries: list[Entry], batch: Batch, outcome: BatchResult) -> None:
-        first_row = 0
-        outputs, compute_ns, version = outcome.outputs, outcome.compute_ns, batch.version
-        for entry, request in zip(entries, batch.requests, strict=True):
-            rows = request.rows
-            if entry.state is RUNNING:
-                queue_ns = request.dispatched_ns - request.queued_ns
-                result = InferenceResult(
-                    version, outputs, first_row, rows, queue_ns=queue_ns, compute_ns=compute_ns, execution=outcome
-                )
-                self._register.end(lane, entry, result)
-            first_row += rows
+        self._register.deliver(lane, entries, batch, outcome)
 
     def _recover(self, lane: Lane, entries: list[Entry], batch: Batch, fault: BatchFault, now_ns: int) -> None:
         """Answer those who failed, run the others again. A part that failed takes the rest of its request with it."""
         recovery = recover(lane, entries, batch.requests, fault, now_ns)
-        lane.run_again(recovery.again)
+        lane.run_again(recovery.again, recovery.suspects, now_ns)
         if recovery.too_large is not None:
             self._register.cut_again(lane, recovery.too_large, now_ns)
         for entry, error in recovery.failed:

@@ -160,12 +160,13 @@ class FakeGroup:
         self._changed()
         return instance
 
-    def lose(self, instance: FakeInstance, *, timed_out: bool = False) -> None:
+    def lose(self, instance: FakeInstance, *, timed_out: bool = False, from_outside: bool = False) -> None:
         """`instance` dies: its batch faults, then the change is told."""
         instance.is_ready = False
         self._instances.remove(instance)
         if instance.current is not None:
-            instance.finish(BatchFault("the process ended", lost=True, timed_out=timed_out))
+            fault = BatchFault("the process ended", lost=True, timed_out=timed_out, from_outside=from_outside)
+            instance.finish(fault)
         self._changed()
 
     def fail(self) -> None:

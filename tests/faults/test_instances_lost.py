@@ -264,7 +264,7 @@ def test_a_start_that_runs_out_of_descriptors_leaves_no_process_and_no_descripto
     monkeypatch.setattr(processes, "_spawn", spawn_and_note)
     monkeypatch.setattr(processes.os, "pidfd_open", exhausted)
     loop = asyncio.new_event_loop()
-    link = Link(loop, lambda _: None, lambda _: None, lambda _: None)
+    link = Link(loop, lambda _: None, lambda _: None, lambda *_: None)
     before = sorted(Path("/proc/self/fd").iterdir())
     with pytest.raises(OSError, match="Too many open files"):
         link.start("proxy.worker", threads=1)

@@ -35,6 +35,18 @@ def good(number):
     return [[float(number % 100), 0.5, -1.0, float(number)]] * (1 + number % 3)
 
 
+def note_ready(group):
+    """How many instances are ready, now and at every change from now on."""
+    counts, on_change = [len(group.ready_instances())], group._on_change
+
+    def changed(group):
+        counts.append(len(group.ready_instances()))
+        on_change(group)
+
+    group._on_change = changed
+    return counts
+
+
 class Load:
     """Eight closed loops of distinct good requests, until stopped."""
 
@@ -88,14 +100,25 @@ async def test_f02_f04_a_row_that_kills_its_instance_takes_no_neighbour_with_it(
     version = misbehaving(tmp_path, how)
     async with invariant(tmp_path) as rig:
         await rig.serve(version, instances=2, policy=BATCHES_OF_32)
+        group = rig.group(version)
+        ready = note_ready(group)
         await rig.clients.prepare(16)
         asked = [rig.ask("identity", BAD if number == 7 else good(number)) for number in range(16)]
+        load = Load(rig, "identity")
         replies = await asyncio.gather(*asked)
-        assert rig.ledger.right == 15
+        await load.stop()
+        assert rig.ledger.right == load.sent + 15
         assert replies[7].status == 500
         assert "died" in replies[7].error
+        assert min(ready) >= 1, "the suspects left the last instance to the others"
         await rig.plane.until(lambda: len(rig.ready(version)) == 2)
+        assert group.restarts == 2, "one for the batch, one for the culprit alone"
+        assert not group._record.early_losses, "the culprit is known: the version is not to blame"
+        again = await rig.ask("identity", BAD)
+        assert again.status == 429
+        assert "These inputs ended the process" in again.error
         assert (await rig.ask("identity", GOOD)).status == 200
+        assert group.restarts == 2
 
 
 async def test_f04_the_neighbours_of_a_poison_row_are_answered_right_and_its_sender_is_told(tmp_path):

@@ -8,9 +8,10 @@ import pytest
 
 from proxy.core.batches import BatchFault
 from proxy.core.errors import Reason
+from proxy.core.hints import LONGEST_RETRY_NS
 from proxy.core.policies import BatchingPolicy, Placement
 from proxy.core.units import NS_PER_MS, NS_PER_S
-from proxy.scheduler.admission import LONGEST_RETRY_NS, Bounds, Reject, admit, predict_wait_ns, retry_after_ns
+from proxy.scheduler.admission import Bounds, Reject, admit, predict_wait_ns, retry_after_ns
 from proxy.scheduler.batching import BatchReason, Dispatch, Waiting, WaitUntil, form_batch
 from proxy.scheduler.gradient_limit import GradientLimit, next_limit
 from proxy.scheduler.isolation import Verdict, halves, judge

@@ -332,7 +332,7 @@ def test_requests_wait_while_instances_start_and_end_when_starting_is_given_up()
 def test_a_request_whose_instance_died_runs_once_more():
     rig = Rig(2)
     request = rig.submit()
-    rig.group.lose(next(instance for instance in rig.instances if instance.current))
+    rig.group.lose(next(instance for instance in rig.instances if instance.current), from_outside=True)
     assert request not in rig.answers
     rig.instances[0].finish()
     assert rig.is_right(request)

@@ -124,7 +124,7 @@ def test_a_split_request_loses_its_place_as_a_whole():
 def test_an_instance_lost_with_a_part_costs_one_more_run_of_that_part():
     rig = Rig(2)
     big = rig.submit(rows=8)
-    rig.group.lose(rig.instances[0])
+    rig.group.lose(rig.instances[0], from_outside=True)
     rig.instances[0].finish()
     rig.instances[0].finish()
     assert rig.is_right(big)
