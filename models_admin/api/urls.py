@@ -8,6 +8,7 @@ import models_admin.selectors.paths  # noqa: F401  registers <model:…> and <nu
 from models_admin.api import (
     caching,
     capacity,
+    compare,
     decisions,
     docs,
     golden,
@@ -63,6 +64,7 @@ urlpatterns = [
         )
     ),
     path("models/<model:name>/versions", versions.VersionListView.as_view(), name="versions"),
+    path("models/<model:name>/versions/compare", compare.CompareView.as_view(), name="compare"),
     path("models/<model:name>/versions/<number:number>", versions.VersionView.as_view(), name="version"),
     path("models/<model:name>/versions/<number:number>/promote", versions.PromoteView.as_view(), name="promote"),
     path("models/<model:name>/versions/<number:number>/archive", versions.ArchiveView.as_view(), name="archive"),

@@ -56,7 +56,7 @@ def looks_like_onnx(start: bytes) -> bool:
 def inspect_onnx(file: BinaryIO, file_bytes: int) -> Inspection:
     """Walk the message; raises Refused at the first broken rule."""
     with mmap(file.fileno(), file_bytes, access=ACCESS_READ) as data:
-        walker = _Walker(data)
+        walker = Walker(data)
         seen: set[int] = set()
         for number, wire, _start, _end in walker.fields(0, file_bytes):
             if MODEL_FIELDS.get(number) != wire:
@@ -68,7 +68,9 @@ def inspect_onnx(file: BinaryIO, file_bytes: int) -> Inspection:
     return Inspection("onnx", "ONNX model", has_signature=True)
 
 
-class _Walker:
+class Walker:
+    """Goes through a protobuf message in place: bounded in fields and depth, nothing copied."""
+
     def __init__(self, data: mmap) -> None:
         self.data = data
         self.left = MAX_FIELDS
@@ -96,6 +98,7 @@ class _Walker:
             yield number, wire, start, position
 
     def varint(self, position: int, end: int) -> tuple[int, int]:
+        """The number at `position`, and where the next thing begins."""
         value = 0
         for shift in range(0, 70, 7):
             if position >= end:
@@ -122,6 +125,7 @@ class _Walker:
                 self.check(children[number], first, last, depth + 1)
 
     def check_tensor(self, start: int, end: int) -> None:
+        """Refuse a tensor whose data lies elsewhere."""
         for number, wire, first, last in self.fields(start, end):
             elsewhere = number == TENSOR_DATA_LOCATION and wire == VARINT and self.varint(first, last)[0] != 0
             if number == TENSOR_EXTERNAL_DATA or elsewhere:

@@ -39,6 +39,14 @@ def looks_like_safetensors(start: bytes, file_bytes: int) -> bool:
 
 def inspect_safetensors(file: BinaryIO, file_bytes: int) -> Inspection:
     """Check the whole header; raises Refused at the first broken rule."""
+    header = read_header(file, file_bytes)
+    return Inspection("safetensors", f"safetensors file with {len(header)} tensors", has_signature=False)
+
+
+def read_header(file: BinaryIO, file_bytes: int) -> dict[str, Any]:
+    """Each tensor's {dtype, shape, data_offsets} by name, all checked; raises Refused at the first broken rule."""
+    if file_bytes < LENGTH.size:
+        raise _refused("it ends before its header")
     file.seek(0)
     (header_bytes,) = LENGTH.unpack(file.read(LENGTH.size))
     if not 2 <= header_bytes <= min(MAX_HEADER_BYTES, file_bytes - LENGTH.size):
@@ -49,7 +57,7 @@ def inspect_safetensors(file: BinaryIO, file_bytes: int) -> Inspection:
         raise _refused(f"it has {len(header)} tensors; 1 to {MAX_TENSORS} are allowed")
     spans = sorted(_span(name, entry) for name, entry in header.items())
     _check_cover(spans, file_bytes - LENGTH.size - header_bytes)
-    return Inspection("safetensors", f"safetensors file with {len(header)} tensors", has_signature=False)
+    return header
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

@@ -37,6 +37,7 @@ ROUTES: dict[str, tuple[type, str]] = {
     "infer": (InferencePolicy, "POST"),
     "versions": (ReadOrStaff, "GET POST"),
     "version": (ReadOrStaff, "GET PATCH DELETE"),
+    "compare": (ReadOrStaff, "GET"),
     "promote": (ReadOrStaff, "POST"),
     "archive": (ReadOrStaff, "POST"),
     "restore": (ReadOrStaff, "POST"),
@@ -89,6 +90,7 @@ PATHS = {
     "unknown": "/nothing/here",
     "docs": "/docs/",
     "schema": "/schema",
+    "compare": "/models/digits/versions/compare?a=1&b=2",
     "capacity": "/models/digits/capacity?rate_per_s=10",
 }
 

@@ -20,6 +20,9 @@ PAGES = [
     "/models/digits/versions/",
     "/models/digits/versions/?archived=true&deleted=5",
     "/deleted/",
+    "/models/digits/versions/compare/?a=1&b=5",
+    "/models/digits/versions/compare/?a=x",
+    "/models/empty/versions/compare/",
     "/models/digits/versions/list/",
     "/models/empty/versions/",
     "/models/digits/rollout/",
@@ -96,6 +99,7 @@ def test_strangers_are_sent_to_the_login(client: Client, digits: Model, url: str
 
 
 NO_CHANGES = {
+    "model-compare",
     "audit-csv",
     "audit-jsonl",
     "users",
