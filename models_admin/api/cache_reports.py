@@ -22,6 +22,14 @@ class CurvePointSerializer(serializers.Serializer[Any]):
     saved_ms_per_s = serializers.FloatField(help_text="Model time saved a second.")
 
 
+class OrderEstimateSerializer(serializers.Serializer[Any]):
+    """What the present size would give under an eviction order, by ghost caches of a sample of the keys."""
+
+    eviction = serializers.CharField()
+    hit_ratio = serializers.FloatField()
+    saved_ms_per_s = serializers.FloatField(help_text="Model time saved a second.")
+
+
 class SecondLevelSerializer(serializers.Serializer[Any]):
     """The shared cache as this model meets it."""
 
@@ -60,6 +68,7 @@ class CacheSerializer(serializers.Serializer[Any]):
     next_saves_ms_per_s = serializers.FloatField(
         allow_null=True, help_text="Model time a second that `next_mib` more would save; null without a curve."
     )
+    orders = OrderEstimateSerializer(many=True, help_text="Empty while too little is known.")
     second_level = SecondLevelSerializer(allow_null=True, help_text="Null where it is not used.")
 
 

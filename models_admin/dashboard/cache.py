@@ -84,6 +84,7 @@ def _state(model: Model) -> dict[str, Any]:
         "ratio_since": hit_ratio(report.hits, report.misses),
         "ratio_lately": _ratio_lately(model.name),
         "curve": cache_view.curve_view(report),
+        "orders": cache_view.order_rows(report),
         "second_tone": cache_view.SECOND_TONES.get(second.state, "") if second else "",
     }
 

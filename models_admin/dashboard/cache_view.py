@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from models_admin.dashboard.policy_fields import value_with_unit
 from models_admin.selectors.cache_reports import NEXT_MIB, at_size
 from proxy.core.reports import CacheReport, CurvePoint
 from proxy.core.units import BYTES_PER_MIB
@@ -61,6 +62,32 @@ def next_step_words(points: Sequence[CurvePoint], max_bytes: int) -> str:
     return _("The next 64 MiB would save nothing more; half the size would lose about %(ms)s model-ms a second.") % {
         "ms": _number(loss)
     }
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """One eviction order as the page's table shows it."""
+
+    name: str
+    hit_ratio: float
+    saved_ms_per_s: float
+    is_now: bool
+    is_best: bool
+
+
+def order_rows(report: CacheReport) -> tuple[OrderRow, ...]:
+    """Every order that ghost caches speak of, the one that saves most model time first."""
+    ranked = sorted(report.orders, key=lambda one: -one.saved_ms_per_s)
+    return tuple(
+        OrderRow(
+            value_with_unit("cache_eviction", one.eviction),
+            one.hit_ratio,
+            one.saved_ms_per_s,
+            one.eviction == report.eviction,
+            one is ranked[0],
+        )
+        for one in ranked
+    )
 
 
 def state_words(report: CacheReport) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from models_admin.models import NodeStatus
 from models_admin.selectors.load import WEB_NODE
 from proxy import gateway
-from proxy.core.reports import CacheReport, CurvePoint, SecondLevelReport
+from proxy.core.reports import CacheReport, CurvePoint, OrderEstimate, SecondLevelReport
 from proxy.core.units import BYTES_PER_MIB
 from proxy.tuner.tuning_estimates import on_curve
 
@@ -70,13 +70,17 @@ def _report(said: Mapping[str, Any]) -> CacheReport | None:
         return None
     points = [_known(CurvePoint, point) for point in said.get("curve") or ()]
     values["curve"] = tuple(CurvePoint(**point) for point in points if point is not None)
+    orders = [_known(OrderEstimate, one) for one in said.get("orders") or ()]
+    values["orders"] = tuple(OrderEstimate(**one) for one in orders if one is not None)
     second = said.get("second_level")
     shared = _known(SecondLevelReport, second) if isinstance(second, Mapping) else None
     values["second_level"] = None if shared is None else SecondLevelReport(**shared)
     return CacheReport(**values)
 
 
-def _known(kind: type[CacheReport | CurvePoint | SecondLevelReport], said: Mapping[str, Any]) -> dict[str, Any] | None:
+def _known(
+    kind: type[CacheReport | CurvePoint | OrderEstimate | SecondLevelReport], said: Mapping[str, Any]
+) -> dict[str, Any] | None:
     """The values that `kind` has; None if one that it needs is missing."""
     needed = {field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING}
     if not needed <= said.keys():

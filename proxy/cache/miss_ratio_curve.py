@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import log2
 
-from proxy.cache.sampled_stack import MOST_KEYS, SampledStack
+from proxy.cache.sampled_stack import MOST_KEYS, Followed, SampledStack
 from proxy.core.reports import CurvePoint
 from proxy.core.units import BYTES_PER_MIB, NS_PER_MS, NS_PER_S
 from proxy.metrics.histogram import index as bucket_of
@@ -69,6 +69,10 @@ class MissRatioCurve:
     def rate(self) -> float:
         """The share of the keys that is sampled."""
         return self._stack.rate
+
+    def followed(self, key: bytes) -> Followed | None:
+        """What is known of a key of the sample."""
+        return self._stack.get(key)
 
     def use(self, key: bytes, now_ns: int, ttl_ns: int = 0) -> None:
         """A request asked for `key`, which is below `limit`. Answers older than `ttl_ns` (0: never) are no hits."""

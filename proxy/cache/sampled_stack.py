@@ -23,6 +23,11 @@ ALL_KEYS = b"\xff" * 65
 _RATE_BYTES = 8
 
 
+def limit_of(rate: float) -> bytes:
+    """The key below which so many of all keys lie."""
+    return ALL_KEYS if rate >= 1 else max(int(rate * 2.0 ** (8 * _RATE_BYTES)), 1).to_bytes(_RATE_BYTES, "big")
+
+
 class Followed:
     """One key of the sample. `is_kept`: an answer is there that a cache could give out, since `stored_ns`."""
 
@@ -98,7 +103,7 @@ class SampledStack:
     def lower_to(self, rate: float) -> None:
         """Sample only `rate` of all keys from now on; never more than before."""
         if rate < self.rate:
-            self._lower(max(int(rate * 2.0 ** (8 * _RATE_BYTES)), 1).to_bytes(_RATE_BYTES, "big"))
+            self._lower(limit_of(rate))
 
     def _make_room(self) -> None:
         self._lower(sorted(self._keys)[-LEAVING_KEYS])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.cache.bypass import Bypass, CacheCosts, CacheState, words
+from proxy.cache.ghost_caches import GhostCaches
 from proxy.cache.miss_ratio_curve import MissRatioCurve
 from proxy.cache.sampled_stack import ALL_KEYS
 from proxy.cache.store import Store
@@ -55,6 +56,7 @@ class CacheWatch:
         self._own_ns = 0  # what observing the present use took; no part of what the cache costs
         self._now_ns = now_ns
         self._curve = MissRatioCurve()
+        self._ghosts = GhostCaches()
         self._bypass = Bypass()
         self._points: tuple[CurvePoint, ...] = ()
         self._would_hit_ratio: float | None = None
@@ -76,6 +78,8 @@ class CacheWatch:
             self._curve.use(key, now_ns, self.store.policy.ttl_ns)
             if size_bytes is not None:
                 self._curve.resized(key, size_bytes)
+            if key < self._ghosts.limit:
+                self._ghosts.use(key, self._curve.followed(key))
             self._own_ns = self._now_ns() - now_ns
 
     def on_insert(self, key: bytes, size_bytes: int, saved_ns: int) -> None:
@@ -83,6 +87,8 @@ class CacheWatch:
         if key < self._curve.limit:
             now_ns = self._now_ns()
             self._curve.kept(key, size_bytes, saved_ns, now_ns)
+            if key < self._ghosts.limit:
+                self._ghosts.kept(key, self._curve.followed(key))
             self._own_ns = self._now_ns() - now_ns
 
     def begin(self) -> int:
@@ -125,6 +131,7 @@ class CacheWatch:
     def _tick(self, now_ns: int, uses: int) -> None:
         max_bytes = self.store.policy.max_bytes
         self._curve.tick(now_ns, uses, max_bytes)
+        self._ghosts.tick(now_ns, uses, max_bytes, self._curve.rate)
         if self._drawn_ns is None or now_ns - self._drawn_ns >= CURVE_NS:
             self._points = self._curve.points(max_bytes)
             self._drawn_ns = now_ns if self._points else None
@@ -156,6 +163,7 @@ class CacheWatch:
             second_level=second_level,
             saved_ms=store.saved_ns / NS_PER_MS,
             coalesced=store.coalesced,
+            orders=self._ghosts.estimates(),
         )
 
     def _costs(self) -> CacheCosts:

@@ -54,6 +54,15 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderEstimate:
+    """What the present size would give under another eviction order (a value of Eviction), or under the present one."""
+
+    eviction: str
+    hit_ratio: float
+    saved_ms_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class SecondLevelReport:
     """The shared cache as one model meets it. Counts since the model's cache was configured; `state`: closed (in use),
     open (left alone after failures) or half_open (being tried); `message` says why.
@@ -76,7 +85,8 @@ class CacheReport:
     `saved_ms` is model time that hits saved, `saved_ms_per_s` that of late, a second; `lookup_us` and `insert_us` what
     the cache costs a request, `service_ms` what an answer from the model costs it. `curve` (ascending sizes, empty
     while too little is known) was sampled at `sample_ratio` of the keys. `coalesced` were looked up, not found, and
-    waited for an identical request in flight; they are no `misses`.
+    waited for an identical request in flight; they are no `misses`. `orders`: what each eviction order would give at
+    the present size (empty while too little is known).
     """
 
     state: str
@@ -100,6 +110,7 @@ class CacheReport:
     second_level: SecondLevelReport | None = None
     saved_ms: float = 0.0
     coalesced: int = 0
+    orders: tuple[OrderEstimate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

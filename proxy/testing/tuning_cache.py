@@ -11,6 +11,7 @@ from hashlib import blake2b
 
 from proxy.cache.eviction import EvictionOrder, Held
 from proxy.cache.eviction_orders import eviction_order
+from proxy.cache.ghost_caches import GhostCaches
 from proxy.cache.miss_ratio_curve import MissRatioCurve
 from proxy.core.policies import Eviction
 from proxy.core.reports import CacheReport
@@ -44,6 +45,7 @@ class SimulatedCache:
         self._order: EvictionOrder[_Held] = eviction_order(Eviction(eviction), self.max_bytes)
         self._touch: Callable[[_Held], object] = self._order.touch
         self._curve = MissRatioCurve() if with_curve else None
+        self._ghosts = GhostCaches()
         self._last = (0, 0, 0.0)
 
     def apply(self, max_mib: int, eviction: str) -> None:
@@ -64,6 +66,8 @@ class SimulatedCache:
             name = digest(key)
             if name < self._curve.limit:
                 self._curve.use(name, now_ns)
+                if name < self._ghosts.limit:
+                    self._ghosts.use(name, self._curve.followed(name))
         entry = self._entries.get(key)
         if entry is None:
             self.misses += 1
@@ -78,6 +82,8 @@ class SimulatedCache:
             name = digest(key)
             if name < self._curve.limit:
                 self._curve.kept(name, size_bytes, saved_ns, now_ns)
+                if name < self._ghosts.limit:
+                    self._ghosts.kept(name, self._curve.followed(name))
         else:
             name = key.to_bytes(8, "little")
         if key in self._entries or size_bytes > self.max_bytes:
@@ -92,6 +98,7 @@ class SimulatedCache:
         """A second is over."""
         if self._curve is not None:
             self._curve.tick(now_ns, self.hits + self.misses, self.max_bytes)
+            self._ghosts.tick(now_ns, self.hits + self.misses, self.max_bytes, self._curve.rate)
 
     def report(self, service_ms: float) -> CacheReport:
         """As the data plane reports it."""
@@ -110,6 +117,7 @@ class SimulatedCache:
             service_ms=service_ms,
             curve=curve,
             sample_ratio=self._curve.rate if self._curve is not None else 0.0,
+            orders=self._ghosts.estimates(),
         )
 
     def _shrink(self) -> None:

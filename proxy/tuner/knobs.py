@@ -125,10 +125,13 @@ def _delays(value: float) -> tuple[float, ...]:
     return (value / 2 if value / 2 >= LEAST_DELAY_MS else 0.0, value * 2)
 
 
+_NAMES = {"lru": "LRU", "s3_fifo": "S3-FIFO", "sieve": "SIEVE", "w_tinylfu": "W-TinyLFU"}
+
+
 def shown(knob: Knob, value: Value) -> str:
     """The value in words, with its unit."""
     if isinstance(value, str):
-        return value.replace("_", " ")
+        return _NAMES.get(value, value.replace("_", " "))
     if knob is Knob.CONCURRENCY and not value:
         return "no limit"
     unit = {Knob.CACHE_SIZE: " MiB", Knob.QUEUE_DELAY: " ms", Knob.BATCH_ROWS: " rows"}.get(knob, "")

@@ -1,11 +1,9 @@
-"""Steps of a model's cache: its size from the miss-ratio curve, its eviction policy by trial. Pure.
+"""Steps of a model's cache: its size from the miss-ratio curve, its eviction order from ghost caches. Pure.
 
     grow     while the objective's score, in which memory counts, is expected to fall by what the curve says of hits
     shrink   where, besides, half of it saves less model time a second than it costs (MiB / MIB_PER_INSTANCE instances
              are so many seconds of it); to the lowest bound at once where the curve says that nothing hits
-    eviction another policy is tried where entries are thrown out and a larger cache would hit more: then the order
-             matters. The curve is of the least recently used; what twice the memory would give it is what a better
-             order is hoped to give
+    eviction another order is tried where ghost caches (proxy.cache.ghost_caches) say that it saves more model time
 
 Rules: without a curve nothing is proposed; nor while the cache is off, bypassed or probing; growth only of a cache that
 is full.
@@ -14,13 +12,12 @@ Source: PROTOCOLS section 11; docs/caching.md compares the policies on the same 
 
 from __future__ import annotations
 
-from proxy.core.policies import Eviction, Knob, Objective
-from proxy.core.reports import CacheReport, CurvePoint
+from proxy.core.policies import Knob, Objective
+from proxy.core.reports import CacheReport, CurvePoint, OrderEstimate
 from proxy.core.units import BYTES_PER_MIB
 from proxy.tuner.knobs import Value, shown, steps
 from proxy.tuner.objective import MIB_PER_INSTANCE
 from proxy.tuner.trial import settle_from
-from proxy.tuner.tried import REST_S, Outcome, Tried
 from proxy.tuner.tuning_estimates import Estimate, Present, on_curve
 from proxy.tuner.tuning_view import MOST_SETTLE_S, Aim, Expectation, Proposal, Why
 from proxy.tuner.tuning_words import Said, best_of
@@ -29,13 +26,6 @@ from proxy.tuner.tuning_words import Said, best_of
 FULL_RATIO = 0.85
 # Share of hits below which the cache is of no use, so that halving it step by step would only take longer.
 USEFUL_HITS = 0.005
-# Difference of hits between this cache and one twice as large from which the order of eviction matters.
-LEAST_MISSED = 0.02
-# What remains of the hope in another order with each one that did not help.
-FAILED_HOPE = 0.4
-# The policies in the order in which they are tried: the ones that stand scans first, since least recently used is the
-# default and scans are what it is weak at.
-ORDER = (Eviction.S3_FIFO, Eviction.SAVED_PER_BYTE, Eviction.W_TINYLFU, Eviction.SIEVE, Eviction.LRU)
 
 
 def size(present: Present) -> Said:
@@ -61,51 +51,69 @@ def size(present: Present) -> Said:
 
 
 def eviction(present: Present) -> Said:
-    """Another order of eviction, where one can matter."""
+    """Another order of eviction, where ghost caches say that it would save more model time."""
     view = present.view
     cache = view.cache
     held = _held(cache)
     if cache is None or held is not None:
         return [], held or ""
     mib = view.settings.cache_max_mib
-    here, twice = on_curve(cache.curve, mib), on_curve(cache.curve, 2 * mib)
-    if here is None or twice is None or cache.bytes < FULL_RATIO * cache.max_bytes:
+    by_order = {one.eviction: one for one in cache.orders}
+    here, now_order = on_curve(cache.curve, mib), by_order.get(view.settings.cache_eviction)
+    if here is None or now_order is None:
+        return [], "Too few look-ups yet to compare the orders of eviction."
+    if cache.bytes < FULL_RATIO * cache.max_bytes:
         return [], f"{cache.bytes / BYTES_PER_MIB:.0f} of {mib} MiB are used: hardly anything is thrown out."
-    missed = twice.hit_ratio - here.hit_ratio
-    if missed < LEAST_MISSED:
-        return [], f"Twice the memory would hit {missed:.1%} more, so the order of eviction hardly matters."
-    hits = present.fit.load.hit_ratio
-    now = present.estimate(Knob.CACHE_POLICY, view.settings)
-    after = present.estimate(Knob.CACHE_POLICY, view.settings, min(hits + missed, 1.0))
+    best = max(by_order.values(), key=lambda one: one.saved_ms_per_s)
+    fact = f"{_would(now_order)}, {_would(best)}" if best is not now_order else f"{_would(now_order)}, most of all"
+    found = [
+        proposal
+        for order in by_order.values()
+        if order.eviction in view.bounds.cache_eviction and order is not now_order
+        if (proposal := _reordered(present, cache, here, now_order, order)) is not None
+    ]
+    return found, best_of(found, fact)
+
+
+def _reordered(
+    present: Present, cache: CacheReport, here: CurvePoint, now_order: OrderEstimate, order: OrderEstimate
+) -> Proposal | None:
+    """From the order in force to another; None where it would not save more."""
+    if order.saved_ms_per_s <= now_order.saved_ms_per_s:
+        return None
+    settings, hits = present.view.settings, present.fit.load.hit_ratio
+    # Hits of equal worth: an order may save more model time by other hits than by more of them.
+    worth = hits * order.saved_ms_per_s / now_order.saved_ms_per_s if now_order.saved_ms_per_s else order.hit_ratio
+    now = present.estimate(Knob.CACHE_POLICY, settings)
+    after = present.estimate(Knob.CACHE_POLICY, settings, min(worth, 1.0))
     if after is None:
-        return [], "The load is not carried, so nothing can be expected."
+        return None
     words = (
-        f"the cache is full and twice the memory would hit {missed:.1%} more: another order may keep more of what is "
-        "asked again"
+        f"in ghost caches of a sample of the keys {_name(order)} would have hit {order.hit_ratio:.0%} where "
+        f"{_name(now_order)} hit {now_order.hit_ratio:.0%}, and saved {order.saved_ms_per_s:.0f} model-ms a second "
+        f"instead of {now_order.saved_ms_per_s:.0f}"
     )
-    gain = present.gain(Knob.CACHE_POLICY, now, after) if now is not None else 0.5
-    failed = {one.to_value for one in view.tried if _failed(one, view.settings.cache_eviction, present)}
-    gain *= FAILED_HOPE ** len(failed)  # at any load: which order suits depends on what is asked, not on how much
-    found = []
-    for number, order in enumerate(ORDER):
-        if order.value in view.bounds.cache_eviction and order.value != view.settings.cache_eviction:
-            expectation = Expectation("hits_ratio", hits, min(hits + missed, 1.0), False, words)
-            told = f"Hits {hits:.0%} → up to {hits + missed:.0%} because {words}."
-            found.append(
-                Proposal(
-                    Knob.CACHE_POLICY,
-                    view.settings.cache_eviction,
-                    order.value,
-                    Why.EVICTION_COMPARED,
-                    told,
-                    expectation,
-                    Aim.BETTER,
-                    gain * (1 - 0.02 * number),
-                    _settle_s(cache, present, cache.max_bytes / 2),
-                    _mix(here, mib),
-                )
-            )
-    return found, best_of(found, f"twice the memory would hit {missed:.1%} more")
+    hits_then = min(max(hits + order.hit_ratio - now_order.hit_ratio, 0.0), 1.0)
+    return Proposal(
+        Knob.CACHE_POLICY,
+        settings.cache_eviction,
+        order.eviction,
+        Why.EVICTION_COMPARED,
+        f"Hits {hits:.0%} → {hits_then:.0%} because {words}.",
+        Expectation("hits_ratio", hits, hits_then, False, words),
+        Aim.BETTER,
+        present.gain(Knob.CACHE_POLICY, now, after) if now is not None else 0.5,
+        _settle_s(cache, present, cache.max_bytes / 2),
+        _mix(here, settings.cache_max_mib),
+    )
+
+
+def _name(order: OrderEstimate) -> str:
+    return shown(Knob.CACHE_POLICY, order.eviction)
+
+
+def _would(order: OrderEstimate) -> str:
+    return f"{_name(order)} would hit {order.hit_ratio:.0%} and save {order.saved_ms_per_s:.0f} model-ms/s"
 
 
 def _held(cache: CacheReport | None) -> str | None:
@@ -175,12 +183,6 @@ def _worth(present: Present, now: Estimate | None, after: Estimate, costs_ms: fl
     if now is not None and present.view.goal.objective is Objective.LOWEST_LATENCY:
         return f", which is expected to take the mean from {now.mean_ms:.1f} to {after.mean_ms:.1f} ms"
     return f" and cost as much as {costs_ms:.0f} (at {MIB_PER_INSTANCE} MiB an instance)"
-
-
-def _failed(one: Tried, order: str, present: Present) -> bool:
-    """True if another order than this one was tried lately, and was not kept."""
-    is_recent = one.at_unix_s > present.window.end_unix_s - REST_S
-    return is_recent and one.knob is Knob.CACHE_POLICY and one.from_value == order and one.outcome is not Outcome.KEPT
 
 
 def _settle_s(cache: CacheReport, present: Present, bytes_to_fill: float) -> float:

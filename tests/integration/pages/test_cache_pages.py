@@ -16,7 +16,7 @@ from pytest import MonkeyPatch
 
 from models_admin.models import AuditEvent, MetricSample, Model, NodeStatus
 from proxy import gateway
-from proxy.core.reports import CacheReport, CurvePoint, SecondLevelReport
+from proxy.core.reports import CacheReport, CurvePoint, OrderEstimate, SecondLevelReport
 from proxy.core.units import BYTES_PER_MIB
 
 PAGE = "/models/digits/cache/"
@@ -100,6 +100,21 @@ def test_the_curve_comes_with_the_present_size_and_what_the_next_step_is_worth(s
     curve = json.loads(data.group(1))
     assert curve["now"] == {"size": 64 * BYTES_PER_MIB, "miss": 0.75}
     assert "The next 64 MiB would save about 64 model-ms a second." in html
+
+
+def test_every_order_of_eviction_is_compared_and_who_shared_an_execution_is_told(staff: Client, digits: Model) -> None:
+    reported(
+        coalesced=4_321,
+        orders=(OrderEstimate("lru", 0.37, 370.0), OrderEstimate("s3_fifo", 0.46, 461.0)),
+    )
+    page = words(staff.get(PAGE))
+    assert "Shared an execution 4,321" in page
+    assert "S3-FIFO Saves most 46% 461" in page
+    assert "Least recently used In force 37% 370" in page
+    assert page.index("S3-FIFO Saves most") < page.index("Least recently used In force")
+    told = staff.get("/api/v1/models/digits/cache").json()["report"]
+    assert [one["eviction"] for one in told["orders"]] == ["lru", "s3_fifo"]
+    assert told["coalesced"] == 4_321
 
 
 def test_without_a_curve_the_chart_says_why(staff: Client, digits: Model) -> None:

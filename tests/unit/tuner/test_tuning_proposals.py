@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.policies import Knob, Objective
-from proxy.core.reports import CurvePoint
+from proxy.core.reports import CurvePoint, OrderEstimate
 from proxy.core.units import BYTES_PER_MIB
 from proxy.tuner.knobs import Bounds, Settings
 from proxy.tuner.objective import Goal
-from proxy.tuner.tried import Outcome, Tried
 from proxy.tuner.tuning_estimates import on_curve
 from proxy.tuner.tuning_proposals import propose
 from proxy.tuner.tuning_view import MOST_SETTLE_S, SETTLE_S, Aim, Why
@@ -110,22 +109,48 @@ def test_the_curve_is_straight_between_its_points_and_ends_with_them():
 # -- eviction
 
 
-def test_another_order_is_tried_where_twice_the_memory_would_hit_more():
-    missed = cache_report(hits=(0.1, 0.3, 0.5))
-    found, _ = asked(Knob.CACHE_POLICY, view(cache=missed))
-    assert set(found) == {"s3_fifo", "saved_per_byte", "w_tinylfu", "sieve"}
-    assert max(found.values(), key=lambda one: one.gain_ratio).to_value == "s3_fifo"
-    alike, words = asked(Knob.CACHE_POLICY, view(cache=cache_report(hits=(0.1, 0.3, 0.31))))
-    assert not alike
-    assert "hardly matters" in words
+def orders(**saved):
+    """Ghost caches that hit 10 % for each 100 ms/s that they save."""
+    return tuple(OrderEstimate(name, ms / 1_000, ms) for name, ms in saved.items())
 
 
-def test_each_order_that_did_not_help_leaves_less_hope_in_the_next():
-    missed = cache_report(hits=(0.1, 0.3, 0.5))
-    failed = Tried(Knob.CACHE_POLICY, "lru", "s3_fifo", Outcome.UNDONE, 8, NOW - 60, "lowest_latency")
-    before, _ = asked(Knob.CACHE_POLICY, view(cache=missed))
-    after, _ = asked(Knob.CACHE_POLICY, view(cache=missed, tried=[failed]))
-    assert after["sieve"].gain_ratio < 0.5 * before["sieve"].gain_ratio
+def repeated(**changes):
+    """A model of whose requests some are hits."""
+    told = seconds(per_s=200, cache_hits=60, cache_misses=140, inferences=140, executions=70)
+    return view(seconds=told, **changes)
+
+
+def test_an_order_that_ghost_caches_find_better_is_tried_with_their_figures_in_words():
+    compared = cache_report(orders=orders(lru=370.0, s3_fifo=460.0, sieve=380.0, w_tinylfu=360.0))
+    found, words = asked(Knob.CACHE_POLICY, repeated(cache=compared))
+    assert set(found) == {"s3_fifo", "sieve"}
+    best = max(found.values(), key=lambda one: one.gain_ratio)
+    assert best.to_value == "s3_fifo"
+    assert "S3-FIFO would have hit 46% where LRU hit 37%" in best.words
+    assert "saved 460 model-ms a second instead of 370" in best.words
+    assert best.expectation.after - best.expectation.before == pytest.approx(0.09)
+    assert "LRU would hit 37%" in words and "S3-FIFO" in words
+
+
+def test_an_order_that_hits_less_but_saves_more_model_time_is_worth_a_trial():
+    compared = cache_report(orders=(*orders(lru=200.0), OrderEstimate("saved_per_byte", 0.15, 300.0)))
+    found, _ = asked(Knob.CACHE_POLICY, repeated(cache=compared))
+    assert found["saved_per_byte"].gain_ratio > 0.03
+    assert found["saved_per_byte"].expectation.after < found["saved_per_byte"].expectation.before
+
+
+@pytest.mark.parametrize(
+    ("cache", "words"),
+    [
+        (cache_report(), "Too few look-ups yet"),
+        (cache_report(full=False, orders=orders(lru=100.0, sieve=200.0)), "hardly anything is thrown out"),
+        (cache_report(orders=orders(lru=200.0, sieve=100.0)), "most of all"),
+    ],
+)
+def test_no_order_is_tried_where_none_is_known_to_be_better(cache, words):
+    found, told = asked(Knob.CACHE_POLICY, view(cache=cache))
+    assert not found
+    assert words in told
 
 
 # -- batches
