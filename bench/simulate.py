@@ -18,6 +18,7 @@ from proxy.testing.simulation import Cost
 
 Row = tuple[object, ...]
 
+CONTENDED_ROWS = (24, 16, 13)
 BATCHING = {
     "at most 1 row": BatchingPolicy(1),
     "at most 32, no delay": BatchingPolicy(32),
@@ -64,8 +65,17 @@ def tenants() -> Iterator[Row]:
         "2 ms + 0.1 ms a row, 32 rows": (ROWS, 32),
     }
     for name, (cost, max_rows) in costs.items():
-        for rule, is_fair, noisy in (("alone", True, 0.0), ("fair share", True, 10.0), ("first come", False, 10.0)):
-            found = scenarios.two_tenants(is_fair=is_fair, noisy=noisy, cost=cost, max_rows=max_rows)
+        rules: list[tuple[str, bool, float, int]] = [
+            ("alone", True, 0.0, 0),
+            ("fair share", True, 10.0, 0),
+            ("first come", False, 10.0, 0),
+        ]
+        if cost is ROWS and max_rows == 32:
+            rules[2:2] = [(f"fair share, contended: {rows} rows", True, 10.0, rows) for rows in CONTENDED_ROWS]
+        for rule, is_fair, noisy, contended in rules:
+            found = scenarios.two_tenants(
+                is_fair=is_fair, noisy=noisy, cost=cost, max_rows=max_rows, contended_rows=contended
+            )
             figures = found.quantile_ms(0.5, "quiet"), found.quantile_ms(0.99, "quiet")
             peak = found.in_time / found.seconds / cost.peak_per_s(max_rows, 2)
             yield name, rule, _percent(found.success_ratio("quiet")), *_ms(*figures), f"{peak:.2f}"

@@ -36,6 +36,7 @@ GROUPS = (
             "default_timeout_ms",
             "max_timeout_ms",
             "fair_share",
+            "contended_rows",
         ),
     ),
     (
@@ -118,6 +119,7 @@ LABELS = {
     "default_priority": _("Default priority"),
     "ageing_ms": _("Ageing"),
     "fair_share": _("Fair share between keys"),
+    "contended_rows": _("Largest batch while keys contend"),
     "adaptive_limit": _("Adaptive concurrency limit"),
     "retry_budget_percent": _("Retry budget"),
     "default_timeout_ms": _("Default timeout"),

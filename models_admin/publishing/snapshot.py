@@ -84,6 +84,7 @@ def policy_snapshot(policy: Policy) -> ModelPolicy:
             default_priority=policy.default_priority,
             ageing_ns=ms_to_ns(policy.ageing_ms),
             fair_share=policy.fair_share,
+            contended_rows=policy.contended_rows,
             default_timeout_ns=ms_to_ns(policy.default_timeout_ms),
             max_timeout_ns=ms_to_ns(policy.max_timeout_ms),
         ),

@@ -89,7 +89,8 @@ class QueuePolicy:
     Priority 1 goes first, `priority_levels` last; a request that names none has `default_priority`, one that names a
     lower one than there is has the lowest. Each `ageing_ns` of waiting raises a request by one level (0: never).
     `max_requests_per_priority` bounds each level by itself (0: only `max_requests`). `fair_share`: within a level, keys
-    with waiting requests are served in proportion to their weights.
+    with waiting requests are served in proportion to their weights. `contended_rows`: most rows of an execution while a
+    key that sends little stands beside one that sends more than can be run (0: as many as ever).
     """
 
     max_requests: int = 1_000
@@ -98,6 +99,7 @@ class QueuePolicy:
     default_priority: int = 2
     ageing_ns: int = 1 * NS_PER_S
     fair_share: bool = True
+    contended_rows: int = 0
     default_timeout_ns: int = 30 * NS_PER_S
     max_timeout_ns: int = 120 * NS_PER_S
 

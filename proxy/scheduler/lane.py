@@ -113,6 +113,7 @@ class Lane:
         self.default_level = min(max(queue.default_priority, 1), self.levels)
         self.is_fair = queue.fair_share
         self.queue.ageing_ns = queue.ageing_ns
+        self.queue.contention.rows = queue.contended_rows
         self.concurrency_limit = policy.admission.concurrency_limit
         if not policy.admission.adaptive_limit:
             self.limit = None
@@ -158,7 +159,7 @@ class Lane:
         """Predicted time until a request that joins now, behind `rows_before` of the queue, begins to run."""
         if not self.blocked and not self.queue.depth and not self.retrying:
             return 0
-        measured, most = self.measured, self.max_rows
+        measured, most = self.measured, self.queue.contention.bound(self.max_rows)
         latency = measured.latency
         full_ns = latency.predict_ns(most)
         residual_ns = measured.running * latency.mean_ns // 2
@@ -166,7 +167,7 @@ class Lane:
 
     def longest_ns(self) -> int:
         """No less than any prediction for a request that joins now: behind everyone, in a full batch, with margin."""
-        measured, most = self.measured, self.max_rows
+        measured, most = self.measured, self.queue.contention.bound(self.max_rows)
         latency = measured.latency
         full_ns = latency.predict_ns(most) if latency.padded else latency.alpha_ns + latency.beta_ns * most
         ahead_ns = full_ns * (self.queue.rows + self.retrying) // most + measured.running * latency.mean_ns
@@ -178,7 +179,7 @@ class Lane:
 
         Others join it, too, so it is taken to be no smaller than batches have been lately.
         """
-        latency, most = self.measured.latency, self.max_rows
+        latency, most = self.measured.latency, self.queue.contention.bound(self.max_rows)
         joined = self.queue.rows % most + rows
         if joined < latency.mean_rows:
             joined = latency.mean_rows
@@ -233,9 +234,11 @@ class Lane:
         group = self.queue.head_group()
         if group is None:
             raise AssertionError(f"{self.queue.depth} wait in {self.key}, but none is first")
-        most = self.max_rows
+        contention = self.queue.contention
+        contention.look(now_ns)
+        most = contention.bound(self.max_rows)
         if self.waits_for_company:
-            decision = self._form_batch(group, idle, now_ns)
+            decision = self._form_batch(group, most, idle, now_ns)
             if isinstance(decision, WaitUntil):
                 full = self.full_groups.first(most)
                 if full is None:
@@ -275,13 +278,13 @@ class Lane:
     def _least(self) -> int:
         return least_limit(self.policy.admission.min_limit, self.max_rows, self.ready)
 
-    def _form_batch(self, group: ShapeGroup, idle: int, now_ns: int) -> Dispatch | WaitUntil:
+    def _form_batch(self, group: ShapeGroup, most: int, idle: int, now_ns: int) -> Dispatch | WaitUntil:
         measured, head = self.measured, group.head(self.queue.ageing_ns)
         oldest_ns = head.request.queued_ns if head is not None else now_ns
         gap_ns, arrived_ns = int(measured.gap_ns), measured.arrived_ns
         earliest_ns = group.earliest_ns - TIMER_NS
         waiting = Waiting(group.rows, group.live, oldest_ns, earliest_ns, gap_ns, arrived_ns, idle)
-        return form_batch(waiting, measured.latency, self.max_rows, self.policy.batching, now_ns)
+        return form_batch(waiting, measured.latency, most, self.policy.batching, now_ns)
 
     def _await_callers(self, rows: int, deadline_ns: int, now_ns: int) -> Dispatch | WaitUntil | None:
         callers = self.callers

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 
+from proxy.scheduler.contention import Contention
 from proxy.scheduler.entries import Entry
 from proxy.scheduler.flows import Flow, Level, Line, ShapeGroup, best_of
 from proxy.scheduler.latency_model import LatencyModel
@@ -34,13 +35,14 @@ class Taken:
 class RequestQueue:
     """`ageing_ns` of waiting counts as much as one level of priority (0: levels are strict)."""
 
-    __slots__ = ("_groups", "_levels", "_longest", "ageing_ns", "depth", "rows")
+    __slots__ = ("_groups", "_levels", "_longest", "ageing_ns", "contention", "depth", "rows")
 
     def __init__(self) -> None:
         self._levels: dict[int, Level] = {}
         self._groups: dict[Hashable, ShapeGroup] = {}
         self._longest: dict[int, LongestQueue] = {}
         self.ageing_ns = 0
+        self.contention = Contention()
         self.depth = 0
         self.rows = 0
 
@@ -99,6 +101,7 @@ class RequestQueue:
         if len(group.lines) == 1:
             (only,) = group.lines.values()
             self._take_run(only, limit, late_ns, taken)
+            self.contention.served_out(only.flow, now_ns)
             if not group.live:
                 self._tidy(group)
                 return taken
@@ -118,7 +121,10 @@ class RequestQueue:
             if taken.rows and taken.rows + rows > limit:
                 break
             self._remove(entry, line)
-            line.flow.served(rows)
+            flow = line.flow
+            flow.served(rows)
+            if not flow.live:
+                self.contention.served_out(flow, now_ns)
             taken.entries.append(entry)
             taken.rows += rows
         if group.live == 0:

@@ -30,14 +30,23 @@ def batched(batching: BatchingPolicy, trace: str, *, load: float, seconds: float
 
 
 def two_tenants(
-    *, is_fair: bool, noisy: float = 10.0, cost: Cost = FIXED, max_rows: int = 32, seconds: float = 1.0
+    *,
+    is_fair: bool,
+    quiet: float = 0.25,
+    noisy: float = 10.0,
+    cost: Cost = FIXED,
+    max_rows: int = 32,
+    contended_rows: int = 0,
+    seconds: float = 1.0,
 ) -> Outcome:
-    """Key `quiet` at half of its share (a quarter of the peak), `noisy` beside it at this multiple of the peak."""
+    """Keys `quiet` (by default at half of its share) and `noisy` beside it, each at this multiple of the peak."""
     peak = cost.peak_per_s(max_rows, 2)
-    trace = steady(Sender(peak / 4, seconds, "quiet"), 2)
+    trace = steady(Sender(quiet * peak, seconds, "quiet"), 2) if quiet else []
     if noisy:
         trace = together(trace, steady(Sender(noisy * peak, seconds, "noisy"), 3))
-    policy = ModelPolicy(batching=BatchingPolicy(max_rows), queue=QueuePolicy(fair_share=is_fair))
+    policy = ModelPolicy(
+        batching=BatchingPolicy(max_rows), queue=QueuePolicy(fair_share=is_fair, contended_rows=contended_rows)
+    )
     return Simulation(policy, cost=cost).run(trace, seconds)
 
 

@@ -47,6 +47,7 @@ change = st.tuples(
     st.sampled_from([0, NS_PER_MS]),
     st.booleans(),
     st.sampled_from([(), (2, 4), (3,)]),
+    st.sampled_from([0, 2]),
 )
 actions = st.lists(
     st.one_of(submit, submit, submit, finish, finish, advance, hold_up, lose, run_out, add, cancel, change), max_size=80
@@ -120,8 +121,13 @@ class Checked(Rig):
             requests = list(self.numbers)
             self.scheduler.cancel(requests[arguments[0] % len(requests)])
         elif name == "policy":
-            rows, delay_ns, bound, placement, level_bound, ageing_ns, is_fair, padded = arguments
-            more = {"max_requests_per_priority": level_bound, "ageing_ns": ageing_ns, "fair_share": is_fair}
+            rows, delay_ns, bound, placement, level_bound, ageing_ns, is_fair, padded, contended = arguments
+            more = {
+                "contended_rows": contended,
+                "max_requests_per_priority": level_bound,
+                "ageing_ns": ageing_ns,
+                "fair_share": is_fair,
+            }
             changed = policy(rows, delay_ns, bound, placement, padded_rows=padded, **more)
             self.scheduler.update_policy(self.version.key, changed)
 
@@ -261,6 +267,34 @@ def test_for_one_key_and_priority_the_queue_agrees_with_a_plain_list(steps):  # 
         assert all(entry.line is not None for entry, _ in model)
         group = queue.head_group()
         assert (group.key if group else None) == (model[0][1] if model else None)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 3), st.integers(0, 4)), min_size=1, max_size=60),
+    st.integers(0, 6),
+)
+def test_while_keys_contend_an_idle_instance_takes_the_first_in_order_as_many_as_the_bound_holds(arrivals, bound):
+    """Nothing is left waiting beside an idle instance, nobody is passed over, and a lone key is never held back."""
+    rig = Rig(the_policy=policy(8, contended_rows=bound))
+    (instance,) = rig.instances
+    sent = {}
+    for key, rows, finished in arrivals:
+        sent.setdefault(key, []).append(rig.submit(rows, principal_id=key))
+        for _ in range(min(finished, 1)):
+            instance.finish()
+        waits = rig.lane.queue_depth
+        assert instance.current or not waits, "an instance is idle beside what waits"
+    while instance.current:
+        contends = rig.scheduler._lanes[rig.version.key].queue.contention.is_on
+        most = bound if contends and bound else 8
+        assert instance.current.rows <= max(most, instance.current.requests[0].rows)
+        assert len(sent) > 1 or not contends, "a lone key is held back"
+        instance.finish()
+    assert all(rig.is_right(request) for requests in sent.values() for request in requests)
+    ran = [request for batch in instance.batches for request in batch.requests]
+    for requests in sent.values():
+        assert [request for request in ran if request in set(requests)] == requests
 
 
 pushes = st.tuples(st.just("push"), st.integers(1, 4), st.integers(0, 1), st.integers(1, 3), st.sampled_from("abc"))

@@ -67,6 +67,18 @@ def test_f29_where_rows_take_the_time_a_quiet_key_waits_for_one_full_batch_more_
     assert beside.quantile_ms(0.99, "quiet") <= alone.quantile_ms(0.99, "quiet") + full_ms
 
 
+def test_f29_with_smaller_executions_while_keys_contend_the_quiet_key_does_not_notice_the_other():
+    alone = scenarios.two_tenants(is_fair=True, noisy=0, cost=ROWS, contended_rows=13, seconds=0.5)
+    beside = sound(scenarios.two_tenants(is_fair=True, cost=ROWS, contended_rows=13, seconds=0.5))
+    assert beside.success_ratio("quiet") == 1.0
+    assert beside.quantile_ms(0.99, "quiet") <= 1.2 * alone.quantile_ms(0.99, "quiet")
+    # What it costs is what the line says of executions of 13 rows instead of 32, and no more.
+    assert beside.in_time / beside.seconds > 0.95 * ROWS.peak_per_s(13, 2)
+    assert alone.rows_an_execution < 13  # and alone, nobody contends: nothing is held back
+    flood = scenarios.two_tenants(is_fair=True, cost=ROWS, contended_rows=13, seconds=0.5, quiet=0.0)
+    assert flood.in_time / flood.seconds > 0.95 * ROWS.peak_per_s(32, 2)
+
+
 def test_ageing_lets_a_low_priority_through_and_strict_priority_does_not():
     strict = sound(scenarios.priorities(0))
     ageing = sound(scenarios.priorities(20 * NS_PER_MS))
