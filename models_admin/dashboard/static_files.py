@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
 from whitenoise.storage import CompressedManifestStaticFilesStorage
+
+# A name with its content's digest: what stands under it never changes.
+_HASHED = re.compile(r"\.[0-9a-f]{12}\.")
 
 
 class ModuleStaticFilesStorage(CompressedManifestStaticFilesStorage):
-    """As WhiteNoise's, with `import … from "./x.js"` rewritten too: a page never mixes modules of two releases."""
+    """As WhiteNoise's, with `import … from "./x.js"` rewritten too: a page never mixes modules of two releases.
+
+    Compresses what is new only: all of it takes half a processor minute, and each start of the server asks for it.
+    """
 
     support_js_module_import_aggregation = True
     # Only our own modules: other packages ship scripts whose imports name files that they do not ship.
@@ -14,3 +24,14 @@ class ModuleStaticFilesStorage(CompressedManifestStaticFilesStorage):
         "js/*.js",
         CompressedManifestStaticFilesStorage._js_module_import_aggregation_patterns[1],
     )
+
+    def compress_files(self, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Names with the names of what was made of them."""
+        yield from super().compress_files([path for path in paths if not self._is_compressed(path)])
+
+    def _is_compressed(self, path: str) -> bool:
+        file = Path(self.path(path))
+        compressed = file.with_name(f"{file.name}.gz")
+        if not compressed.exists():
+            return False
+        return bool(_HASHED.search(file.name)) or compressed.stat().st_mtime >= file.stat().st_mtime
