@@ -21,6 +21,18 @@ FLAGS += ["--disable-component-update", "--disable-sync"]
 # Window's height by its width: a desk and a phone.
 HEIGHTS = {1440: 900, 390: 844}
 THEMES = ("light", "dark")
+# Runs before a page's own scripts: adds up what moved without anybody's doing.
+SHIFT_OBSERVER = """
+window.__shift = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.__shift += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+# All is loaded, and the figures that the live socket brings are there.
+IS_SETTLED = """() => {
+  const live = document.getElementById("live-status");
+  return document.readyState === "complete" && (!live || live.dataset.status === "live");
+}"""
 
 
 @dataclass(frozen=True, slots=True)

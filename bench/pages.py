@@ -1,165 +1,134 @@
-"""How soon pages are there and how long their frames take; or, with --screens, pictures of every page.
+"""What the dashboard costs: first paint of every page, the list of 1,000 models, 200 open dashboards; or pictures.
 
-The list of 1,000 models: the server's processor time for the page, and the browser's time for a second's frame.
+Parts: `paints` (each page from a cold cache: first contentful paint, layout shift), `list` (the overview with 1,000
+models on the server, and one live update of it in the browser), `dashboards` (inference with none and with 200 live
+sockets by turns). `--screens` writes a picture of every page instead.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
 import os
-import statistics
 import sys
-import threading
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dlproxy_site.settings.default")
 import django
 
-from bench.harness import HOST, ROOT, Site, running_site
+from bench import wrk
+from bench.harness import ROOT, Site, machine, running_site, write_result
 
-MANY = 1_000
-VALUES = {"name": ["digits"], "number": ["1"]}
+Row = dict[str, Any]
+PARTS = ("paints", "list", "dashboards")
 SCREENS = ROOT / "docs/screens"
-SETTLE_MS = 3_000
-PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
-# Work of the main thread in five live seconds: the longest task, and the busiest frame's share.
-FRAMES = """async () => {
-  const long = [];
-  const watcher = new PerformanceObserver((list) => list.getEntries().forEach((one) => long.push(one.duration)));
-  watcher.observe({ type: "longtask" });
-  const late = [];
-  let before = performance.now();
-  const end = before + 5000;
-  await new Promise((resolve) => {
-    const frame = (now) => {
-      late.push(now - before);
-      before = now;
-      now < end ? requestAnimationFrame(frame) : resolve();
-    };
-    requestAnimationFrame(frame);
-  });
-  return { longest_task_ms: Math.max(0, ...long), longest_frame_ms: Math.max(...late.slice(1)) };
-}"""
 
 
 def main() -> int:
-    """Measure or picture, and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--screens", action="store_true", help=f"write a picture of every page to {SCREENS.name}/")
-    parser.add_argument("--to", type=Path, default=SCREENS, help="folder of the pictures")
+    """Measure or picture, print, keep; status 1 where a request failed or a socket was lost."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--rounds", type=int, default=4, help="of the part `dashboards` (default 4)")
+    parser.add_argument("--seconds", type=float, default=6, help="of each turn (default 6)")
+    parser.add_argument("--screens", action="store_true", help="write a picture of every page, and measure nothing")
+    parser.add_argument("--every", action="store_true", help="with --screens: every page in every look")
+    parser.add_argument("--to", type=Path, default=SCREENS, help="folder of the pictures (default docs/screens)")
     asked = parser.parse_args()
     django.setup()
+    if asked.screens:
+        from bench import pictures
+
+        with running_site(("digits",)) as site:
+            print(f"{pictures.take(site, asked.to, every=asked.every)} pictures in {asked.to}")
+        return 0
+    wrk.require_wrk()
+    began_s = time.monotonic()
     with running_site(("digits",)) as site:
-        if asked.screens:
-            take_pictures(site, asked.to)
-        else:
-            sys.stdout.write(json.dumps(measure(site), indent=2) + "\n")
-    return 0
+        found = measure(site, asked.parts, asked.rounds, asked.seconds)
+    settings = {"parts": asked.parts, "rounds": asked.rounds, "seconds": asked.seconds}
+    content = {"machine": machine(), "settings": settings, **found}
+    path = write_result("pages", content)
+    path.with_suffix(".md").write_text(markdown(content))
+    print(f"\n{markdown(content)}\nkept in {path} after {time.monotonic() - began_s:.0f} s")
+    dashboards = found.get("dashboards", {})
+    return int(bool(dashboards.get("errors") or dashboards.get("sockets_lost")))
 
 
-def measure(site: Site) -> dict[str, object]:
-    """First contentful paint of each page from a cold cache, and the list of many models."""
+def measure(site: Site, parts: list[str], rounds: int, seconds: float) -> Row:
+    """The parts one after the other on one server; the sockets' first, while it has two models and not 1,000."""
     from bench import browser as browsers
+    from bench import dashboards, page_speed
 
+    found: Row = {}
+    if "dashboards" in parts:
+        found["dashboards"] = dashboards.measure(site, rounds, seconds)
     with browsers.chromium() as browser:
         person = browsers.log_in(browser, site)
-        paints = {}
-        for address in browsers.pages(site, person, VALUES):
-            context = browsers.window(browser, site, person, language="en", width=1440, theme="light")
-            page = context.new_page()
-            page.goto(address)
-            page.wait_for_timeout(500)
-            paints[address] = round(page.evaluate(PAINT) or 0)
-            context.close()
-        site.manage("shell", "--command", _MANY_MODELS)
-        cookie = "; ".join(f"{one['name']}={one['value']}" for one in person.cookies)
-        server_ms = [_server_ms(site, cookie) for _ in range(15)]
-        context = browsers.window(browser, site, person, language="en", width=1440, theme="light")
-        page = context.new_page()
-        page.goto("/")
-        page.wait_for_timeout(SETTLE_MS)
-        frames = page.evaluate(FRAMES)
-        context.close()
-    many = {"models": MANY, "page_ms_median": round(statistics.median(server_ms), 1), **frames}
-    return {"first_contentful_paint_ms": paints, "list": many}
+        if "paints" in parts:
+            found["paints"] = page_speed.first_paints(browser, site, person)
+        if "list" in parts:
+            page_speed.add_many_models(site)
+            found["list"] = page_speed.list_on_the_server(site, person)
+            found["update"] = page_speed.live_update(browser, site, person)
+    return found
 
 
-_MANY_MODELS = f"""
-from models_admin.models import Model, Policy, ScalingState
-made = Model.objects.bulk_create(Model(name=f"model-{{number:04d}}") for number in range({MANY}))
-Policy.objects.bulk_create(Policy(model=model) for model in made)
-ScalingState.objects.bulk_create(ScalingState(model=model) for model in made)
-"""
+def markdown(content: Row) -> str:
+    """The tables."""
+    computer = content["machine"]
+    what = f"{computer['processor']}, {computer['cores']} cores, {computer['memory_gib']} GiB"
+    parts = [f"# The dashboard at commit {computer['commit']}", f"{what}, Python {computer['python']}."]
+    if "list" in content:
+        parts += ["## 1,000 models", _list_table(content["list"], content["update"])]
+    if "dashboards" in content:
+        parts += [f"## {content['dashboards']['sockets']} open dashboards", _dashboards_table(content["dashboards"])]
+    if "paints" in content:
+        parts += ["## First contentful paint, cold cache", _paints_table(content["paints"])]
+    return "\n\n".join(parts) + "\n"
 
 
-def _server_ms(site: Site, cookie: str) -> float:
-    """From the request to the answer's last byte, on a connection that is open."""
-    import http.client
-
-    connection = http.client.HTTPConnection(HOST, site.port, timeout=60)
-    connection.request("GET", "/keys/", headers={"Cookie": cookie})
-    connection.getresponse().read()
-    began_s = time.perf_counter()
-    connection.request("GET", "/", headers={"Cookie": cookie})
-    connection.getresponse().read()
-    taken_s = time.perf_counter() - began_s
-    connection.close()
-    return taken_s * 1_000
-
-
-def take_pictures(site: Site, folder: Path) -> None:
-    """Every page under load: light and wide; the main ones dark, narrow and in Chinese, too."""
-    from bench import browser as browsers
-
-    folder.mkdir(parents=True, exist_ok=True)
-    looks = [("en", 1440, "light"), ("en", 1440, "dark"), ("en", 390, "light"), ("zh-hans", 1440, "light")]
-    main_pages = {"/", "/models/digits/", "/models/digits/policy/", "/tuning/"}
-    with browsers.chromium() as browser, _load(site):
-        person = browsers.log_in(browser, site)
-        for language, width, theme in looks:
-            context = browsers.window(browser, site, person, language=language, width=width, theme=theme)
-            for address in browsers.pages(site, person, VALUES):
-                if (language, width, theme) != looks[0] and address not in main_pages:
-                    continue
-                page = context.new_page()
-                page.goto(address)
-                page.wait_for_timeout(SETTLE_MS)
-                name = address.strip("/").replace("/", "-") or "overview"
-                words = [] if (language, width, theme) == looks[0] else [language, str(width), theme]
-                page.screenshot(path=folder / f"{'-'.join([name, *words])}.png", animations="disabled")
-                page.close()
-            context.close()
+def _list_table(listed: Row, update: Row) -> str:
+    changed = f"all {update['models_changed']:,} models changed ({update['message_kib']} KiB)"
+    lines = [
+        "| what | measured | goal |",
+        "|---|--:|--:|",
+        f"| overview on the server, wall time, median | {listed['page_ms_median']} ms | < 100 ms |",
+        f"| the web process's processor time for it | {listed['page_cpu_ms']} ms | |",
+        f"| size of the page | {listed['page_kib']} KiB | |",
+        f"| browser's main thread for one live update, {changed} | {update['frame_ms']} ms | < 30 ms |",
+        f"| scripts of one such update, largest of {update['updates']} | {update['script_ms_largest']} ms | |",
+    ]
+    return "\n".join(lines)
 
 
-class _load:  # noqa: N801  reads as a block
-    """Eight clients on `digits` while the block runs, with the cache off, so that every chart has something to show."""
+def _dashboards_table(found: Row) -> str:
+    head = "| turn | p99 ms | p50 ms | requests/s | web process, cores | us a request |\n|---|--:|--:|--:|--:|--:|"
+    lines = [head]
+    for name, row in found["medians"].items():
+        cells = [f"{row[key]:,}" for key in ("p99_ms", "p50_ms", "requests_per_s", "web_cores", "web_us_a_request")]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    ratios = found["ratios"]
+    told = [
+        f"{name}: p99 {row['p99_ms']:.2f} times, requests/s {row['requests_per_s']:.2f} times those of none"
+        for name, row in ratios.items()
+    ]
+    words = (
+        f"Medians of the rounds' own ratios: {'; '.join(told)}. {found['connections']} connections of wrk. "
+        f"The sockets' own process took {found['watchers_cores']:.3f} of a core on the same machine; lost sockets: "
+        f"{found['sockets_lost']}, failed requests: {found['errors']}. Without load a socket costs the web process "
+        f"{found['without_load']['web_us_a_socket_and_second']} us a second."
+    )
+    return "\n".join([*lines, "", words])
 
-    def __init__(self, site: Site) -> None:
-        from bench.digits import digits_work
-        from bench.load import Target
 
-        site.api("PATCH", "/api/v1/models/digits/policy", site.admin_key(), {"cache_enabled": False})
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {site.first_run['api_key']}"}
-        self.target = Target(HOST, site.inference_port, "/v2/models/digits/infer", headers)
-        self.cases = digits_work(site).cases
-        self.goes_on = True
-        self.thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        from bench.load import run_load
-
-        while self.goes_on:
-            asyncio.run(run_load(self.target, self.cases, connections=8, seconds=2))
-
-    def __enter__(self) -> None:
-        self.thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.goes_on = False
-        self.thread.join()
+def _paints_table(paints: dict[str, Row]) -> str:
+    lines = ["| page | first contentful paint, ms | layout shift |", "|---|--:|--:|"]
+    for address, row in paints.items():
+        lines.append(f"| `{address}` | {row['first_contentful_paint_ms']} | {row['layout_shift']} |")
+    worst = max(row["first_contentful_paint_ms"] for row in paints.values())
+    shift = max(row["layout_shift"] for row in paints.values())
+    return "\n".join([*lines, f"| worst (goals: 1,000 ms, 0.05) | {worst} | {shift} |"])
 
 
 if __name__ == "__main__":

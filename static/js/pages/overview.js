@@ -17,6 +17,8 @@ const FIELDS = {
   instances: (second) => count(second.instances),
 };
 const rows = all("tr[data-model]").map((row) => ({
+  node: row,
+  isSeen: false,
   name: row.dataset.model,
   version: Number(row.dataset.default) || null,
   recent: [],
@@ -31,24 +33,39 @@ live.addEventListener("snapshot", () => {
   for (const row of rows) row.recent = [...(live.recent.models[row.name] ?? Array(length).fill(0))].slice(0, -1);
 });
 
+// Rows out of sight keep their past; they are drawn when they come into sight.
+const SIGHT_MARGIN = "200px 0px";
+const byNode = new Map(rows.map((row) => [row.node, row]));
+const sight = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => {
+  const row = byNode.get(target);
+  row.isSeen = isIntersecting;
+  if (isIntersecting && live.state) drawRow(row);
+}), { rootMargin: SIGHT_MARGIN });
+rows.forEach((row) => sight.observe(row.node));
+
+let versions = { list: null, byKey: new Map() };
+
 live.onSecond((state) => {
   all("[data-total]").forEach((node) => setText(node, FIELDS[node.dataset.total](state.total)));
-  const versions = new Map(state.versions.map((one) => [`${one.model}/${one.version}`, one]));
-  for (const row of rows) showRow(row, state.models[row.name], versions.get(`${row.name}/${row.version}`));
+  // The list is the same object until a second brings another.
+  if (versions.list !== state.versions) versions = { list: state.versions, byKey: new Map(state.versions.map((one) => [`${one.model}/${one.version}`, one])) };
+  for (const row of rows) {
+    row.recent.push(state.models[row.name]?.requests ?? 0);
+    if (row.recent.length > SPARK_SECONDS) row.recent.shift();
+    if (row.isSeen) drawRow(row);
+  }
   showMachine(state.machine);
 });
 
-function showRow(row, second, version) {
-  row.recent.push(second?.requests ?? 0);
-  if (row.recent.length > SPARK_SECONDS) row.recent.shift();
+function drawRow(row) {
+  const second = live.state.models[row.name];
+  const version = versions.byKey.get(`${row.name}/${row.version}`);
   sparkline(row.spark, row.recent);
   if (second) {
     row.cells.forEach((cell) => setText(cell, FIELDS[cell.dataset.field](second)));
     if (row.held) row.held.dataset.tone = second[row.held.dataset.held] > Number(row.held.dataset.target) ? "bad" : "";
   }
-  if (version) {
-    setState(row.state, version.state, version.message);
-  }
+  if (version) setState(row.state, version.state, version.message);
 }
 
 function meter(name, ratio) {
