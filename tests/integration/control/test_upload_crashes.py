@@ -57,6 +57,37 @@ def found():
     return {"rows": len(rows), "whole": whole, "files": len(left), "steps": [row.steps.count() for row in rows]}
 print(json.dumps([[status_of(kill_at), found()] for kill_at in range(1, 8)]))
 """
+PIECES = (
+    UPLOADS[: UPLOADS.rindex("print(")]
+    + """
+from models_admin.selectors.uploads import open_uploads, received_bytes
+from models_admin.services import uploads
+raw = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+content = struct.pack("<Q", len(raw)) + raw + b"\\0" * 8
+actor = system_actor("tests")
+def upload(where):
+    def die(*args, **kwargs):
+        os.kill(os.getpid(), 9)
+    model = Model.objects.filter(name="net").first() or models.create_model(actor=actor, name="net")
+    digest = hashlib.sha256(content).hexdigest()
+    row = open_uploads().first() or uploads.begin(
+        actor=actor, owner="user:1", model=model, size_bytes=len(content), metadata="", declared={"sha256": digest})
+    at = received_bytes(row)
+    if at == 0:
+        at = uploads.append(actor=actor, upload=row, offset=0, chunks=[content[:60]])
+    if where == "flush":
+        os.fsync = die
+    if where == "move":
+        pathlib.Path.rename = die
+    if where == "row":
+        versions._insert = die
+    uploads.append(actor=actor, upload=row, offset=at, chunks=[content[at:]])
+def held():
+    sweep_orphans(time.time() + 7_200)
+    return received_bytes(open_uploads().get()) >= 60
+print(json.dumps([[status_of(where), held(), status_of(""), found()] for where in ("flush", "move", "row")]))
+"""
+)
 
 
 def test_f18_a_process_killed_at_any_step_of_an_upload_leaves_it_whole_or_absent(tmp_path: Path) -> None:
@@ -71,3 +102,16 @@ def test_f18_a_process_killed_at_any_step_of_an_upload_leaves_it_whole_or_absent
     for step, ((status, rows), (ended, found)) in enumerate(zip(expected, json.loads(done.stdout), strict=True), 1):
         assert ended == status, f"the upload that dies at step {step}"
         assert found == {"rows": rows, "whole": True, "files": rows, "steps": [7] * rows}, f"killed at step {step}"
+
+
+def test_f18_a_process_killed_in_an_upload_in_pieces_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    """While a piece is flushed, before the move to the final place, and after it, before the version's row.
+
+    Whatever the sweep does then, another process goes on from there, and the version is whole.
+    """
+    assert python(tmp_path, "manage.py", "migrate", "--skip-checks", "-v", "0").returncode == 0
+    done = python(tmp_path, "-c", PIECES)
+    assert done.returncode == 0, done.stderr
+    for rows, (killed, held, ended, found) in enumerate(json.loads(done.stdout), start=1):
+        assert (killed, held, ended) == (-9, True, 0), f"killed {rows}"
+        assert found == {"rows": rows, "whole": True, "files": rows, "steps": [7] * rows}, f"killed {rows}"
