@@ -30,6 +30,7 @@ from proxy.frames.messages import (
     Result,
     Stage,
     Stop,
+    Threads,
 )
 
 MAX_FRAME_BYTES = 65_536
@@ -87,6 +88,8 @@ def encode(message: Message) -> bytes:  # noqa: C901  one line a kind
             packet = _HEADER.pack(MAGIC, Kind.PING, 0, message.sequence)
         case Pong():
             packet = _HEADER.pack(MAGIC, Kind.PONG, 0, message.sequence)
+        case Threads():
+            packet = _HEADER.pack(MAGIC, Kind.THREADS, 0, 0) + _U32.pack(message.count)
         case Stop():
             packet = _HEADER.pack(MAGIC, Kind.STOP, 0, 0)
     if len(packet) > MAX_FRAME_BYTES:
@@ -140,6 +143,8 @@ def _decode_rare(kind: int, sequence: int, body: bytes) -> Message:  # noqa: C90
         if stage not in _STAGES:
             raise MalformedFrame("an unknown stage")
         return Loading(Stage(stage))
+    if kind == Kind.THREADS:
+        return Threads(*_exact(_U32, body))
     if kind == Kind.STOP:
         _exact_empty(body)
         return Stop()

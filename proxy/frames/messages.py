@@ -1,6 +1,6 @@
 """What parent and instance say to each other, one message a packet.
 
-    parent → instance   LOAD  EXECUTE  REGION  PING  STOP
+    parent → instance   LOAD  EXECUTE  REGION  PING  THREADS  STOP
     instance → parent   LOADING  READY  RESULT  ERROR  NEED  PONG
 
 Tensor bytes never travel in a message: they lie in shared memory, and an `Entry` says where.
@@ -27,6 +27,7 @@ class Kind(IntEnum):
     PING = 9
     PONG = 10
     STOP = 11
+    THREADS = 12
 
 
 class Area(IntEnum):
@@ -151,8 +152,15 @@ class Pong:
 
 
 @dataclass(frozen=True, slots=True)
+class Threads:
+    """Run with `count` threads from now on. Sent between executions only."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End after what is being done."""
 
 
-Message = Load | Loading | Ready | Execute | Result | Error | Need | Region | Ping | Pong | Stop
+Message = Load | Loading | Ready | Execute | Result | Error | Need | Region | Ping | Pong | Threads | Stop

@@ -97,11 +97,21 @@ class InstanceGroup:
         self.wanted = count
         if self.failed:
             self._record = RestartRecord()
+        self._share_cores()
         self._reconcile()
 
     def update_policy(self, policy: ExecutionPolicy) -> None:
-        """Use other limits: time limits at once, threads and memory for instances started from now on."""
+        """Use other limits: time limits and threads at once, memory for instances started from now on."""
         self.policy = policy
+        self._share_cores()
+
+    def _share_cores(self) -> None:
+        """Have every instance use as many threads as one that is started now; from its next execution on."""
+        for instance in self._instances:
+            instance.set_threads(self._threads())
+
+    def _threads(self) -> int:
+        return threads_of(self.policy.threads, len(os.sched_getaffinity(0)), self.wanted)
 
     def replace(self, instance: Instance, why: str) -> OrderOutcome:
         """Start another beside it and drain it once that one is ready; one that is not ready is replaced at once.
@@ -171,7 +181,7 @@ class InstanceGroup:
             clock=self._clock,
             on_event=self._on_instance_event,
             worker_module=self._worker_module,
-            threads=threads_of(self.policy.threads, len(os.sched_getaffinity(0)), self.wanted),
+            threads=self._threads(),
         )
         try:
             instance.start()

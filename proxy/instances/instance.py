@@ -23,7 +23,7 @@ from proxy.instances.configuration import configuration, ready_details
 from proxy.instances.layout import GarbageAnswer, added_rows
 from proxy.instances.link import Link
 from proxy.instances.shared_memory import SHRINK_EVERY_NS, NoRoom
-from proxy.instances.sizes import first_area_bytes
+from proxy.instances.sizes import first_area_bytes, follows_threads
 from proxy.instances.state import ENDED, LIVE, STAGES, TRANSITIONS, Event, InstanceState, advance
 from proxy.instances.supervisor import PING_EVERY_NS, InstanceView, Kill, KillReason
 from proxy.instances.transfer import make_room, put, take
@@ -55,11 +55,9 @@ class Instance:
     ) -> None:
         self.instance_id = f"{version.key}#{next(_numbers)}"
         self.version, self.state = version, InstanceState.STARTING
-        self.message = ""
-        self.device = ""
+        self.message = self.device = ""
         self.sandbox: dict[str, str] = {}
-        self.executions = 0
-        self.outstanding = 0
+        self.executions = self.outstanding = 0
         self.service_ewma_ns = 0.0
         self.was_ready = self.loss_is_explained = False
         self.threads, self.load_time_ns = threads, 0
@@ -67,14 +65,13 @@ class Instance:
         self._loop = loop
         self._clock = clock
         self._on_event = on_event
-        self._busy_ns = 0
-        self._sequence = 0
+        self._busy_ns = self._sequence = 0
         self._batch: Batch | None = None
         self._on_done: OnDone | None = None
         self._sent_ns = self._input_ns = 0
         self.started_ns = self._state_since_ns = self.last_heard_ns = self._looked_ns = clock.now_ns()
         self._ping_since_ns = 0
-        self._shrink_is_due = self._found_no_room = False
+        self._shrink_is_due = self._found_no_room = self._threads_are_due = False
         self._link = Link(loop, self._on_message, self._on_garbage, self._on_exit)
 
     @property
@@ -147,11 +144,13 @@ class Instance:
 
     def kill(self, verdict: Kill) -> None:
         """End the process at once; a batch in flight is answered with a fault."""
-        self._lose(
-            verdict.message,
-            timed_out=verdict.reason is KillReason.EXECUTION_TIMEOUT,
-            out_of_memory=verdict.reason is KillReason.MEMORY,
-        )
+        timed_out, ran_out = verdict.reason is KillReason.EXECUTION_TIMEOUT, verdict.reason is KillReason.MEMORY
+        self._lose(verdict.message, timed_out=timed_out, out_of_memory=ran_out)
+
+    def set_threads(self, count: int) -> None:
+        """Run with `count` threads from the next execution on, where its format can."""
+        if count != self.threads and follows_threads(self.version.format):
+            self.threads, self._threads_are_due = count, True
 
     def tend(self, now_ns: int) -> None:
         """Ask an idle instance for a sign of life if it has given none for a while; look at what memory it holds."""
@@ -180,6 +179,9 @@ class Instance:
         self._found_no_room = False
         if self._shrink_is_due:
             self._shrink()
+        if self._threads_are_due:
+            self._threads_are_due = False
+            self._link.send(messages.Threads(self.threads))
         try:
             entries = put(self._link, batch)
         except (NoRoom, OSError, MemoryError, ValueError) as error:
@@ -210,10 +212,8 @@ class Instance:
         outputs = take(self._link, self._expected(message.sequence), message.entries)
         now_ns = self._clock.now_ns()
         service_ns = now_ns - self._sent_ns
-        if self.executions:
-            self.service_ewma_ns += EWMA_WEIGHT * (service_ns - self.service_ewma_ns)
-        else:
-            self.service_ewma_ns = float(service_ns)
+        self.service_ewma_ns += (EWMA_WEIGHT if self.executions else 1.0) * (service_ns - self.service_ewma_ns)
+        if not self.executions:
             self._on_event(self, Event.FIRST_EXECUTION)
         self.executions += 1
         input_ns, output_ns = self._input_ns + message.input_ns, now_ns - self.last_heard_ns + message.output_ns

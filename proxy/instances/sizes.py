@@ -43,6 +43,11 @@ def threads_of(policy_threads: int, cores: int, instances: int) -> int:
     return policy_threads or max(1, cores // max(1, instances))
 
 
+def follows_threads(model_format: str) -> bool:
+    """True if an instance of this format can change its threads while it runs: an ONNX session is made with its own."""
+    return model_format != "onnx"
+
+
 def _side_bytes(specs: Sequence[TensorSpec], rows: int) -> int:
     total = 0
     for spec in specs:

@@ -25,6 +25,7 @@ from proxy.frames.messages import (
     Region,
     Result,
     Stop,
+    Threads,
 )
 from proxy.worker.backends.base import Array, Backend, BadOutput, is_out_of_memory, shortened
 from proxy.worker.collate import check_outputs, place_outputs, read_inputs, write_outputs
@@ -87,6 +88,8 @@ class Server:
                 self._execute(message)
             elif isinstance(message, Ping):
                 link.send(Pong(message.sequence))
+            elif isinstance(message, Threads):
+                set_threads(message.count)
             elif isinstance(message, Stop):
                 return
 
@@ -131,6 +134,16 @@ class Server:
                 raise ParentGone
         write_outputs(self._link.areas[Area.RESPONSE], outputs, entries)
         return entries
+
+
+def set_threads(count: int) -> None:
+    """Have torch's operators use `count` threads of this thread's pool from the next call on, where torch is loaded.
+
+    Called by the thread that executes: OpenMP's number of threads belongs to the thread that asks.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(max(count, 1))
 
 
 def release_memory() -> None:

@@ -25,6 +25,7 @@ from proxy.frames.messages import (
     Result,
     Stage,
     Stop,
+    Threads,
 )
 
 U32 = st.integers(0, 2**32 - 1)
@@ -52,6 +53,7 @@ MESSAGES = st.one_of(
     st.builds(Ping, U32),
     st.builds(Pong, U32),
     st.just(Stop()),
+    st.builds(Threads, st.integers(0, 2**32 - 1)),
 )
 
 

@@ -104,6 +104,13 @@ async def test_padded_batches_are_executed_at_their_size_and_answered_at_their_o
         assert report.load_time_ns > 0
         assert report.threads == len(os.sched_getaffinity(0))
         assert 0 < report.memory_bytes <= instance._link.resident_bytes()
+        watched.group.set_wanted(len(os.sched_getaffinity(0)))  # the cores are to be shared from now on
+        assert instance.report().threads == 1
+        assert isinstance(await run(instance, batch(version, rows([1, 2, 3, 4]))), BatchResult)
+        watched.group.set_wanted(1)
+        assert watched.group.all_instances()[0].threads == len(os.sched_getaffinity(0))
+        instance = await watched.ready()
+        assert isinstance(await run(instance, batch(version, rows([1, 2, 3, 4]))), BatchResult)
 
         instance = await strings.ready()
         data = b"\x01\0\0\0a\x02\0\0\0bc"

@@ -8,10 +8,11 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 
 from proxy.core.tensors import Signature, TensorSpec
 from proxy.frames.codec import decode, encode
-from proxy.frames.messages import Entry, Error, ErrorCode, Execute, Need, Result, Stop
+from proxy.frames.messages import Entry, Error, ErrorCode, Execute, Need, Result, Stop, Threads
 from proxy.worker.backends.base import BadOutput
 from proxy.worker.loop import Link, ParentGone, Server
 
@@ -31,6 +32,13 @@ class Scripted:
         if isinstance(step, Exception):
             raise step
         return [np.ones(step, np.float32)]
+
+
+class Counted:
+    """A backend whose answers are how many threads torch would use."""
+
+    def run(self, inputs):
+        return [np.full((1, 4), torch.get_num_threads(), np.float32)]
 
 
 def area():
@@ -57,6 +65,28 @@ def answers(backend, *messages, respond=None):
         ours.send(encode(Stop()))
         thread.join(10)
     return heard
+
+
+def test_the_number_of_threads_changes_between_executions():
+    before = torch.get_num_threads()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    descriptor = area()
+    link = Link(theirs, area(), os.dup(descriptor))
+    server = Server(link, Counted(), ROW, batchable=True, max_response_bytes=1 << 30)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    found = []
+    with ours, theirs:
+        for sequence, count in enumerate((1, 3, 2), 1):
+            ours.send(encode(Threads(count)))
+            ours.send(encode(Execute(sequence, 1, (ENTRY,))))
+            assert isinstance(decode(ours.recv(AREA_BYTES)), Result)
+            found.append(np.frombuffer(os.pread(descriptor, 4, 0), np.float32)[0])
+        ours.send(encode(Stop()))
+        thread.join(10)
+    os.close(descriptor)
+    assert found == [1, 3, 2]
+    assert torch.get_num_threads() == before  # the number belongs to the thread that executes
 
 
 @pytest.mark.parametrize(
