@@ -1,4 +1,4 @@
-"""/instances/: the processes that run models, how others ended, what they print; restart and drain one."""
+"""/instances/ and /models/{name}/processes/: what runs models, how others ended, what they print; restart, drain."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from models_admin.dashboard.access import actor_of, asked, change, page
+from models_admin.dashboard.access import actor_of, asked, change, model_or_404, page
+from models_admin.dashboard.model import head
 from models_admin.services import instances as services
 from models_admin.services.errors import ServiceError
 from proxy import gateway
@@ -19,30 +20,59 @@ from proxy.core.instance_reports import ExitReport
 from proxy.core.reports import InstanceReport
 
 LOG_LINES = 200
+TAIL_LINES = 20
 EXITS_SHOWN = 50
 
 
 @page
 def instances(request: HttpRequest) -> HttpResponse:
-    """The list; `?model=` and `?state=` narrow."""
+    """The list; `?model=` and `?state=` narrow, `?log=` shows the last lines of one."""
+    return _listed(request, asked(request, "model"), "dashboard/instances.html", {})
+
+
+@page
+def model_instances(request: HttpRequest, name: str) -> HttpResponse:
+    """Those of one model; `?version=`, `?state=` and `?log=` as above."""
+    model = model_or_404(name)
+    return _listed(request, name, "dashboard/model_instances.html", head(model))
+
+
+def _listed(request: HttpRequest, model: str, template: str, context: dict[str, Any]) -> HttpResponse:
     report = gateway.latest_report()
-    chosen = {"model": asked(request, "model"), "state": asked(request, "state")}
+    chosen = {"state": asked(request, "state"), "version": asked(request, "version")}
     everyone = report.instances if report is not None else ()
-    shown = [one for one in everyone if chosen["model"] in ("", one.model) and chosen["state"] in ("", one.state)]
-    exits = [one for one in gateway.instance_exits() if chosen["model"] in ("", model_of(one.instance_id))]
-    context = {
+    of_model = [one for one in everyone if model in ("", one.model)]
+    shown = [
+        one for one in of_model if chosen["state"] in ("", one.state) and chosen["version"] in ("", str(one.version))
+    ]
+    versions = [one for one in (report.versions if report else ()) if model in ("", one.model)]
+    exits = [one for one in gateway.instance_exits() if model in ("", model_of(one.instance_id))]
+    context |= {
         "report": report,
         "chosen": chosen,
-        "is_filtered": any(chosen.values()),
-        "models": sorted({one.model for one in everyone} | ({chosen["model"]} - {""})),
-        "states": sorted({one.state for one in everyone}),
+        "chosen_model": model,
+        "is_filtered": any(chosen.values()) or bool(asked(request, "model")),
+        "models": sorted({one.model for one in everyone} | ({model} - {""})),
+        "states": sorted({one.state for one in of_model}),
+        "numbers": sorted({str(one.version) for one in of_model} | ({chosen["version"]} - {""})),
         "rows": [(number_of(one.instance_id), one) for one in sorted(shown, key=_order)],
-        "total": len(everyone),
-        "versions": [one for one in (report.versions if report else ()) if chosen["model"] in ("", one.model)],
+        "total": len(of_model),
+        "versions": [one for one in versions if chosen["version"] in ("", str(one.version))],
         "exits": [(number_of(one.instance_id), _moment(one), one) for one in exits[:EXITS_SHOWN]],
+        **_tail(request),
     }
     is_part = request.headers.get("HX-Request") == "true"
-    return render(request, "parts/instances.html" if is_part else "dashboard/instances.html", context)
+    return render(request, "parts/instances.html" if is_part else template, context)
+
+
+def _tail(request: HttpRequest) -> dict[str, Any]:
+    """The last lines of the instance whose number `?log=` gives."""
+    text = asked(request, "log")
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
+    if not number or gateway.current() is None:
+        return {"opened": 0}
+    log = gateway.instance_log(number, TAIL_LINES)
+    return {"opened": number, "tail": log.text if log is not None else ""}
 
 
 @page

@@ -50,6 +50,7 @@ urlpatterns = [
     path("models/<model:name>/load/", model.load, name="model-load"),
     path("models/<model:name>/unload/", model.unload, name="model-unload"),
     path("models/<model:name>/instances/", model.set_instances, name="model-instances"),
+    path("models/<model:name>/processes/", instances.model_instances, name="model-processes"),
     path("models/<model:name>/describe/", model.describe, name="model-describe"),
     path("models/<model:name>/delete/", deleted.delete_model, name="model-delete"),
     path("models/<model:name>/undelete/", deleted.restore_model, name="model-undelete"),

@@ -16,7 +16,8 @@ function show() {
 function isRead() {
   const selection = getSelection();
   const isSelected = selection !== null && !selection.isCollapsed && part.contains(selection.anchorNode);
-  return isSelected || part.querySelector(".split:hover, .split:focus") !== null;
+  const isAsked = document.getElementById("confirm-dialog")?.open ?? false; // a form in it waits for the answer
+  return isSelected || isAsked || part.querySelector(".split:hover, .split:focus") !== null;
 }
 
 // What is read from the end, such as a log, stays at its end.

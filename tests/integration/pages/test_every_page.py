@@ -51,6 +51,8 @@ PAGES = [
     "/requests/",
     "/requests/?model=digits&sort=slowest&status=error&scale=own&id=x&open=5",
     "/models/digits/requests/",
+    "/models/digits/processes/",
+    "/models/digits/processes/?version=1&state=ready&log=1",
     "/keys/",
     "/audit/",
     "/audit/?actor=alice&action=model.create&object=digits&since=2020-01-01&until=2999-01-01",

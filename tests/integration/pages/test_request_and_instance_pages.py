@@ -125,6 +125,26 @@ def test_instances_their_log_and_how_others_ended(staff: Client, digits: Model, 
     assert staff.get("/instances/55/").status_code == 404
 
 
+def test_a_models_own_instances_have_their_last_lines_and_orders(
+    staff: Client, viewer: Client, digits: Model, runtime: FakeRuntime
+) -> None:
+    runtime.exits = tuple(
+        ExitReport(f"{name}/1#{number}", 1_800_000_000.0, f"The end of {name}", False, 3.5, 12, "")
+        for name, number in (("digits", 8), ("other", 9))
+    )
+    runtime.orders.output = b"loaded <script>alert(1)</script>\n"
+    page = staff.get("/models/digits/processes/?log=1").content.decode()
+    assert "digits/1#1" in page
+    assert "The end of digits" in page
+    assert "The end of other" not in page
+    assert "loaded &lt;script&gt;" in page
+    assert 'action="/instances/1/restart/"' in page
+    assert 'action="/instances/1/drain/"' in page
+    assert "digits/1#1" not in staff.get("/models/digits/processes/?version=7").content.decode()
+    assert "/restart/" not in viewer.get("/models/digits/processes/?log=1").content.decode()
+    assert viewer.get("/models/nosuch/processes/").status_code == 404
+
+
 def test_viewers_see_logs_and_no_orders(viewer: Client, digits: Model, runtime: FakeRuntime) -> None:
     html = viewer.get("/instances/1/").content.decode()
     assert "restart" not in html
