@@ -58,8 +58,32 @@ def markdown(content: Row) -> str:
         rows = [row for row in content["medians"] if row["kind"] == kind]
         for workload in dict.fromkeys(row["workload"] for row in rows):
             parts += [f"## {workload}: {title}", _table([row for row in rows if row["workload"] == workload])]
+    parts += _hits_beside(content["medians"])
     parts += _remarks(content)
     return "\n\n".join(parts) + "\n"
+
+
+def _hits_beside(rows: list[Row]) -> list[str]:
+    """Our cache hits beside what each server answers without a cache: the same model, load and rounds."""
+    parts = []
+    for hit in (row for row in rows if row["kind"] == "hits" and row["server"] == "ours"):
+        cell = (hit["workload"], hit["concurrency"])
+        others = [row for row in rows if row["kind"] == "json" and (row["workload"], row["concurrency"]) == cell]
+        if not others:
+            continue
+        lines = [
+            "| server | requests/s without a cache | our hits to it | p99 ms | our hits' p99 ms |",
+            "|---|--:|--:|--:|--:|",
+        ]
+        for row in sorted(others, key=lambda row: -row["requests_per_s"]):
+            ratio = f"{hit['requests_per_s'] / row['requests_per_s']:.2f}x" if row["requests_per_s"] else ""
+            speed, tail = f"{row['requests_per_s']:,.0f}", f"{row['p99_ms']:.2f}"
+            lines.append(f"| {row['server']} | {speed} | {ratio} | {tail} | {hit['p99_ms']:.2f} |")
+        speed = f"{hit['requests_per_s']:,.0f} requests/s"
+        title = f"## {hit['workload']}: ours with cache hits, {speed}, beside each without a cache"
+        words = f"c={hit['concurrency']}, from the cells above: what a cache is worth where inputs repeat."
+        parts += [title, words, "\n".join(lines)]
+    return parts
 
 
 def _versions(content: Row) -> str:
