@@ -65,17 +65,14 @@ class Answering:
         it: they copy no hits.
         """
         version, arrival_ns = call.version, call.arrival_ns
-        before_ns = self._clock.now_ns()
         answer = self._cache.reply(version, call.principal.tenant, body, arrival_ns)
         if answer is not None:
             now_ns = self._clock.now_ns()
-            totals = self._metrics.totals_of(version.key)
-            totals.looked_up(now_ns - before_ns, is_hit=True)
-            totals.answered(now_ns - arrival_ns, 0)
+            self._metrics.totals_of(version.key).looked_up(now_ns - call.received_ns, is_hit=True)
             self._metrics.on_answer(version.key, 200, None, now_ns - arrival_ns, 0, 0, True)
             if self._requests.wants(version.model, None, now_ns - arrival_ns, now_ns):
                 mark, body_id = self._requests.next_mark(), v2_answer.id_of(answer)
-                self._requests.keep(records.repeated(mark, call, body_id, before_ns, now_ns), now_ns)
+                self._requests.keep(records.repeated(mark, call, body_id, now_ns), now_ns)
         return answer
 
     def begin(
@@ -240,7 +237,7 @@ class Answering:
         if this.with_timing or request.run is None:
             this.executed_ns = self._clock.now_ns()
         is_heavy = outcome.outputs.size_bytes > HEAVY_OUTPUT_BYTES and v2_answer.is_encoded(request)
-        if is_heavy or v2_answer.texts(request) > HEAVY_TEXTS:
+        if is_heavy or (request.top_classes and v2_answer.texts(request) > HEAVY_TEXTS):
             send = partial(self._send_later, this, outcome, keep)
             share_bytes = outcome.outputs.size_bytes * outcome.rows // outcome.outputs.rows
             self._offload.begin(partial(v2_answer.write, outcome, request), share_bytes, send)
@@ -285,7 +282,6 @@ class Answering:
         cached = result.cache_hit if this.looked_ns and not coalesced else None
         times = latency_ns, result.queue_ns, result.compute_ns
         self._metrics.on_answer(version.key, 200, None, *times, cached, coalesced)
-        self._metrics.totals_of(version.key).answered(latency_ns, result.queue_ns)
         if self._requests.wants(version.model, request.run, latency_ns, now_ns):
             self._requests.keep(records.answered(self._requests.next_mark(), this, result, now_ns), now_ns)
         if this.with_timing:

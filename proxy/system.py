@@ -10,9 +10,8 @@ import time
 class SystemClock:
     """`proxy.core.clock.Clock` on the operating system's monotonic clock."""
 
-    def now_ns(self) -> int:
-        """Monotonic nanoseconds; never jumps with the wall clock (F20)."""
-        return time.monotonic_ns()
+    # Monotonic nanoseconds; never jumps with the wall clock (F20). No method around it: each request asks five times.
+    now_ns = staticmethod(time.monotonic_ns)
 
 
 def unix_time_s() -> float:

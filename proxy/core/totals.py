@@ -46,12 +46,6 @@ class VersionTotals:
         self.last_inference_unix_s = 0
         self.by_rows: dict[int, list[int]] = {}
 
-    def answered(self, latency_ns: int, queue_ns: int) -> None:
-        """One good answer."""
-        self.success += 1
-        self.success_ns += latency_ns
-        self.queue_ns += queue_ns
-
     def failed(self, latency_ns: int) -> None:
         """One refusal or fault of a request that had been read."""
         self.fail += 1

@@ -89,7 +89,7 @@ class Metrics:
         """Count one answer. `key` is a version's, or a registered model's where no version was chosen, or empty.
 
         `cache`: a hit or a miss; None: neither, as for one that is `coalesced`: answered by an identical request's
-        execution. Times count for status 200 only.
+        execution. Times count for status 200 only, which a version's answers alone have: its totals count them, too.
         """
         counts = self._answers.get(key)
         if counts is None:
@@ -109,6 +109,10 @@ class Metrics:
             bucket = index(latency_ns)
             latencies = counts.latencies
             latencies[bucket] = latencies.get(bucket, 0) + 1
+            totals = self.versions.get(key) or self.totals_of(key)
+            totals.success += 1
+            totals.success_ns += latency_ns
+            totals.queue_ns += queue_ns
         else:
             reason = reason or Reason.INTERNAL
             counts.reasons[reason] = counts.reasons.get(reason, 0) + 1

@@ -86,15 +86,9 @@ def failed(mark: Mark, call: CallView, status: int, reason: Reason, now_ns: int)
     return _of_call(mark, call, None, status, str(reason), now_ns)
 
 
-def repeated(
-    mark: Mark,
-    call: OpenView,
-    body_id: str | None,
-    asked_ns: int,
-    now_ns: int,
-) -> Kept:
+def repeated(mark: Mark, call: OpenView, body_id: str | None, now_ns: int) -> Kept:
     """A body that was answered by the answer of the same body before it, without being read: its rows are not known."""
-    moments = Moments(asked_ns, asked_ns, now_ns, now_ns, now_ns)
+    moments = Moments(call.received_ns, call.received_ns, now_ns, now_ns, now_ns)
     bare = InferenceRequest(call.version, (), 0, call.arrival_ns, 0, request_id=body_id, header_id=call.header_id)
     return _kept(mark, bare, call.principal.principal_id, moments, None, 200, "", cache="hit")
 

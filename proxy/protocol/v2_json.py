@@ -16,7 +16,7 @@ import msgspec
 
 from proxy.core.errors import Reason, TooLarge
 from proxy.core.snapshot import VersionSnapshot
-from proxy.core.tensors import VARIABLE, Tensor, TensorSpec
+from proxy.core.tensors import DATATYPES, VARIABLE, Tensor, TensorSpec
 from proxy.protocol import careful, packing
 from proxy.protocol.limits import DEFAULT_LIMITS, Limits
 from proxy.protocol.parameters import (
@@ -51,22 +51,35 @@ def parse(
 
 
 class _Input:
-    """One input's checks and packers. `fixed_elements`: elements of a row, where all sizes but the first are fixed."""
+    """One input's checks and packers. `kind` is the struct that it is decoded into, `is_only` if there is no other.
 
-    __slots__ = ("_packers", "datatype", "fixed", "fixed_elements", "name", "rank", "spec")
+    `fixed_elements`: elements of a row, where all sizes but the first are fixed. `zero`: the bytes of a float's zero.
+    """
 
-    def __init__(self, spec: TensorSpec) -> None:
+    __slots__ = ("_packers", "datatype", "fixed", "fixed_elements", "is_only", "kind", "name", "rank", "spec", "zero")
+
+    def __init__(self, spec: TensorSpec, kind: Any, *, is_only: bool) -> None:
         self.spec = spec
+        self.kind = kind
+        self.is_only = is_only
         self.name = spec.name
         self.datatype = spec.datatype
+        is_float = packing.element_type(spec.datatype) is float
+        self.zero = bytes(DATATYPES[spec.datatype].size_bytes) if is_float else b""
         self.rank = len(spec.shape)
         self.fixed = spec.shape[1:]
         free_first = self.rank > 0 and spec.shape[0] == VARIABLE and VARIABLE not in self.fixed
         self.fixed_elements = prod(self.fixed) if free_first else 0
         self._packers: dict[int, packing.Packer] = {}
 
-    def tensor(self, shape: tuple[int, ...], data: list[Any]) -> Tensor | None:
-        """The packed tensor, or None where shape and data do not fit the declaration."""
+    def tensor(self, item: Any) -> Tensor | None:
+        """The packed tensor, or None where what was decoded does not fit the declaration."""
+        if type(item) is not self.kind or item.datatype != self.datatype:
+            return None
+        if self.is_only and item.name != self.name:
+            return None
+        shape: tuple[int, ...] = item.shape
+        data: list[Any] = item.data
         elements = len(data)
         if not elements:
             return None
@@ -86,26 +99,22 @@ class _Input:
 class _Plan:
     """The compiled fast path of one version."""
 
-    __slots__ = ("_decoder", "_inputs", "_kinds", "_may_hold_negative_zero", "_version")
+    __slots__ = ("_decoder", "_inputs", "_version")
 
     def __init__(self, version: VersionSnapshot) -> None:
         specs = version.signature.inputs
         elements = [packing.element_type(spec.datatype) for spec in specs]
         self._version = version
-        self._may_hold_negative_zero = float in elements
         self._decoder: msgspec.json.Decoder[Any] | None = None
         self._inputs: tuple[_Input, ...] = ()
-        self._kinds: tuple[Any, ...] = ()
         if specs and len({s.name for s in specs}) == len(specs):
-            self._inputs = tuple(_Input(spec) for spec in specs)
-            self._kinds = _input_kinds(specs, elements)
-            self._decoder = msgspec.json.Decoder(_request_kind(self._kinds))
+            kinds, is_only = _input_kinds(specs, elements), len(specs) == 1
+            self._inputs = tuple(_Input(spec, kind, is_only=is_only) for spec, kind in zip(specs, kinds, strict=True))
+            self._decoder = msgspec.json.Decoder(_request_kind(kinds))
 
     def read(self, body: bytes | bytearray, limits: Limits) -> ParsedRequest | None:
         """The request, or None where the careful way has to look. Raises only for parameters and outputs."""
         if self._decoder is None:
-            return None
-        if self._may_hold_negative_zero and NEGATIVE_ZERO_HINT.search(body):
             return None
         try:
             request = self._decoder.decode(body)
@@ -117,13 +126,15 @@ class _Plan:
             return None
         if tensors is None:
             return None
+        if self._hold_zero(tensors) and NEGATIVE_ZERO_HINT.search(body):
+            return None
         request_id = request.id
         if request_id is not None and len(request_id.encode()) > limits.max_id_bytes:
             return None
         rows = 1
         if self._version.batchable and tensors[0].shape:
             rows = tensors[0].shape[0]
-            if any(tensor.shape[:1] != (rows,) for tensor in tensors[1:]):
+            if len(tensors) > 1 and any(tensor.shape[:1] != (rows,) for tensor in tensors[1:]):
                 return None
         if not len(request.parameters) and not len(request.outputs):
             return ParsedRequest(request_id, tensors, rows, None, 0, None)
@@ -141,16 +152,19 @@ class _Plan:
             outputs = requested_outputs(request.outputs, self._version, limits, binary_default=binary)
         return asked, outputs
 
+    def _hold_zero(self, tensors: tuple[Tensor, ...]) -> bool:
+        """True if some float may be zero. Bytes are looked through ten times as fast as the text for a zero's sign."""
+        for declared, tensor in zip(self._inputs, tensors, strict=True):
+            if declared.zero and declared.zero in tensor.data:
+                return True
+        return False
+
     def _tensors(self, given: list[Any]) -> tuple[Tensor, ...] | None:
         if len(given) != len(self._inputs):
             return None
         tensors = []
-        for kind, declared, item in zip(self._kinds, self._inputs, given, strict=True):
-            if type(item) is not kind or item.datatype != declared.datatype:
-                return None
-            if len(self._inputs) == 1 and item.name != declared.name:
-                return None
-            tensor = declared.tensor(item.shape, item.data)
+        for declared, item in zip(self._inputs, given, strict=True):
+            tensor = declared.tensor(item)
             if tensor is None:
                 return None
             tensors.append(tensor)

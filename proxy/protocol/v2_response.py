@@ -56,9 +56,11 @@ class EncodedOutput:
 
 def encode(result: InferenceResult, request: InferenceRequest) -> bytes:
     """The response body. Raises ExecutionFailed(OUTPUT_NOT_FINITE) naming the output."""
-    wanted = request.outputs
+    wanted, tensors = request.outputs, result.outputs.tensors
+    if wanted is None and len(tensors) == 1:
+        return wrap(result, request, encode_output(result, tensors[0].name))
     if wanted is None:
-        wanted = tuple([tensor.name for tensor in result.outputs.tensors])
+        wanted = tuple([tensor.name for tensor in tensors])
     if len(wanted) == 1:
         return wrap(result, request, encode_output(result, wanted[0]))
     return wrap(result, request, b",".join([encode_output(result, name) for name in wanted]))
@@ -100,8 +102,9 @@ def _encode_output(tensor: Tensor, parts: int, *, batched: bool) -> EncodedOutpu
         return EncodedOutput(head, after, texts, unreadable=unreadable)
     values = numbers(tensor).reshape(parts, -1)
     if values.size <= PIECE_VALUES:
-        texts = _encode_rows(values)
-    elif values.shape[1] <= PIECE_VALUES:
+        text = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
+        return EncodedOutput(head, after, text[2:-2].split(b"],["), finite=b"null" not in text)
+    if values.shape[1] <= PIECE_VALUES:
         step = PIECE_VALUES // values.shape[1]
         texts = [text for at in range(0, parts, step) for text in _encode_rows(values[at : at + step])]
     else:

@@ -11,8 +11,7 @@ from proxy.protocol.v2_statistics import VersionStatistics, encode
 def test_every_number_stands_where_tritons_clients_look_for_it() -> None:
     totals = VersionTotals()
     totals.last_inference_unix_s = 7
-    totals.answered(100, 10)
-    totals.answered(200, 0)
+    totals.success, totals.success_ns, totals.queue_ns = 2, 300, 10
     totals.failed(50)
     totals.looked_up(5, is_hit=True)
     totals.looked_up(6, is_hit=False)
