@@ -167,7 +167,7 @@ def _serve(channel: socket.socket, behaviour: str, request_fd: int, response_fd:
     """Answer, or not, until told to stop."""
     while packet := channel.recv(MAX_FRAME_BYTES):
         received = decode(packet)
-        if isinstance(received, Ping) and behaviour == WAITS:
+        if isinstance(received, Ping) and (behaviour == WAITS or behaviour.startswith(ABOVE)):
             channel.sendall(encode(Pong(received.sequence)))
             continue
         if not isinstance(received, Execute):

@@ -49,23 +49,23 @@ async def herd_in_the_middle(rig: FaultRig, version):
     await rig.serve(version, policy=CACHED)
     await rig.clients.prepare(HERD)
     instance = await stopped_instance(rig, version)
-    asked = [rig.ask("affine", COLD) for _ in range(HERD)]
+    asked = [rig.ask("identity", COLD) for _ in range(HERD)]
     await rig.plane.until(lambda: instance.outstanding)
     return asked, instance
 
 
 async def test_f25_a_herd_of_1000_on_one_cold_key_is_one_execution_and_1000_right_answers(tmp_path):
-    version = models.script(tmp_path, "affine")
+    version = echoing(tmp_path)
     async with invariant(tmp_path) as rig:
         asked, instance = await herd_in_the_middle(rig, version)
         os.kill(instance.pid, signal.SIGCONT)
         await asyncio.gather(*asked)
         assert rig.ledger.right == HERD
-        assert executions(rig, "affine/1") == 1
+        assert executions(rig, "identity/1") == 1
 
 
 async def test_f25_when_the_leaders_instance_dies_the_herd_is_answered_by_one_more_execution(tmp_path):
-    version = models.script(tmp_path, "affine")
+    version = echoing(tmp_path)
     async with invariant(tmp_path) as rig:
         asked, instance = await herd_in_the_middle(rig, version)
         os.kill(instance.pid, signal.SIGKILL)
@@ -75,14 +75,14 @@ async def test_f25_when_the_leaders_instance_dies_the_herd_is_answered_by_one_mo
 
 
 async def test_f25_a_leader_whose_client_leaves_cancels_nobody_else(tmp_path):
-    version = models.script(tmp_path, "affine")
+    version = echoing(tmp_path)
     async with invariant(tmp_path) as rig:
         await rig.serve(version, policy=CACHED)
         instance = await stopped_instance(rig, version)
         leaders: list[Connection] = []
-        await rig.ask_and_leave("affine", COLD, leaders.append)
+        await rig.ask_and_leave("identity", COLD, leaders.append)
         await rig.plane.until(lambda: instance.outstanding)
-        asked = [rig.ask("affine", COLD) for _ in range(50)]
+        asked = [rig.ask("identity", COLD) for _ in range(50)]
         connections = rig.plane.runtime.server._connections
         await rig.plane.until(lambda: len(connections) == 51)
         leaders[0].cut()
@@ -90,13 +90,13 @@ async def test_f25_a_leader_whose_client_leaves_cancels_nobody_else(tmp_path):
         os.kill(instance.pid, signal.SIGCONT)
         await asyncio.gather(*asked)
         assert (rig.ledger.right, rig.ledger.left) == (50, 1)
-        assert executions(rig, "affine/1") == 1
+        assert executions(rig, "identity/1") == 1
 
 
 async def test_f26_a_herd_on_a_sleeping_model_is_one_load_and_what_finds_no_place_is_told_when_to_return(
     tmp_path, monkeypatch
 ):
-    version = models.script(tmp_path, "affine")
+    version = echoing(tmp_path)
     started, spawn = [], processes._spawn
 
     def spawn_stopped(*arguments):
@@ -113,7 +113,7 @@ async def test_f26_a_herd_on_a_sleeping_model_is_one_load_and_what_finds_no_plac
         await rig.plane.until(lambda: [r.state for r in rig.plane.runtime.manager.statistics()] == ["asleep"])
         await rig.clients.prepare(HERD + 200)
         assert not started
-        asked = [rig.ask("affine", [[float(number)] * 4]) for number in range(HERD + 200)]
+        asked = [rig.ask("identity", [[number / 16] * 4]) for number in range(HERD + 200)]
         await rig.plane.until(lambda: rig.ledger.refused[503] == 200 and started)
         (process,) = started
         process.send_signal(signal.SIGCONT)
@@ -123,7 +123,7 @@ async def test_f26_a_herd_on_a_sleeping_model_is_one_load_and_what_finds_no_plac
         refused = [reply for reply in replies if reply.status == 503]
         assert len(refused) == 200
         assert all(reply.retry_after_s for reply in refused)
-        assert rig.plane.runtime.manager.woken == ("affine",)
+        assert rig.plane.runtime.manager.woken == ("identity",)
 
 
 async def test_f26_a_sleeping_model_that_cannot_be_loaded_refuses_the_herd_within_its_patience(tmp_path):
@@ -137,20 +137,20 @@ async def test_f26_a_sleeping_model_that_cannot_be_loaded_refuses_the_herd_withi
 
 
 async def test_f11_queued_work_of_clients_that_left_is_never_executed(tmp_path):
-    version = models.script(tmp_path, "affine")
+    version = echoing(tmp_path)
     policy = replace(PLAIN_POLICY, batching=BatchingPolicy(max_rows=1))
     async with invariant(tmp_path) as rig:
         await rig.serve(version, policy=policy)
         instance = await stopped_instance(rig, version)
-        first = rig.ask("affine", COLD)
+        first = rig.ask("identity", COLD)
         await rig.plane.until(lambda: instance.outstanding)
         leavers: list[Connection] = []
         for number in range(40):
-            await rig.ask_and_leave("affine", [[float(number)] * 4], leavers.append)
-        stays = [rig.ask("affine", [[float(number), 7.0, 7.0, 7.0]]) for number in range(5)]
+            await rig.ask_and_leave("identity", [[float(number)] * 4], leavers.append)
+        stays = [rig.ask("identity", [[float(number), 7.0, 7.0, 7.0]]) for number in range(5)]
 
         def waiting():
-            return rig.plane.runtime.scheduler.statistics()["affine/1"].queue_depth
+            return rig.plane.runtime.scheduler.statistics()["identity/1"].queue_depth
 
         await rig.plane.until(lambda: waiting() == 45)
         for connection in leavers:
@@ -159,7 +159,7 @@ async def test_f11_queued_work_of_clients_that_left_is_never_executed(tmp_path):
         os.kill(instance.pid, signal.SIGCONT)
         await asyncio.gather(first, *stays)
         assert (rig.ledger.right, rig.ledger.left) == (6, 40)
-        assert executions(rig, "affine/1") == 6
+        assert executions(rig, "identity/1") == 6
 
 
 async def test_f11_half_of_the_clients_leaving_at_random_moments_cost_the_others_nothing(tmp_path):

@@ -19,7 +19,77 @@ from proxy.frames.launch import command, environment, scratch_directory
 from proxy.testing import models
 
 pytestmark = pytest.mark.slow
-on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of raw system calls are x86_64's")
+IS_X86_64 = platform.machine() == "x86_64"
+on_x86_64 = pytest.mark.skipif(not IS_X86_64, reason="numbers of raw system calls are x86_64's")
+# Each looks for a way out and changes nothing, so one process runs them all, each with findings of its own.
+LOOKS = {
+    "threads": """
+import threading, torch
+torch.set_num_threads(2)
+results = []
+thread = threading.Thread(target=lambda: results.append(1))
+thread.start(); thread.join()
+a = torch.ones(600, 600)
+results.append(float((a @ a).sum()))
+findings["results"] = results
+""",
+    "processes": """
+import ctypes, os, subprocess, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*arguments):
+    if libc.syscall(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), "")
+findings["fork"] = attempt(os.fork)
+findings["subprocess"] = attempt(lambda: subprocess.run(["/bin/true"]))
+findings["posix_spawn"] = attempt(lambda: os.posix_spawn("/bin/true", ["true"], {}))
+findings["exec"] = attempt(lambda: os.execv(sys.executable, [sys.executable, "-c", "1"]))
+findings["system"] = os.system("true")
+findings["raw fork"] = attempt(lambda: call(57))
+findings["raw clone"] = attempt(lambda: call(56, 17, 0, 0, 0, 0))
+findings["clone3"] = attempt(lambda: call(435, 0, 0))
+""",
+    "network": """
+import socket
+for family in ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK", "AF_PACKET"):
+    findings[family] = attempt(lambda: socket.socket(getattr(socket, family)))
+findings["resolve"] = attempt(lambda: socket.getaddrinfo("example.org", 80))
+a, b = socket.socketpair()
+findings["connect"] = attempt(lambda: a.connect("/run/any.sock"))
+findings["interfaces"] = attempt(socket.if_nameindex)
+""",
+    "files": """
+import os
+findings["paths"] = {path: attempt(lambda: open(path, "rb").read(1)) for path in paths}
+findings["through root"] = attempt(lambda: open("/".join(("/proc/self", "root", "etc/passwd"))).read(1))
+findings["listing"] = attempt(lambda: os.listdir(os.path.dirname(paths[-1])))
+findings["artifact"] = attempt(lambda: open(artifact, "rb").read(1))
+findings["library"] = attempt(lambda: __import__("colorsys"))
+findings["environment"] = dict(os.environ)
+""",
+    "others": """
+import ctypes, os, resource, signal
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*arguments):
+    if libc.syscall(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), "")
+parent = os.getppid()
+findings["kill parent"] = attempt(lambda: os.kill(parent, 0))
+findings["kill group"] = attempt(lambda: os.killpg(0, signal.SIGCONT))
+findings["kill all"] = attempt(lambda: os.kill(-1, 0))
+findings["pidfd"] = attempt(lambda: os.pidfd_open(parent))
+findings["ptrace"] = attempt(lambda: call(101, 16, parent, 0, 0))
+findings["read memory"] = attempt(lambda: call(310, parent, 0, 0, 0, 0, 0))
+findings["limits"] = attempt(lambda: resource.prlimit(parent, resource.RLIMIT_NOFILE))
+findings["own signal"] = attempt(lambda: os.kill(os.getpid(), 0))
+findings["own limits"] = attempt(lambda: resource.prlimit(0, resource.RLIMIT_NOFILE))
+findings["raise limit"] = attempt(
+    lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)))
+for name, number in {"mount": 165, "unshare": 272, "setns": 308, "bpf": 321, "io_uring": 425, "keyctl": 250,
+                     "perf": 298, "userfaultfd": 323, "reboot": 169, "chroot": 161, "module": 313,
+                     "x32": 0x40000000 + 41}.items():
+    findings[name] = attempt(lambda: call(number, 0, 0, 0, 0, 0))
+""",
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +108,26 @@ def confined(artifact, code, *, memory_limit_bytes=4 * 2**30, namespaces="try"):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.fixture(scope="module")
+def found(artifact, tmp_path_factory):
+    """What each of `LOOKS` found, with the measures that were there."""
+    secret = tmp_path_factory.mktemp("secrets") / "secret.txt"
+    secret.write_text("password")
+    neighbour = Path(artifact).parent / "neighbour.pt"
+    neighbour.write_text("another model")
+    paths = ["/etc/passwd", "/etc/shadow", "/proc/1/environ", f"/proc/{os.getpid()}/environ", "/proc/1/mem"]
+    paths += [str(neighbour), str(Path.cwd() / "manage.py"), str(Path.cwd() / "dlproxy_site/urls.py"), str(secret)]
+    looks = {look: lines for look, lines in LOOKS.items() if IS_X86_64 or "call(" not in lines}
+    code = f"""
+paths = {paths!r}
+for look, lines in {looks!r}.items():
+    own = {{"measures": findings["measures"]}}
+    exec(lines, {{**globals(), "findings": own}})
+    findings[look] = own
+"""
+    return confined(artifact, code)
+
+
 def needs(findings, *measures):
     """Skip where this machine's kernel lacks a measure; the page then says so to the operator."""
     for name in measures:
@@ -46,25 +136,8 @@ def needs(findings, *measures):
 
 
 @on_x86_64
-def test_u30_processes_cannot_be_started(artifact):
-    findings = confined(
-        artifact,
-        """
-import ctypes, os, subprocess, sys
-libc = ctypes.CDLL(None, use_errno=True)
-def call(*arguments):
-    if libc.syscall(*arguments) < 0:
-        raise OSError(ctypes.get_errno(), "")
-findings["fork"] = attempt(os.fork)
-findings["subprocess"] = attempt(lambda: subprocess.run(["/bin/true"]))
-findings["posix_spawn"] = attempt(lambda: os.posix_spawn("/bin/true", ["true"], {}))
-findings["exec"] = attempt(lambda: os.execv(sys.executable, [sys.executable, "-c", "1"]))
-findings["system"] = os.system("true")
-findings["raw fork"] = attempt(lambda: call(57))
-findings["raw clone"] = attempt(lambda: call(56, 17, 0, 0, 0, 0))
-findings["clone3"] = attempt(lambda: call(435, 0, 0))
-""",
-    )
+def test_u30_processes_cannot_be_started(found):
+    findings = found["processes"]
     needs(findings, "system calls")
     assert {findings[name] for name in ("fork", "subprocess", "posix_spawn", "exec", "raw fork", "raw clone")} == {
         "EPERM"
@@ -73,19 +146,8 @@ findings["clone3"] = attempt(lambda: call(435, 0, 0))
     assert findings["clone3"] == "ENOSYS"
 
 
-def test_u30_no_network_can_be_reached(artifact):
-    findings = confined(
-        artifact,
-        """
-import socket
-for family in ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK", "AF_PACKET"):
-    findings[family] = attempt(lambda: socket.socket(getattr(socket, family)))
-findings["resolve"] = attempt(lambda: socket.getaddrinfo("example.org", 80))
-a, b = socket.socketpair()
-findings["connect"] = attempt(lambda: a.connect("/run/any.sock"))
-findings["interfaces"] = attempt(socket.if_nameindex)
-""",
-    )
+def test_u30_no_network_can_be_reached(found):
+    findings = found["network"]
     needs(findings, "system calls")
     families = ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK", "AF_PACKET", "connect")
     assert {findings[name] for name in families} == {"EPERM"}
@@ -93,25 +155,8 @@ findings["interfaces"] = attempt(socket.if_nameindex)
     assert findings["interfaces"] != "allowed"
 
 
-def test_u30_files_outside_cannot_be_read_and_the_artifact_can(artifact, tmp_path):
-    secret = tmp_path / "secret.txt"
-    secret.write_text("password")
-    neighbour = Path(artifact).parent / "neighbour.pt"
-    neighbour.write_text("another model")
-    paths = ["/etc/passwd", "/etc/shadow", "/proc/1/environ", f"/proc/{os.getpid()}/environ", "/proc/1/mem"]
-    paths += [str(secret), str(neighbour), str(Path.cwd() / "manage.py"), str(Path.cwd() / "dlproxy_site/urls.py")]
-    findings = confined(
-        artifact,
-        f"""
-import os
-findings["paths"] = {{path: attempt(lambda: open(path, "rb").read(1)) for path in {paths!r}}}
-findings["through root"] = attempt(lambda: open("/".join(("/proc/self", "root", "etc/passwd"))).read(1))
-findings["listing"] = attempt(lambda: os.listdir({str(tmp_path)!r}))
-findings["artifact"] = attempt(lambda: open(artifact, "rb").read(1))
-findings["library"] = attempt(lambda: __import__("colorsys"))
-findings["environment"] = dict(os.environ)
-""",
-    )
+def test_u30_files_outside_cannot_be_read_and_the_artifact_can(found):
+    findings = found["files"]
     needs(findings, "files")
     assert set(findings["paths"].values()) <= {"EACCES", "ENOENT"}, findings["paths"]
     assert findings["through root"] == "EACCES"
@@ -173,33 +218,8 @@ findings["within"] = attempt(lambda: np.ones((1 << 24,)))
 
 
 @on_x86_64
-def test_u30_other_processes_cannot_be_touched(artifact):
-    findings = confined(
-        artifact,
-        """
-import ctypes, os, resource, signal
-libc = ctypes.CDLL(None, use_errno=True)
-def call(*arguments):
-    if libc.syscall(*arguments) < 0:
-        raise OSError(ctypes.get_errno(), "")
-parent = os.getppid()
-findings["kill parent"] = attempt(lambda: os.kill(parent, 0))
-findings["kill group"] = attempt(lambda: os.killpg(0, signal.SIGCONT))
-findings["kill all"] = attempt(lambda: os.kill(-1, 0))
-findings["pidfd"] = attempt(lambda: os.pidfd_open(parent))
-findings["ptrace"] = attempt(lambda: call(101, 16, parent, 0, 0))
-findings["read memory"] = attempt(lambda: call(310, parent, 0, 0, 0, 0, 0))
-findings["limits"] = attempt(lambda: resource.prlimit(parent, resource.RLIMIT_NOFILE))
-findings["own signal"] = attempt(lambda: os.kill(os.getpid(), 0))
-findings["own limits"] = attempt(lambda: resource.prlimit(0, resource.RLIMIT_NOFILE))
-findings["raise limit"] = attempt(
-    lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)))
-for name, number in {"mount": 165, "unshare": 272, "setns": 308, "bpf": 321, "io_uring": 425, "keyctl": 250,
-                     "perf": 298, "userfaultfd": 323, "reboot": 169, "chroot": 161, "module": 313,
-                     "x32": 0x40000000 + 41}.items():
-    findings[name] = attempt(lambda: call(number, 0, 0, 0, 0, 0))
-""",
-    )
+def test_u30_other_processes_cannot_be_touched(found):
+    findings = found["others"]
     needs(findings, "system calls")
     allowed = {"own signal", "own limits"}
     for name, finding in findings.items():
@@ -208,20 +228,8 @@ for name, number in {"mount": 165, "unshare": 272, "setns": 308, "bpf": 321, "io
     assert findings["raise limit"] in {"EPERM", "ValueError"}
 
 
-def test_u30_threads_and_torch_work_inside(artifact):
-    findings = confined(
-        artifact,
-        """
-import threading, torch
-torch.set_num_threads(2)
-results = []
-thread = threading.Thread(target=lambda: results.append(1))
-thread.start(); thread.join()
-a = torch.ones(600, 600)
-results.append(float((a @ a).sum()))
-findings["results"] = results
-""",
-    )
+def test_u30_threads_and_torch_work_inside(found):
+    findings = found["threads"]
     assert findings["results"] == [1, 600.0**3]
 
 

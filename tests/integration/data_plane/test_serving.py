@@ -40,7 +40,7 @@ async def test_answers_are_those_of_the_model(plane: Plane, affine: VersionSnaps
 
 
 async def test_f21_no_request_fails_or_is_answered_wrong_while_versions_switch(plane: Plane, tmp_path: Path) -> None:
-    switches = 6
+    switches = 3
     factor = {number: number + 1 for number in range(1, switches + 2)}
     versions = {
         number: models.save_script(
@@ -63,25 +63,6 @@ async def test_f21_no_request_fails_or_is_answered_wrong_while_versions_switch(p
     assert set(seen) == {"right"} | {f"version {n}" for n in factor} & set(seen), seen
     assert seen["right"] > switches
     await plane.until(lambda: [r.version for r in plane.runtime.manager.statistics()] == [switches + 1])
-
-
-async def test_f1_killed_instances_are_invisible_with_two_of_them(plane: Plane, affine: VersionSnapshot) -> None:
-    plane.want(affine, default=1, instances=2)
-    await plane.until(lambda: len(plane.ready("affine/1")) == 2)
-    stop, seen = asyncio.Event(), Counter()
-    load = asyncio.create_task(plane.load("affine", stop, affine_answer, seen))
-    killed = []
-    for _ in range(3):
-        await plane.until(lambda: len(plane.ready("affine/1")) == 2)
-        before = seen["right"]
-        await plane.until(lambda before=before: seen["right"] > before + 20)
-        killed.append(plane.ready("affine/1")[0].pid)
-        os.kill(killed[-1], signal.SIGKILL)
-        await plane.until(lambda: killed[-1] not in [i.pid for i in plane.ready("affine/1")])
-    stop.set()
-    await load
-    assert set(seen) == {"right", "version 1"}, seen
-    await plane.until(lambda: plane.runtime.manager.statistics()[0].restarts >= 3)
 
 
 async def test_f1_with_one_instance_requests_wait_for_its_replacement(plane: Plane, affine: VersionSnapshot) -> None:
