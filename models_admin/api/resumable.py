@@ -90,7 +90,8 @@ class _Resumable(ApiView):
     """What both routes share: the version of the protocol, and OPTIONS."""
 
     http_method_names = (*ApiView.http_method_names, "options")
-    spoken = frozenset({"POST", "HEAD", "PATCH", "DELETE"})
+    spoken: frozenset[str]
+    """Methods of the protocol; the others are this API's own."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Rights first, then whether both speak the same protocol."""
@@ -117,6 +118,7 @@ class UploadListView(_Resumable, ListView):
     """The caller's uploads to a model, and beginning one."""
 
     permission_classes = (ReadOrStaff,)
+    spoken = frozenset({"POST"})
     serializer_class = ResumableSerializer
     queryset = Upload.objects.none()
 
@@ -169,6 +171,7 @@ class UploadView(_Resumable):
     """One upload: how far it is, its next piece, its end."""
 
     permission_classes = (ReadOrStaff,)
+    spoken = frozenset({"HEAD", "PATCH", "DELETE"})
     parser_classes = (PieceParser,)
 
     @extend_schema(

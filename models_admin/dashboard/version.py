@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 from models_admin.dashboard.access import actor_of, change, page, perform, revision_of, version_or_404
 from models_admin.dashboard.roles import roles
 from models_admin.dashboard.status import is_moving, load_status, report_of
+from models_admin.dashboard.steps import STEP_LABELS
 from models_admin.dashboard.versions import MOVING
 from models_admin.models import ModelVersion
 from models_admin.services import versions as services
@@ -18,15 +19,6 @@ from models_admin.services.retries import try_again
 from models_admin.services.rollouts import active_rollout
 from proxy import gateway
 
-STEP_LABELS = {
-    "sandbox": gettext_lazy("Start the sandbox"),
-    "load": gettext_lazy("Load the file"),
-    "signature": gettext_lazy("Find the signature"),
-    "sample": gettext_lazy("Run one sample"),
-    "batch": gettext_lazy("Run a batch"),
-    "golden": gettext_lazy("Repeat the golden samples"),
-    "measure": gettext_lazy("Measure time and memory"),
-}
 # What may be done by POST, with the words for when it was done.
 ACTIONS = {
     "promote": (

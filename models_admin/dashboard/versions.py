@@ -12,9 +12,11 @@ from models_admin.dashboard.model import head
 from models_admin.dashboard.roles import roles
 from models_admin.dashboard.rollout import rollout_context
 from models_admin.dashboard.status import load_status
+from models_admin.dashboard.steps import STEP_LABELS
 from models_admin.models import Model
 from models_admin.models.registry import VersionState
 from models_admin.selectors.deleted import deleted_versions
+from models_admin.selectors.uploads import unfinished_uploads
 from models_admin.services.rollouts import active_rollout
 from proxy import gateway
 
@@ -23,7 +25,7 @@ MOVING = frozenset({VersionState.UPLOADED, VersionState.VALIDATING})
 
 @page
 def versions(request: HttpRequest, name: str) -> HttpResponse:
-    """The page. The upload itself goes to the admin API, which streams the file to disk."""
+    """The page. Uploads themselves go to the admin API, in pieces."""
     model = model_or_404(name)
     context = {
         **head(model),
@@ -32,6 +34,8 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
         **undo_version(name, asked(request, "deleted")),
         "deleted_count": deleted_versions(name).count(),
         "max_upload_bytes": settings.DLPROXY_MAX_UPLOAD_BYTES,
+        "unfinished": unfinished_uploads(f"user:{request.user.pk}", model),
+        "step_labels": {name: str(label) for name, label in STEP_LABELS.items()},
     }
     return render(request, "dashboard/versions.html", context)
 
@@ -47,6 +51,7 @@ def _rows(request: HttpRequest, model: Model) -> dict[str, object]:
     """Every version; archived ones only when they are asked for."""
     known = list(model.versions.prefetch_related("labels"))
     archived = sum(version.state == VersionState.ARCHIVED for version in known)
+    default = model.default_version.number if model.default_version else None
     with_archived = asked(request, "archived") == "true"
     report = gateway.latest_report()
     rollout = active_rollout(model)
@@ -59,5 +64,8 @@ def _rows(request: HttpRequest, model: Model) -> dict[str, object]:
         "rows": rows,
         "moving": any(version.state in MOVING for version, _, _ in rows),
         "archived_count": archived,
+        "numbers": [version.number for version in known],
+        "a": default,
+        "b": next((version.number for version in known if version.number != default), None),
         "with_archived": with_archived,
     }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from models_admin.models import Model, Upload
 from models_admin.selectors.artifacts import SUFFIXES, path_for
@@ -65,6 +67,26 @@ def open_uploads() -> QuerySet[Upload]:
 def uploads_of(owner: str, model: Model) -> QuerySet[Upload]:
     """What this caller sends, and sent lately, to a model."""
     return Upload.objects.filter(owner=owner, model=model).select_related("model", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An upload that its caller may go on with."""
+
+    upload: Upload
+    received_bytes: int
+
+    @property
+    def ratio(self) -> float:
+        """How much of it is here, 0 to 1."""
+        return self.received_bytes / self.upload.size_bytes
+
+
+def unfinished_uploads(owner: str, model: Model) -> list[Unfinished]:
+    """What a caller began to send to a model and has not finished, oldest first."""
+    now = timezone.now()
+    mine = uploads_of(owner, model).filter(ended_at=None)
+    return [Unfinished(upload, received_bytes(upload)) for upload in mine if expires_at(upload) > now]
 
 
 def find_upload(owner: str, upload_id: UUID) -> Upload | None:

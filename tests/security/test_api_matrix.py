@@ -117,6 +117,7 @@ def path_of(name: str, key_id: int, rollout_id: int, user_id: int) -> str:
         ("<number:sample_id>", "1"),
         ("<number:decision_id>", "1"),
         ("<label:label>", "fast"),
+        ("<uuid:upload_id>", "00000000-0000-0000-0000-000000000001"),
     ):
         route = route.replace(placeholder, value)
     return "/" + route
@@ -179,6 +180,8 @@ def test_a01_route_matrix(
             wanted = expected(policy, name, method, exists=has)
             if route == "docs":
                 wanted = docs_wanted(name, wanted)
+            if route == "upload" and wanted == "answer" and method != "OPTIONS":
+                wanted = {404, 412}  # an upload is its caller's alone, and HEAD names the version of its protocol
             if wanted == "answer":
                 assert status in (200, 204), (route, method, name, status)
             else:

@@ -54,22 +54,3 @@ export async function postJson(url, bodyText) {
   });
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
-
-// Upload with progress: fetch cannot report it, XMLHttpRequest can.
-export function upload(url, form, onProgress) {
-  const request = new XMLHttpRequest();
-  const done = new Promise((resolve, reject) => {
-    request.upload.addEventListener("progress", (event) => event.lengthComputable && onProgress(event.loaded, event.total));
-    request.addEventListener("load", () => {
-      if (request.status >= 200 && request.status < 300) resolve(JSON.parse(request.responseText));
-      else reject(new HttpProblem(request.status, problemWords(request.status, request.responseText)));
-    });
-    request.addEventListener("error", () => reject(new HttpProblem(0, problemWords(0, ""))));
-    request.addEventListener("abort", () => reject(new HttpProblem(0, t("Upload cancelled. Nothing was kept."))));
-  });
-  request.open("POST", url);
-  request.setRequestHeader("X-CSRFToken", csrfToken());
-  request.setRequestHeader("Accept", "application/json");
-  request.send(form);
-  return { done, abort: () => request.abort() };
-}

@@ -1,0 +1,102 @@
+"""Two files on their way: the connection is lost, the page is reloaded, and both become versions in their order."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from bench.browser import SHIFT_OBSERVER
+from bench.harness import Site
+from tests.browser.conftest import PATIENCE_MS
+from tests.browser.look import AXE, MOST_SHIFT, RULES
+from tests.browser.test_journey import log_in
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+MIB = 1_048_576
+# More than two of the page's requests of 8 MiB.
+FILE_MIB = 18
+
+
+def weights(path: Path, value: int) -> Path:
+    """A safetensors file of one large layer."""
+    header = {"w": {"dtype": "U8", "shape": [FILE_MIB * MIB], "data_offsets": [0, FILE_MIB * MIB]}}
+    raw = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(raw)) + raw + bytes([value]) * (FILE_MIB * MIB))
+    return path
+
+
+class Line:
+    """The browser's connection for pieces of uploads: whole, cut once at a piece, or cut from then on."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.cut_at: set[int] = set()
+        self.cut_from = 10**9
+
+    def __call__(self, route: Route) -> None:
+        if route.request.method != "PATCH":
+            route.continue_()
+            return
+        self.sent += 1
+        if self.sent in self.cut_at or self.sent >= self.cut_from:
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+
+def test_two_files_outlive_a_lost_connection_and_a_reload(
+    page: Page, site: Site, tmp_path: Path, picture: Callable[[str], None]
+) -> None:
+    page.add_init_script(SHIFT_OBSERVER)
+    log_in(page, site)
+    assert site.api("POST", "/api/v1/models", site.admin_key(), {"name": "large"})[0] == 201
+    first, second = weights(tmp_path / "first.safetensors", 1), weights(tmp_path / "second.safetensors", 2)
+    line = Line()
+    # The first file's second piece is lost once; of the second file, only the first piece comes through.
+    line.cut_at, line.cut_from = {2}, 6
+    page.route("**/api/v1/uploads/*", line)
+    page.goto("/models/large/versions/")
+    page.locator("#file").set_input_files([first, second])
+    page.get_by_role("button", name="Upload and validate").click()
+    files = page.get_by_role("list", name="Files to upload").locator("> li")
+    expect(files).to_have_count(2)
+    expect(files.nth(0)).to_have_attribute("data-state", "lost", timeout=PATIENCE_MS)
+    expect(files.nth(1)).to_have_attribute("data-state", "waiting")
+    expect(files.nth(0).get_by_role("link", name="Version 1")).to_be_visible(timeout=PATIENCE_MS)
+    expect(files.nth(0).locator("[data-part=digest]")).to_contain_text("SHA-256")
+    expect(files.nth(0).locator("[data-part=steps] > li")).to_have_count(7, timeout=PATIENCE_MS)
+    expect(files.nth(1)).to_have_attribute("data-state", "lost", timeout=PATIENCE_MS)
+    picture("upload")
+    page.evaluate(AXE())
+    assert page.evaluate(RULES, None) == []
+    files.nth(1).get_by_role("button", name="Pause").click()
+    expect(files.nth(1).get_by_role("button", name="Resume")).to_be_visible()
+    assert page.evaluate("window.__shift") < MOST_SHIFT
+
+    page.reload()
+    page.unroute("**/api/v1/uploads/*")
+    expect(files).to_have_count(1)
+    expect(files).to_contain_text("second.safetensors")
+    expect(files).to_contain_text("8.0 MiB of 18.0 MiB are on the server.")
+    choose = files.get_by_role("button", name="Choose the same file to go on")
+    for path in (first, second):
+        choose.focus()
+        with page.expect_file_chooser() as chooser:
+            page.keyboard.press("Enter")
+        chooser.value.set_files(path)
+        if path == first:
+            expect(files).to_contain_text("This is not the file that was begun.")
+    # The only one left, so its page opens as after a single upload.
+    expect(page.get_by_role("heading", name="Version 2")).to_be_visible(timeout=PATIENCE_MS)
+    page.goto("/models/large/versions/")
+    expect(page.locator("#version-list")).to_contain_text("first.safetensors")
+    expect(page.locator("#version-list")).to_contain_text("second.safetensors")
+    expect(files).to_have_count(0)
+    status, answer = site.api("GET", "/api/v1/models/large/versions?ordering=number", site.admin_key())
+    assert status == 200
+    assert [version["original_filename"] for version in answer["results"]] == [first.name, second.name]
