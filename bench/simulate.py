@@ -122,7 +122,7 @@ def retries() -> Iterator[Row]:
         "answered in the end",
         "goodput during the load, of the peak",
     )
-    for name, honours in (("after 10 ms", False), ("after `Retry-After`", True)):
+    for name, honours in (("never", None), ("after 10 ms", False), ("after `Retry-After`", True)):
         found = scenarios.storm(honours_hints=honours)
         attempts = found.attempts / sum(found.offered.values())
         goodput = found.in_time / found.seconds / ROWS.peak_per_s(32, 2)

@@ -3,8 +3,9 @@
 Place: answering asks `wants` for each answer and, rarely, hands over what was noted; the gateway reads.
 Rules: nothing of inputs or outputs is kept; memory is bounded (MAX_MODELS × (RECENT + ERRORS + 2 × SLOWEST) entries of
 about half a KiB); a model keeps RATE_PER_S requests a second in detail, with bursts, and all that share a batch with
-one of them; the slowest of the last minutes are kept whatever was sampled. Reading copies lists, which is one step of
-the interpreter, so any thread may read while the loop writes.
+one of them; the slowest of the last minutes are kept whatever was sampled, but where latency rises steadily, so that
+each is the slowest so far, RATE_PER_S of them and whatever is slower by RECORD_RATIO than all before. Reading copies
+lists, which is one step of the interpreter, so any thread may read while the loop writes.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ WINDOW_NS = 150 * NS_PER_S
 # Sampled requests of a model a second, and how many more may come at once. Larger: more detail, more time on the loop.
 RATE_PER_S = 20
 BURST = 64
+# How many of the slowest may come at once. Larger: a rise costs more; smaller: after a rise, some of them are missed.
+SLOW_BURST = 8 * SLOWEST
+# What is slower than all before by this is kept whatever the rate. Smaller: a rise costs more, and is shown finer.
+RECORD_RATIO = 1.25
 # Of all models together.
 TOTAL_RATE_PER_S = 200
 
@@ -118,16 +123,32 @@ class Ring:
 
 
 class OfModel:
-    """What is remembered of one model. `slow_ns`: longer than this is among the slowest of the window."""
+    """What is remembered of one model. `slow_ns`: longer than this is among the slowest of the window.
 
-    __slots__ = ("_before", "_began_ns", "_slowest", "errors", "rate", "recent", "run", "slow_ns", "touched_ns")
+    `slow_rate` bounds how many of those are kept; `record_ns`: longer than this is kept in any case.
+    """
+
+    __slots__ = (
+        "_before",
+        "_began_ns",
+        "_slowest",
+        "errors",
+        "rate",
+        "recent",
+        "record_ns",
+        "run",
+        "slow_ns",
+        "slow_rate",
+        "touched_ns",
+    )
 
     def __init__(self, now_ns: int) -> None:
         self.recent = Ring(RECENT)
         self.errors = Ring(ERRORS)
         self.rate = Rate(RATE_PER_S, BURST)
         self.run: Run | None = None
-        self.slow_ns = -1
+        self.slow_rate = Rate(RATE_PER_S, SLOW_BURST)
+        self.slow_ns = self.record_ns = -1
         self.touched_ns = now_ns
         self._slowest: list[tuple[int, int, Kept]] = []
         self._before: list[tuple[int, int, Kept]] = []
@@ -138,9 +159,11 @@ class OfModel:
         if now_ns - self._began_ns >= WINDOW_NS:
             fresh = now_ns - self._began_ns < 2 * WINDOW_NS
             self._before = self._slowest if fresh else []
-            self._slowest, self._began_ns, self.slow_ns = [], now_ns, -1
+            self._slowest, self._began_ns, self.slow_ns, self.record_ns = [], now_ns, -1, -1
         if kept.total_ns <= self.slow_ns:
             return
+        self.slow_rate.count(now_ns)
+        self.record_ns = max(self.record_ns, int(kept.total_ns * RECORD_RATIO))
         entry = (kept.total_ns, kept.number, kept)
         if len(self._slowest) < SLOWEST:
             heapq.heappush(self._slowest, entry)
@@ -167,11 +190,13 @@ class RequestLog:
         self._full_until_ns = 0
 
     def wants(self, model: str, run: Run | None, latency_ns: int, now_ns: int) -> bool:
-        """True if an answer that took `latency_ns` is to be handed to `keep`. It is slow, due, or its batch is kept."""
+        """True if an answer that took `latency_ns` is to be handed to `keep`. It is due, slow, or its batch is kept."""
         of = self._models.get(model)
         if of is None:
             return now_ns >= self._full_until_ns
-        return latency_ns > of.slow_ns or of.rate.due_ns <= now_ns or (run is not None and run is of.run)
+        if of.rate.due_ns <= now_ns or (run is not None and run is of.run):
+            return True
+        return latency_ns > of.slow_ns and (of.slow_rate.due_ns <= now_ns or latency_ns > of.record_ns)
 
     def wants_error(self, now_ns: int) -> bool:
         """True if an error is to be handed to `keep`: they are bounded for all models together."""

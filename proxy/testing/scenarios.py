@@ -79,11 +79,11 @@ def crowded(*, adaptive: bool, seconds: float = 1.0) -> Outcome:
     return Simulation(policy, cost=ROWS).run(trace, seconds)
 
 
-def storm(*, honours_hints: bool, seconds: float = 1.0) -> Outcome:
-    """Twice the peak from clients that come back up to three times when they are refused (F28)."""
+def storm(*, honours_hints: bool | None, seconds: float = 1.0) -> Outcome:
+    """Twice the peak from clients that come back up to three times when they are refused (F28). None: they do not."""
     peak = ROWS.peak_per_s(32, 2)
     simulation = Simulation(ModelPolicy(queue=QueuePolicy(max_requests=200)), cost=ROWS)
-    retries = "hint" if honours_hints else "at once"
+    retries = {None: "", True: "hint", False: "at once"}[honours_hints]
     return simulation.run(steady(Sender(2 * peak, seconds)), seconds, retries=retries)
 
 

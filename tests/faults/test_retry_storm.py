@@ -1,4 +1,8 @@
-"""F28: whoever is refused asks again at once, three times. The instance goes on working, and only for answers."""
+"""F28: whoever is refused asks again at once, three times. The instance works only for answers.
+
+That goodput is the same with and without such clients is held where no clock of this machine counts
+(tests/simulation/test_scheduler_policies.py, `test_f28_…`).
+"""
 
 from __future__ import annotations
 
@@ -70,7 +74,7 @@ class Storm:
             self.all_ended.set()
 
 
-async def test_f28_a_retry_storm_costs_no_goodput(tmp_path):
+async def test_f28_a_retry_storm_costs_no_execution_and_its_clients_are_told_different_times(tmp_path):
     version = models.save_script(tmp_path, "net", models.from_source(WORKS))
     async with invariant(tmp_path) as rig:
         await rig.serve(version, policy=POLICY)
@@ -79,13 +83,11 @@ async def test_f28_a_retry_storm_costs_no_goodput(tmp_path):
         for value in range(1, 11):
             await rig.ask("net", [[float(value)] * 4])
         service_s = instance.busy_ns / instance.executions / NS_PER_S
-        before, busy_before_ns = instance.executions, instance.busy_ns
+        before = instance.executions
         right_before = rig.ledger.right
         begun_s = loop.time()
         storm = Storm(rig)
         await at_planned_times([begun_s + n * service_s / OVERLOAD for n in range(ARRIVALS)], storm.come)
-        loaded_s = loop.time() - begun_s
-        busy_s = (instance.busy_ns - busy_before_ns) / NS_PER_S
         async with asyncio.timeout(60):
             await storm.all_ended.wait()
 
@@ -95,8 +97,6 @@ async def test_f28_a_retry_storm_costs_no_goodput(tmp_path):
         # Each of those who gave up had all their tries, and what was refused cost no execution.
         assert refused.total() >= storm.ended["gave up"] * (RETRIES + 1)
         assert instance.executions - before == answered == rig.ledger.right - right_before
-        # The instance was never kept from work by refusals: it is the bound, as without retries.
-        assert busy_s > 0.6 * loaded_s
         # Told to come back at different times, though they were refused together.
         assert min(storm.hints_s) >= 1
         assert len(set(storm.hints_s)) > 1

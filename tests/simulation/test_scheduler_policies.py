@@ -120,6 +120,10 @@ def test_the_adaptive_limit_shortens_waits_under_overload_and_refuses_bursts_tha
 @pytest.mark.parametrize("honours_hints", [False, True])
 def test_f28_clients_that_come_back_three_times_cost_no_goodput(honours_hints):
     outcome = sound(scenarios.storm(honours_hints=honours_hints))
+    without = sound(scenarios.storm(honours_hints=None))
+    assert without.attempts == sum(without.offered.values())
+    assert outcome.attempts > 1.5 * without.attempts, "a storm, compared with the same trace without"
+    assert outcome.in_time > 0.98 * without.in_time
     assert outcome.in_time > 0.95 * ROWS.peak_per_s(32, 2)
     if honours_hints:
         assert outcome.success_ratio() > 0.95

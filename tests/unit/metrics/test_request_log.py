@@ -106,6 +106,21 @@ def test_the_slowest_are_caught_among_a_million_fast_ones_and_stay_for_minutes()
     assert len(rig.log.slowest(rig.now_ns)) <= requests.SLOWEST
 
 
+def test_where_latency_rises_steadily_so_that_each_is_the_slowest_few_are_kept_and_sharp_rises_all() -> None:
+    rig = Rig()
+    kept = 0
+    for number in range(20_000):  # two seconds; each a microsecond slower than the one before
+        rig.now_ns += NS_PER_S // 10_000
+        kept += rig.answer(NS_PER_MS + number * 1_000)
+    seconds = 2
+    most = requests.BURST + requests.SLOW_BURST + 2 * seconds * requests.RATE_PER_S
+    assert kept <= most + 20, "those due and the slowest are bounded, and there are few records"
+    slowest = rig.log.slowest(rig.now_ns)[0].total_ns
+    assert slowest * requests.RECORD_RATIO > NS_PER_MS + 19_999 * 1_000
+    assert rig.answer(NS_PER_S, request_id="sharp")
+    assert ids(rig.log.slowest(rig.now_ns))[0] == "sharp"
+
+
 def test_the_slowest_of_the_window_before_are_still_there_and_older_ones_are_gone() -> None:
     rig = Rig()
     rig.answer(5 * NS_PER_S, request_id="old")
