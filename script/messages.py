@@ -27,9 +27,9 @@ CATALOGUES = ROOT / "locale/zh_Hans/LC_MESSAGES"
 SERVER_PO, SCRIPTS_PO = CATALOGUES / "django.po", CATALOGUES / "djangojs.po"
 SERVER_MO = CATALOGUES / "django.mo"
 SCRIPTS_MODULE = ROOT / "static/js/locale/zh-hans.js"
-PYTHON_PACKAGES = ("models_admin", "dlproxy_site")
+PYTHON_PACKAGES = ("models_admin", "dlproxy_site", "proxy")
 
-SINGULAR = {"_", "gettext", "gettext_lazy", "gettext_noop"}
+SINGULAR = {"_", "gettext", "gettext_lazy", "gettext_noop", "say"}  # `say`: proxy/core/words.py
 PLURAL = {"ngettext", "ngettext_lazy"}
 WITH_CONTEXT = {"pgettext", "pgettext_lazy"}
 _TEMPLATE_CALL = re.compile(r"\b(?:_|n?p?gettext)\(")

@@ -12,6 +12,7 @@ from models_admin.dashboard.policy_fields import value_with_unit
 from models_admin.selectors.cache_reports import NEXT_MIB, at_size
 from proxy.core.reports import CacheReport, CurvePoint
 from proxy.core.units import BYTES_PER_MIB
+from proxy.core.words import readable
 
 LEAST_WORTH_MS_PER_S = 1.0
 """Saved model time below this is said to be nothing."""
@@ -92,7 +93,7 @@ def order_rows(report: CacheReport) -> tuple[OrderRow, ...]:
 
 def state_words(report: CacheReport) -> str:
     """What the state means, where the report itself gives no reason."""
-    return report.message or {
+    return readable(report.message_parts, _, report.message) or {
         "on": _("Repeated inputs are answered from memory."),
         "off": _("The policy says that nothing is kept."),
         "bypassed": _("Looking up costs more than hits save, so requests go straight to the model."),

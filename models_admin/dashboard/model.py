@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -17,6 +18,7 @@ from models_admin.services import models as services
 from models_admin.services import scaling
 from proxy import gateway
 from proxy.core.reports import SecondReport
+from proxy.core.words import capitalised, readable
 
 SIGNALS = {
     "utilisation": gettext_lazy("Utilisation"),
@@ -58,15 +60,19 @@ def _signals(model: Model) -> dict[str, Any]:
     """The last look of scaling: its words, and what each signal asked for."""
     signals = model.scaling.signals
     rows = [
-        (SIGNALS[name], signals[name]["count"], _sentence(signals[name]["words"]))
-        for name in SIGNALS
-        if name in signals
+        (SIGNALS[name], signals[name]["count"], _sentence(_said(signals[name]))) for name in SIGNALS if name in signals
     ]
-    return {"signals": signals, "signal_rows": rows}
+    words = _said(signals) if "words" in signals else ""
+    return {"signals": signals, "signal_words": words, "signal_rows": rows}
+
+
+def _said(told: Mapping[str, Any]) -> str:
+    """Its words in the reader's language."""
+    return readable(told.get("said"), _, told["words"])
 
 
 def _sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}."
+    return f"{capitalised(words)}."
 
 
 @change

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from models_admin.dashboard.evidence import EvidenceChart, evidence_chart, spans
 from models_admin.dashboard.knobs import knob_label, metric_in_words, metric_label, value_in_words
 from models_admin.dashboard.tuning_metrics import COLUMNS, number, of_second, of_window
+from models_admin.dashboard.tuning_state import decision_words
 from models_admin.models import Decision, MetricSample
 from models_admin.models.control import DecisionStatus
 from models_admin.models.measurements import SECOND_S, WHOLE_MODEL
@@ -46,7 +47,9 @@ class Card:
     before: str
     after: str
     tone: str
+    explanation: str
     expected: str
+    outcome: str
     metric: str
     sides: tuple[Side, ...]
     evidence: Mapping[str, Any]
@@ -74,7 +77,9 @@ def _card(decision: Decision, *, frozen: bool) -> Card:
         after=value_in_words(decision.knob, decision.to_value),
         tone=TONES.get(DecisionStatus(decision.status), ""),
         # Tuning's reasons often end with what is expected; it is not said twice.
-        expected="" if decision.expected in decision.explanation else decision.expected,
+        explanation=decision_words(decision, "explanation"),
+        expected="" if decision.expected in decision.explanation else decision_words(decision, "expected"),
+        outcome=decision_words(decision, "outcome"),
         metric=metric_label(metric) if metric else "",
         sides=_sides(decision, metric) if metric else (),
         evidence={name: value for name, value in decision.evidence.items() if name != REVISION},

@@ -14,6 +14,7 @@ from models_admin.dashboard.tuning_metrics import number
 from models_admin.models import Decision, Model, Policy, TuningState
 from models_admin.selectors import tuning
 from proxy.core.policies import Knob, Objective
+from proxy.core.words import readable
 from proxy.tuner.knobs import Bounds
 from proxy.tuner.tuning_view import MOST_WINDOW_S, WINDOW_S
 
@@ -44,6 +45,18 @@ class TrialView:
     elapsed_s: float
     whole_s: float
 
+    @property
+    def explanation(self) -> str:
+        """Why it was tried."""
+        return decision_words(self.decision, "explanation")
+
+
+def decision_words(decision: Decision, name: str) -> str:
+    """Its `explanation`, `expected` or `outcome` in the reader's language; as it was written where that is all."""
+    said = decision.said
+    parts = said.get(name) if isinstance(said, dict) else None
+    return readable(parts, _, getattr(decision, name))
+
 
 def state_of(model: Model) -> TuningState:
     """The model's tuning state; an empty one where tuning has not looked at it yet."""
@@ -63,7 +76,7 @@ def knob_rows(model: Model, bounds: Bounds) -> list[KnobRow]:
             value=value_in_words(knob, settings.of(knob)),
             bounds=bounds_in_words(knob, bounds),
             mode=tuning.mode_of(model.policy, knob).value,
-            words=str(words.get(knob.value, "")),
+            words=_said(state, knob.value, str(words.get(knob.value, ""))),
             is_measured=measured == knob.value,
         )
         for knob in Knob
@@ -130,7 +143,13 @@ def objective_in_words(policy: Policy) -> str:
 
 def look_words(state: TuningState) -> str:
     """The last look in words; empty before the first."""
-    return str(state.look.get("words", ""))
+    return _said(state, "words", str(state.look.get("words", "")))
+
+
+def _said(state: TuningState, name: str, fallback: str) -> str:
+    """Words of the last look in the reader's language."""
+    said = state.look.get("said")
+    return readable(said.get(name), _, fallback) if isinstance(said, dict) else fallback
 
 
 def look_at(state: TuningState) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Requests that shared an identical one's execution are counted as that."""
+"""Requests that shared an identical one's execution are counted as that; a decision's words keep what they are made of."""
 
 from django.db import migrations, models
 
@@ -9,6 +9,15 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddField(
+            model_name="decision",
+            name="said",
+            field=models.JSONField(
+                blank=True,
+                default=dict,
+                help_text="{explanation, expected, outcome: what the words are made of}, to say them in any language.",
+            ),
+        ),
         migrations.AddField(
             model_name="metricsample",
             name="coalesced",

@@ -6,6 +6,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy
 
 from models_admin.models.registry import Model
+from proxy.core.words import parts_of
 
 
 class ScalingState(models.Model):
@@ -74,6 +75,13 @@ class Decision(models.Model):
     outcome = models.TextField(blank=True)
     applied_at = models.DateTimeField(null=True, blank=True)
     settled_at = models.DateTimeField(null=True, blank=True)
+    said = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text=gettext_lazy(
+            "{explanation, expected, outcome: what the words are made of}, to say them in any language."
+        ),
+    )
     undoes = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="undone_by")
 
     class Meta:
@@ -82,6 +90,13 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model}: {self.knob} {self.from_value} → {self.to_value}"
+
+    def put(self, **words: str) -> Decision:
+        """Set `explanation`, `expected` or `outcome`, and keep what the words are made of (proxy.core.words)."""
+        for name, text in words.items():
+            setattr(self, name, str(text))
+        self.said = {**self.said, **{name: parts_of(text) for name, text in words.items()}}
+        return self
 
 
 class TuningState(models.Model):

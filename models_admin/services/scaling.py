@@ -13,6 +13,7 @@ from models_admin.models import Decision, Model, Policy, ScalingState
 from models_admin.services import leases, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict, Invalid
+from proxy.core.words import say
 from proxy.tuner.instance_count import CountReason
 
 KNOB = "instances"
@@ -44,7 +45,7 @@ def set_instances(*, actor: Actor, model: Model, count: int) -> Decision | None:
     state = _locked_state(policy)
     if state.wanted_instances == count:
         return None
-    words = f"{actor.label} asked for {count}."
+    words = say("%(actor)s asked for %(count)s.", actor=actor.label, count=count)
     decision = _change(state, count, reason=OPERATOR, explanation=words, actor=actor.label, fence=state.fence)
     writing.audit(actor, "model.set_instances", "model", model.name, count=count)
     writing.publish()
@@ -60,17 +61,17 @@ def undo(*, actor: Actor, decision: Decision) -> Decision:
     writing.hold(decision.model)
     policy = Policy.objects.select_for_update().get(model=decision.model)
     state = move(policy, int(decision.to_value), int(decision.from_value))
-    undone = Decision.objects.create(
+    undone = Decision(
         model_id=decision.model_id,
         knob=KNOB,
         from_value=decision.to_value,
         to_value=decision.from_value,
         reason=OPERATOR,
-        explanation=f"{actor.label} undid it.",
         actor=actor.label[:200],
         fence=state.fence,
         undoes=decision,
-    )
+    ).put(explanation=say("%(actor)s undid it.", actor=actor.label))
+    undone.save()
     writing.audit(actor, "model.set_instances", "model", decision.model.name, count=state.wanted_instances)
     writing.publish()
     return undone
@@ -104,7 +105,8 @@ def keep_within(*, actor: Actor, policy: Policy) -> Decision | None:
     target = _within(policy, state.wanted_instances)
     if target == state.wanted_instances:
         return None
-    words = f"{actor.label} set the policy's bounds to {policy.min_instances} to {policy.max_instances}."
+    bounds = {"low": policy.min_instances, "high": policy.max_instances}
+    words = say("%(actor)s set the policy's bounds to %(low)s to %(high)s.", actor=actor.label, **bounds)
     return _change(state, target, reason=OPERATOR, explanation=words, actor=actor.label, fence=state.fence)
 
 
@@ -187,8 +189,8 @@ def wake(*, name: str) -> Decision | None:
         state,
         policy.min_instances,
         reason=CountReason.WOKEN.value,
-        explanation="A request came while the model slept.",
-        expected="It waits for one load; those that come meanwhile wait for the same.",
+        explanation=say("A request came while the model slept."),
+        expected=say("It waits for one load; those that come meanwhile wait for the same."),
         fence=state.fence,
     )
     writing.audit(Actor("system:wake"), "model.wake", "model", name, to=policy.min_instances, decision=decision.pk)
@@ -217,17 +219,20 @@ def _change(
     fence: int,
     low_since: datetime | None = None,
     at: datetime | None = None,
-    **said: Any,
+    explanation: str,
+    expected: str = "",
+    **columns: Any,
 ) -> Decision:
-    """Want `target`, and write the Decision that says why (`said`: its other columns)."""
-    decision = Decision.objects.create(
+    """Want `target`, and write the Decision that says why (`columns`: its others)."""
+    decision = Decision(
         model_id=state.model_id,
         knob=KNOB,
         from_value=str(state.wanted_instances),
         to_value=str(target),
         fence=fence,
-        **said,
-    )
+        **columns,
+    ).put(explanation=explanation, expected=expected)
+    decision.save()
     _want(state, target, fence, low_since, at)
     return decision
 

@@ -23,6 +23,7 @@ from models_admin.services.tuning_writing import (
     values_of,
 )
 from proxy.core.policies import Knob, TuningMode
+from proxy.core.words import say
 from proxy.tuner import tried
 
 SWITCH = "all"
@@ -56,7 +57,9 @@ def set_modes(*, actor: Actor, model: Model, modes: dict[str, str], expected_rev
     policy = policies.update_policy(actor=actor, model=model, expected_revision=expected_revision, **fields)
     trial = state.trial
     if trial is not None and modes.get(trial.knob) == TuningMode.OFF:
-        end_trial(trial, policy, state, actor=actor, words=f"{actor.label} switched tuning of it off.")
+        end_trial(
+            trial, policy, state, actor=actor, words=say("%(actor)s switched tuning of it off.", actor=actor.label)
+        )
     for knob, mode in modes.items():
         if mode != TuningMode.ADVISE:
             close_cards(model, f"{actor.label} set its mode to {mode}.", knob=knob)
@@ -86,7 +89,7 @@ def _undo_all_trials(actor: Actor) -> int:
     for model in running:
         policy, state = locked(model)
         if state.trial is not None:
-            words = f"{actor.label} froze all tuning while it was measured."
+            words = say("%(actor)s froze all tuning while it was measured.", actor=actor.label)
             end_trial(state.trial, policy, state, actor=actor, words=words)
             undone += 1
     return undone
@@ -136,9 +139,10 @@ def dismiss(*, actor: Actor, decision: Decision) -> Decision:
     """Say no to a proposal. The same is not proposed again at such a load for an hour, longer each time."""
     card, policy, state = locked_decision(decision)
     _require_open(card)
-    card.status, card.outcome = DecisionStatus.DISMISSED, f"{actor.label} dismissed it."
+    card.status = DecisionStatus.DISMISSED
+    card.put(outcome=say("%(actor)s dismissed it.", actor=actor.label))
     card.settled_at = timezone.now()
-    card.save(update_fields=["status", "outcome", "settled_at"])
+    card.save(update_fields=["status", "outcome", "said", "settled_at"])
     if card.knob != Knob.INSTANCES:
         _remember_as_undone(state, card, policy)
     writing.audit(actor, "tuning.dismiss", "model", card.model.name, knob=card.knob, decision=card.pk)
@@ -181,22 +185,24 @@ def _undo_knob(actor: Actor, row: Decision, policy: Policy, state: TuningState) 
             code="changed_meanwhile",
         )
     if state.trial_id == row.pk:
-        end_trial(row, policy, state, actor=actor, words=f"{actor.label} undid it while it was measured.")
+        words = say("%(actor)s undid it while it was measured.", actor=actor.label)
+        end_trial(row, policy, state, actor=actor, words=words)
     else:
         set_knob(actor, policy, row.knob, before)
     if row.predicted:
         _remember_as_undone(state, row, policy)
-    return Decision.objects.create(
+    undone = Decision(
         model_id=row.model_id,
         knob=row.knob,
         from_value=row.to_value,
         to_value=row.from_value,
         reason=scaling.OPERATOR,
-        explanation=f"{actor.label} undid it.",
         actor=actor.label[:200],
         evidence={policies.REVISION: policy.revision},
         undoes=row,
-    )
+    ).put(explanation=say("%(actor)s undid it.", actor=actor.label))
+    undone.save()
+    return undone
 
 
 def _require_open(card: Decision) -> None:

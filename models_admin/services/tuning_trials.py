@@ -28,6 +28,7 @@ from models_admin.services.tuning_writing import (
     values_of,
 )
 from proxy.core.policies import TuningMode
+from proxy.core.words import say
 from proxy.tuner import tried
 from proxy.tuner.tuning_rows import from_row, to_row
 from proxy.tuner.tuning_view import Keep, Proposal, Undo, Verdict
@@ -133,7 +134,7 @@ def advise(*, fence: int, card: Decision, lease: str = LEASE) -> Decision | None
     shown = Decision.objects.filter(model=card.model, knob=card.knob, status=DecisionStatus.ADVISED).first()
     if shown is not None and (shown.from_value, shown.to_value) == (card.from_value, card.to_value):
         return None
-    close_cards(card.model, "Something else is proposed now.", knob=card.knob)
+    close_cards(card.model, say("Something else is proposed now."), knob=card.knob)
     card.status = DecisionStatus.ADVISED
     card.save()
     return card
@@ -177,8 +178,6 @@ def row_of(model: Model, proposal: Proposal, *, load: int, fence: int) -> Decisi
         from_value=policies.in_column(proposal.from_value),
         to_value=policies.in_column(proposal.to_value),
         reason=proposal.why.value,
-        explanation=proposal.words,
-        expected=proposal.expectation.words,
         predicted={
             **proposal.expectation.as_mapping(),
             LOAD: load,
@@ -188,7 +187,7 @@ def row_of(model: Model, proposal: Proposal, *, load: int, fence: int) -> Decisi
         evidence=kept["evidence"],
         actor=ACTOR.label,
         fence=fence,
-    )
+    ).put(explanation=proposal.words, expected=proposal.expectation.words)
 
 
 def proposal_of(decision: Decision) -> Proposal | None:

@@ -19,6 +19,7 @@ from models_admin.models.control import DecisionStatus
 from models_admin.services import policies, writing
 from models_admin.services.actors import Actor, system_actor
 from models_admin.services.errors import Conflict, Invalid
+from proxy.core.words import joined, say
 
 LEASE = "tuning"
 ACTOR = system_actor("tuner")
@@ -71,11 +72,11 @@ def settle(
 ) -> None:
     """End the trial that `state` names; its knob is the caller's business."""
     decision.status = status
-    decision.outcome = outcome
+    decision.put(outcome=outcome)
     decision.settled_at = timezone.now()
     if measured is not None:
         decision.measured = measured
-    decision.save(update_fields=["status", "outcome", "settled_at", "measured"])
+    decision.save(update_fields=["status", "outcome", "said", "settled_at", "measured"])
     state.trial = None
     if cooldown_until is not None:
         state.cooldown_until = cooldown_until
@@ -100,7 +101,7 @@ def end_trial(
     status = settled.pop("status", DecisionStatus.UNDONE)
     stays = _put_back(actor, decision, policy)
     if stays and status != DecisionStatus.DISMISSED:
-        status, words = DecisionStatus.DISMISSED, f"{words} {stays}"
+        status, words = DecisionStatus.DISMISSED, joined(" ", (words, stays))
     settle(decision, state, actor=actor, status=status, outcome=words, **settled)
 
 
@@ -109,11 +110,11 @@ def _put_back(actor: Actor, decision: Decision, policy: Policy) -> str:
     before, after = values_of(decision)
     now = getattr(policy, decision.knob)
     if now != after:
-        return f"Someone set it to {policies.in_column(now)} meanwhile; that stays."
+        return say("Someone set it to %(value)s meanwhile; that stays.", value=policies.in_column(now))
     try:
         set_knob(actor, policy, decision.knob, before)
     except Invalid as refused:
-        return f"It stays, since {decision.from_value} is not allowed any more: {refused}"
+        return say("It stays, since %(value)s is not allowed any more: %(why)s", value=decision.from_value, why=refused)
     return ""
 
 
@@ -122,4 +123,8 @@ def close_cards(model: Model, words: str, *, knob: str | None = None) -> int:
     cards = Decision.objects.filter(model=model, status=DecisionStatus.ADVISED)
     if knob is not None:
         cards = cards.filter(knob=knob)
-    return cards.update(status=DecisionStatus.EXPIRED, outcome=words, settled_at=timezone.now())
+    closed = list(cards)
+    for card in closed:
+        card.status, card.settled_at = DecisionStatus.EXPIRED, timezone.now()
+        card.put(outcome=words).save(update_fields=["status", "outcome", "said", "settled_at"])
+    return len(closed)

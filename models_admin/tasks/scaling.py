@@ -31,6 +31,7 @@ from models_admin.services.errors import Conflict, NotFound
 from models_admin.tasks.outages import DATABASE_AWAY, through_outages
 from proxy.core.policies import Knob, TuningMode
 from proxy.core.units import NS_PER_S
+from proxy.core.words import parts_of, say
 from proxy.tuner.bounds import Bound, core_bound, memory_bound
 from proxy.tuner.instance_count import CountDecision, CountReason, Hold, instance_count
 from proxy.tuner.signals import MeasuredSecond, ScalingSignals, signals_from
@@ -91,7 +92,7 @@ def _look(model: Model, tick: _Tick) -> None:
     state, advises = model.scaling, not tick.frozen and mode_of(model.policy, Knob.INSTANCES) == TuningMode.ADVISE
     asked_at = _last_request_at(model) if model.policy.scale_to_zero_after_s else state.last_request_at
     if tick.frozen:
-        outcome: CountDecision | Hold = Hold(CountReason.DISABLED, "All tuning is frozen; the number stays.")
+        outcome: CountDecision | Hold = Hold(CountReason.DISABLED, say("All tuning is frozen; the number stays."))
     else:
         outcome = _decide(model, tick, asked_at, advises=advises)
     low_since = _to_time(outcome.low_since_ns)
@@ -148,11 +149,9 @@ def _card(model: Model, outcome: CountDecision, fence: int) -> Decision:
         from_value=str(model.scaling.wanted_instances),
         to_value=str(outcome.count),
         reason=outcome.reason.value,
-        explanation=outcome.words,
-        expected=outcome.expected,
         evidence=dict(outcome.evidence),
         fence=fence,
-    )
+    ).put(explanation=outcome.words, expected=outcome.expected)
 
 
 def _signals(model: Model, host: MachineSample | None, measured: dict[str, Any], now: datetime) -> ScalingSignals:
@@ -199,10 +198,15 @@ def _shown(outcome: CountDecision | Hold, now: datetime) -> dict[str, Any]:
     """The look as the page shows it."""
     asked = outcome.proposals
     shown: dict[str, Any] = {"at": now.isoformat(), "reason": outcome.reason.value, "words": outcome.words}
+    shown["said"] = parts_of(outcome.words)
     if asked is not None:
         for name in ("utilisation", "demand", "backlog"):
             proposal = getattr(asked, name)
-            shown[name] = {"count": proposal.count, "words": proposal.words}
+            shown[name] = {
+                "count": proposal.count,
+                "words": proposal.words,
+                "said": parts_of(proposal.words),
+            }
     return shown | {"evidence": dict(outcome.evidence)}
 
 

@@ -28,6 +28,7 @@ from models_admin.services.tuning_writing import LEASE
 from models_admin.tasks.outages import DATABASE_AWAY, through_outages
 from models_admin.tasks.tuning_cards import no_longer_true, still_true
 from models_admin.tasks.tuning_views import interruption, view_of
+from proxy.core.words import parts_of, say
 from proxy.tuner.tried import load_bucket
 from proxy.tuner.tuning import next_step
 from proxy.tuner.tuning_view import (
@@ -106,7 +107,13 @@ class _Tick:
         try:
             view = view_of(model, self.measured, frozen=self.frozen)
         except ValueError as error:
-            self._note(model, Hold(Why.ABSURD_METRICS, f"The measurements cannot be read ({error}); nothing changes."))
+            self._note(
+                model,
+                Hold(
+                    Why.ABSURD_METRICS,
+                    say("The measurements cannot be read (%(error)s); nothing changes.", error=error),
+                ),
+            )
             return
         step = self._taken_in_turns(model, view, next_step(view, self.now_unix_s))
         confirmed = {**model.tuning.look.get("confirmed_at", {})}
@@ -136,9 +143,9 @@ class _Tick:
         if view.frozen or view.running is not None:
             return step
         if model.pk in self.measured.rolling_out:
-            return Hold(Why.UNSTEADY_LOAD, "A version is being rolled out; tuning waits for its end.")
+            return Hold(Why.UNSTEADY_LOAD, say("A version is being rolled out; tuning waits for its end."))
         if isinstance(step, Begin) and self.busy_with:
-            words = f"{self.busy_with} is being measured; models share the machine and take turns."
+            words = say("%(model)s is being measured; models share the machine and take turns.", model=self.busy_with)
             return Hold(Why.COOLING_DOWN, words, step.by_knob)
         return step
 
@@ -188,7 +195,10 @@ def _said(step: Step) -> dict[str, Any]:
             said |= {"why": "measuring", "words": words, "until_unix_s": until_unix_s}
         case Keep(verdict=verdict) | Undo(verdict=verdict):
             said |= {"why": verdict.outcome.value, "words": verdict.words}
-    return said
+    # What the words are made of stands beside them, so that pages say them in the reader's language.
+    by_knob = said.get("by_knob", {})
+    parts = {"words": parts_of(said.get("words", "")), **{name: parts_of(words) for name, words in by_knob.items()}}
+    return said | {"said": parts}
 
 
 def _by_name(words: Any) -> dict[str, str]:

@@ -9,6 +9,7 @@ from models_admin.selectors.tuning import mode_of
 from models_admin.services.policies import in_column
 from models_admin.services.tuning_trials import proposal_of
 from proxy.core.policies import Knob, TuningMode
+from proxy.core.words import say
 from proxy.tuner.tuning_proposals import propose
 from proxy.tuner.tuning_view import WINDOW_S, Advise, Begin, Hold, Step, TuningView
 from proxy.tuner.windows import between, window_from
@@ -37,11 +38,13 @@ def no_longer_true(
             continue
         proposal, value = proposal_of(card), getattr(model.policy, card.knob)
         if proposal is None or value != proposal.from_value:
-            reasons[card.knob] = f"It is {in_column(value)} by now."
+            reasons[card.knob] = say("It is %(value)s by now.", value=in_column(value))
         elif mode_of(model.policy, card.knob) != TuningMode.ADVISE:
             reasons[card.knob] = "Its mode is another one by now."
         elif not model.loaded:
             reasons[card.knob] = "The model was unloaded."
         elif now_unix_s - confirmed_at_unix_s.get(card.knob, card.at.timestamp()) > LIFE_S:
-            reasons[card.knob] = f"Nothing measured in the last {LIFE_S / 60:.0f} minutes spoke for it any more."
+            reasons[card.knob] = say(
+                "Nothing measured in the last %(minutes)s minutes spoke for it any more.", minutes=f"{LIFE_S / 60:.0f}"
+            )
     return reasons

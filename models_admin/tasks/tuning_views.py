@@ -19,11 +19,10 @@ from models_admin.selectors.tuning import (
 from models_admin.services.policies import REVISION, in_column
 from models_admin.services.tuning_trials import VERSION, proposal_of
 from proxy.core.policies import Knob, TuningMode
+from proxy.core.words import Words, say
 from proxy.tuner import tried
 from proxy.tuner.tuning_view import SETTLE_S, Running, TuningView
 from proxy.tuner.windows import TuningSecond
-
-RULE = "The rule for the number of instances decides"
 
 
 def view_of(model: Model, measured: Measured, *, frozen: bool) -> TuningView:
@@ -39,7 +38,8 @@ def view_of(model: Model, measured: Measured, *, frozen: bool) -> TuningView:
     running = None
     if trial is not None and trial.applied_at is not None and proposal is not None:
         running = Running(proposal, trial.applied_at.timestamp())
-    rule = model.scaling.signals.get("words", "")
+    signals = model.scaling.signals
+    rule = Words(str(signals.get("words", "")), signals.get("said"))
     return TuningView(
         settings=settings_of(model),
         bounds=bounds_of(policy, measured.host),
@@ -51,7 +51,9 @@ def view_of(model: Model, measured: Measured, *, frozen: bool) -> TuningView:
         tried=tried.from_json(state.tried),
         frozen=frozen,
         cache=measured.caches.get(model.name) if policy.cache_enabled else None,
-        instance_rule=f"{RULE}: {rule}" if rule else f"{RULE}.",
+        instance_rule=say("The rule for the number of instances decides: %(rule)s", rule=rule)
+        if rule
+        else say("The rule for the number of instances decides."),
         ready_instances=seconds[-1].instances if seconds else None,
         neighbours=_neighbours(model, measured) if running is not None else {},
         instance_service_ms=measured.service_ms.get(f"{model.name}/{model.default_version.number}", ()),
@@ -97,7 +99,9 @@ def interruption(model: Model, measured: Measured, *, frozen: bool) -> tuple[Dec
         return DecisionStatus.INCONCLUSIVE, "What it was expected to do cannot be read any more."
     if getattr(policy, trial.knob) != proposal.to_value:
         value = in_column(getattr(policy, trial.knob))
-        return DecisionStatus.DISMISSED, f"{_who_moved(model, measured)} set it to {value} while it was measured."
+        return DecisionStatus.DISMISSED, say(
+            "%(actor)s set it to %(value)s while it was measured.", actor=_who_moved(model, measured), value=value
+        )
     if frozen:
         return DecisionStatus.UNDONE, "All tuning was frozen while it was measured."
     if mode_of(policy, trial.knob) == TuningMode.OFF:
@@ -109,7 +113,9 @@ def interruption(model: Model, measured: Measured, *, frozen: bool) -> tuple[Dec
     for change in measured.changes.get(model.pk, ()):
         if change.at > trial.applied_at and change.revision != trial.evidence.get(REVISION):
             fields = ", ".join(change.fields)
-            return DecisionStatus.INCONCLUSIVE, f"{change.actor} changed {fields} while it was measured."
+            return DecisionStatus.INCONCLUSIVE, say(
+                "%(actor)s changed %(fields)s while it was measured.", actor=change.actor, fields=fields
+            )
     return None
 
 

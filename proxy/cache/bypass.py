@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from proxy.core.units import NS_PER_MS, NS_PER_S, NS_PER_US
+from proxy.core.words import say
 
 # Ratios of saved to spent time at which the cache is left and taken up again. Farther apart: fewer changes.
 LEAVE = 0.7
@@ -158,14 +159,22 @@ class Bypass:
 def words(bypass: Bypass, costs: CacheCosts, now_ns: int, *, is_enabled: bool = True) -> str:
     """Why the cache is in the state it is in, for people."""
     if not is_enabled:
-        return "Off by the model's policy."
+        return say("Off by the model's policy.")
     if bypass.state is CacheState.PROBING:
-        return "Probing: a sample of look-ups is made to see whether hits pay again."
+        return say("Probing: a sample of look-ups is made to see whether hits pay again.")
     balance = _balance(bypass, costs)
     if bypass.state is CacheState.BYPASSED:
         pause_s = bypass.next_probe_s(now_ns)
-        return f"Bypassed: {balance or 'hits did not pay'}. Probed again in {pause_s:.0f} s, or when hits would pay."
-    return f"On: {balance}." if balance else "On: too little is known yet to say whether hits pay."
+        return say(
+            "Bypassed: %(balance)s. Probed again in %(pause_s)s s, or when hits would pay.",
+            balance=balance or say("hits did not pay"),
+            pause_s=f"{pause_s:.0f}",
+        )
+    return (
+        say("On: %(balance)s.", balance=balance)
+        if balance
+        else say("On: too little is known yet to say whether hits pay.")
+    )
 
 
 def _balance(bypass: Bypass, costs: CacheCosts) -> str:
@@ -173,9 +182,15 @@ def _balance(bypass: Bypass, costs: CacheCosts) -> str:
     if bypass.pays is None or ratio is None or costs.service_ns is None:
         return ""
     spent_ns = (costs.lookup_ns or 0.0) + (1 - ratio) * (costs.insert_ns or 0.0)
-    verb = "would hit" if bypass.state is CacheState.BYPASSED else "hit"
+    verb = say("would hit") if bypass.state is CacheState.BYPASSED else say("hit")
     saved, spent = _time(ratio * costs.service_ns), _time(spent_ns)
-    return f"{100 * ratio:.3g} % of look-ups {verb}, which saves {saved} of model time a request and costs {spent}"
+    return say(
+        "%(ratio)s %% of look-ups %(verb)s, which saves %(saved)s of model time a request and costs %(spent)s",
+        ratio=f"{100 * ratio:.3g}",
+        verb=verb,
+        saved=saved,
+        spent=spent,
+    )
 
 
 def _time(value_ns: float) -> str:

@@ -16,6 +16,7 @@ from proxy.cache.sampled_stack import ALL_KEYS
 from proxy.cache.store import Store
 from proxy.core.reports import CacheReport, CurvePoint, SecondLevelReport
 from proxy.core.units import NS_PER_MS, NS_PER_S, NS_PER_US
+from proxy.core.words import parts_of
 
 # Keys below it are timed: one in 64.
 TIMED_BELOW = b"\x04"
@@ -141,6 +142,7 @@ class CacheWatch:
     def _report(self, second_level: SecondLevelReport | None) -> CacheReport:
         store = self.store
         policy = store.policy
+        message = words(self._bypass, self._costs(), self._now_ns(), is_enabled=policy.enabled)
         return CacheReport(
             state=self.state.value,
             bytes=store.size_bytes,
@@ -153,7 +155,8 @@ class CacheWatch:
             evictions=store.evictions,
             expirations=store.expirations,
             refused=store.refused,
-            message=words(self._bypass, self._costs(), self._now_ns(), is_enabled=policy.enabled),
+            message=message,
+            message_parts=parts_of(message),
             saved_ms_per_s=store.saved_ns_per_s / NS_PER_MS,
             lookup_us=_in(NS_PER_US, self.lookup.value_ns),
             insert_us=_in(NS_PER_US, self.insert.value_ns),

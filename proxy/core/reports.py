@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 CACHE_STATES = ("on", "off", "bypassed", "probing")
 """What CacheReport.state may be."""
@@ -86,7 +87,7 @@ class CacheReport:
     the cache costs a request, `service_ms` what an answer from the model costs it. `curve` (ascending sizes, empty
     while too little is known) was sampled at `sample_ratio` of the keys. `coalesced` were looked up, not found, and
     waited for an identical request in flight; they are no `misses`. `orders`: what each eviction order would give at
-    the present size (empty while too little is known).
+    the present size (empty while too little is known). `message_parts`: what `message` is made of (proxy.core.words).
     """
 
     state: str
@@ -111,6 +112,7 @@ class CacheReport:
     saved_ms: float = 0.0
     coalesced: int = 0
     orders: tuple[OrderEstimate, ...] = ()
+    message_parts: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proxy.core.units import BYTES_PER_MIB
+from proxy.core.words import say
 
 # Share of a memory that is left alone by growth. Larger: calmer beside others' sudden needs, fewer instances.
 SPARE_RATIO = 0.1
@@ -30,7 +31,7 @@ def core_limit(cores: int, threads_per_instance: int) -> int:
 
 def core_bound(cores: int, threads_per_instance: int) -> Bound:
     """See `core_limit`."""
-    return Bound(core_limit(cores, threads_per_instance), f"the cores carry ({cores})")
+    return Bound(core_limit(cores, threads_per_instance), say("the cores carry (%(cores)s)", cores=cores))
 
 
 def memory_bound(
@@ -41,16 +42,18 @@ def memory_bound(
         return None
     free_bytes = max(total_bytes * (1 - SPARE_RATIO) - used_bytes, 0)
     more = int(free_bytes // instance_bytes)
-    words = (
-        f"the {name} carries ({round(free_bytes) // BYTES_PER_MIB} MiB free, "
-        f"{instance_bytes // BYTES_PER_MIB} MiB an instance)"
+    words = say(
+        "the %(name)s carries (%(free_bytes)s MiB free, %(instance_bytes)s MiB an instance)",
+        name=name,
+        free_bytes=round(free_bytes) // BYTES_PER_MIB,
+        instance_bytes=instance_bytes // BYTES_PER_MIB,
     )
     return Bound(current + more, words)
 
 
 def tightest(bounds: Sequence[Bound | None], minimum: int, maximum: int) -> Bound:
     """The bound that growth meets first; the policy's maximum where no other is tighter."""
-    found = Bound(maximum, "the policy allows")
+    found = Bound(maximum, say("the policy allows"))
     for bound in bounds:
         if bound is not None and max(bound.count, minimum) < found.count:
             found = Bound(max(bound.count, minimum), bound.words)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 from proxy.core.policies import Knob
+from proxy.core.words import say
 from proxy.tuner.knobs import Settings
 from proxy.tuner.objective import Goal, score
 from proxy.tuner.windows import TuningSecond, window_from
@@ -66,7 +67,11 @@ class Change:
     @property
     def words(self) -> str:
         """With its margin."""
-        return f"score {self.ratio:+.1%} ± {SIGNIFICANT_T * self.error:.1%}"
+        return say(
+            "score %(ratio)s ± %(margin)s",
+            ratio=f"{self.ratio:+.1%}",
+            margin=f"{SIGNIFICANT_T * self.error:.1%}",
+        )
 
 
 def change_of(

@@ -11,15 +11,16 @@ theory's offered load a = λ·S (PROTOCOLS sections 8 and 10).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import isfinite
 
 from proxy.core.policies import ScalingPolicy
 from proxy.core.units import NS_PER_S
+from proxy.core.words import say
 from proxy.tuner.bounds import Bound, tightest
-from proxy.tuner.proposals import Proposals, propose
+from proxy.tuner.proposals import Evidence, Proposals, evidence_of, propose
 from proxy.tuner.signals import ScalingSignals
 
 # Age beyond which a measurement says nothing of now, seconds. Larger: decides on older news when writing lags.
@@ -58,9 +59,6 @@ class CountReason(StrEnum):
     WOKEN = "woken"
 
 
-Evidence = Mapping[str, float | int | None]
-
-
 @dataclass(frozen=True, slots=True)
 class CountDecision:
     """Have `count` instances from now on. `words` say why with numbers, `expected` what should come of it."""
@@ -86,6 +84,11 @@ class Hold:
 
 
 SIGNALS = (CountReason.UTILISATION, CountReason.DEMAND, CountReason.BACKLOG)
+SIGNAL_NAMES = {
+    CountReason.UTILISATION: say("Utilisation"),
+    CountReason.DEMAND: say("Demand"),
+    CountReason.BACKLOG: say("Backlog"),
+}
 
 
 def _largest(proposals: Proposals, heed: Collection[CountReason]) -> tuple[int, CountReason]:
@@ -117,22 +120,38 @@ def instance_count(
     compares them.
     """
     if not policy.enabled:
-        return Hold(CountReason.DISABLED, "Automatic scaling is switched off; the operator's number stays.")
+        return Hold(CountReason.DISABLED, say("Automatic scaling is switched off; the operator's number stays."))
     if not current and policy.zero_after_ns:
-        return Hold(CountReason.ASLEEP, "No instance: the next request wakes the model.")
+        return Hold(CountReason.ASLEEP, say("No instance: the next request wakes the model."))
     if current < policy.min_instances:
-        words = f"{current} is below the minimum of {policy.min_instances}."
-        return CountDecision(policy.min_instances, CountReason.BELOW_MINIMUM, words, "The policy's minimum is kept.")
+        words = say(
+            "%(current)s is below the minimum of %(min_instances)s.",
+            current=current,
+            min_instances=policy.min_instances,
+        )
+        return CountDecision(
+            policy.min_instances, CountReason.BELOW_MINIMUM, words, say("The policy's minimum is kept.")
+        )
     if current > policy.max_instances:
-        words = f"{current} is above the maximum of {policy.max_instances}."
-        return CountDecision(policy.max_instances, CountReason.ABOVE_MAXIMUM, words, "The policy's maximum is kept.")
+        words = say(
+            "%(current)s is above the maximum of %(max_instances)s.",
+            current=current,
+            max_instances=policy.max_instances,
+        )
+        return CountDecision(
+            policy.max_instances, CountReason.ABOVE_MAXIMUM, words, say("The policy's maximum is kept.")
+        )
     unusable = _unusable(signals)
     if unusable is not None:
-        return Hold(*unusable, low_since_ns=None, evidence=_evidence(signals))
+        return Hold(*unusable, low_since_ns=None, evidence=evidence_of(signals))
     if policy.zero_after_ns and unused_ns is not None and unused_ns >= policy.zero_after_ns and not signals.queue_depth:
-        words = f"No request came for {unused_ns / NS_PER_S:.0f} s ({policy.zero_after_ns / NS_PER_S:.0f} s allowed)."
-        expected = "No memory is held; the next request waits for one load."
-        return CountDecision(0, CountReason.UNUSED, words, expected, evidence=_evidence(signals))
+        words = say(
+            "No request came for %(unused_ns)s s (%(zero_after_ns)s s allowed).",
+            unused_ns=f"{unused_ns / NS_PER_S:.0f}",
+            zero_after_ns=f"{policy.zero_after_ns / NS_PER_S:.0f}",
+        )
+        expected = say("No memory is held; the next request waits for one load.")
+        return CountDecision(0, CountReason.UNUSED, words, expected, evidence=evidence_of(signals))
     bound = tightest(bounds, policy.min_instances, policy.max_instances)
     return _by_load(signals, policy, current, low_since_ns, now_ns, bound, load_s, heed)
 
@@ -148,30 +167,66 @@ def _by_load(
     heed: Collection[CountReason],
 ) -> CountDecision | Hold:
     asked = propose(signals, policy, load_s)
-    evidence = _evidence(signals, asked, load_s)
+    evidence = evidence_of(signals, asked, load_s)
     words = asked.words
     wanted, signal = _largest(asked, heed)
     reachable = min(wanted, bound.count, 2 * current + 1)
     if reachable > current:
-        words = f"{words} {signal.value.capitalize()} decides: {current} → {reachable}{_cut(wanted, reachable)}."
+        words = say(
+            "%(words)s %(signal)s decides: %(current)s → %(reachable)s%(cut)s.",
+            words=words,
+            signal=SIGNAL_NAMES[signal],
+            current=current,
+            reachable=reachable,
+            cut=_cut(wanted, reachable),
+        )
         expected = _expected(signals, reachable)
         return CountDecision(reachable, signal, words, expected, evidence=evidence, proposals=asked)
     if wanted > current:
-        words = f"{words} {wanted} would be needed, {current} run and {bound.count} is what {bound.words}."
+        words = say(
+            "%(words)s %(wanted)s would be needed, %(current)s run and %(count)s is what %(words_2)s.",
+            words=words,
+            wanted=wanted,
+            current=current,
+            count=bound.count,
+            words_2=bound.words,
+        )
         return Hold(CountReason.AT_LIMIT, words, evidence=evidence, proposals=asked)
     enough, _ = _largest(propose(signals, policy, load_s, DOWN_MARGIN), heed)
     if max(enough, policy.min_instances) >= current:
-        return Hold(CountReason.STEADY, f"{words} {current} is right.", evidence=evidence, proposals=asked)
+        return Hold(
+            CountReason.STEADY,
+            say("%(words)s %(current)s is right.", words=words, current=current),
+            evidence=evidence,
+            proposals=asked,
+        )
     if (signals.ready_instances or 0) < current:
-        words = f"{words} Only {signals.ready_instances} of {current} are ready, so low load proves nothing yet."
+        words = say(
+            "%(words)s Only %(ready_instances)s of %(current)s are ready, so low load proves nothing yet.",
+            words=words,
+            ready_instances=signals.ready_instances,
+            current=current,
+        )
         return Hold(CountReason.NOT_ALL_READY, words, evidence=evidence, proposals=asked)
     since_ns = now_ns if low_since_ns is None or low_since_ns > now_ns else low_since_ns
     low_s = (now_ns - since_ns) / NS_PER_S
     delay_s = policy.scale_down_delay_ns / NS_PER_S
     if now_ns - since_ns < policy.scale_down_delay_ns:
-        words = f"{words} {current - 1} would do for {low_s:.0f} s now; one goes after {delay_s:.0f} s."
+        words = say(
+            "%(words)s %(current)s would do for %(low_s)s s now; one goes after %(delay_s)s s.",
+            words=words,
+            current=current - 1,
+            low_s=f"{low_s:.0f}",
+            delay_s=f"{delay_s:.0f}",
+        )
         return Hold(CountReason.LOW_NOT_LONG_ENOUGH, words, since_ns, evidence, asked)
-    words = f"{words} {current - 1} would have done for {low_s:.0f} s: {current} → {current - 1}."
+    words = say(
+        "%(words)s %(current)s would have done for %(low_s)s s: %(current_2)s → %(current)s.",
+        words=words,
+        current=current - 1,
+        low_s=f"{low_s:.0f}",
+        current_2=current,
+    )
     expected = _expected(signals, current - 1)
     return CountDecision(current - 1, CountReason.LOW_LOAD, words, expected, now_ns, evidence, asked)
 
@@ -179,62 +234,40 @@ def _by_load(
 def _unusable(signals: ScalingSignals) -> tuple[CountReason, str] | None:
     age_s = signals.age_s
     if age_s is None or (signals.busy_instances is None and signals.arrivals_per_s is None):
-        return CountReason.MISSING_SIGNALS, "There are no measurements of the last seconds; the number stays."
+        return CountReason.MISSING_SIGNALS, say("There are no measurements of the last seconds; the number stays.")
     bounds = (
-        ("number of busy instances", signals.busy_instances, MAX_READY),
+        (say("number of busy instances"), signals.busy_instances, MAX_READY),
         ("utilisation", signals.utilisation_ratio, MAX_UTILISATION_RATIO),
-        ("arrivals per second", signals.arrivals_per_s, MAX_ARRIVALS_PER_S),
-        ("service time", signals.service_s, MAX_SERVICE_S),
-        ("queue depth", signals.queue_depth, MAX_QUEUE_DEPTH),
-        ("ready instances", signals.ready_instances, MAX_READY),
-        ("CPU share", signals.cpu_ratio, 1.0),
-        ("GPU share", signals.gpu_ratio, 1.0),
-        ("memory share", signals.memory_ratio, 1.0),
+        (say("arrivals per second"), signals.arrivals_per_s, MAX_ARRIVALS_PER_S),
+        (say("service time"), signals.service_s, MAX_SERVICE_S),
+        (say("queue depth"), signals.queue_depth, MAX_QUEUE_DEPTH),
+        (say("ready instances"), signals.ready_instances, MAX_READY),
+        (say("CPU share"), signals.cpu_ratio, 1.0),
+        (say("GPU share"), signals.gpu_ratio, 1.0),
+        (say("memory share"), signals.memory_ratio, 1.0),
     )
     for name, value, largest in bounds:
         if value is not None and not (isfinite(value) and 0 <= value <= largest):
-            return CountReason.IMPOSSIBLE_SIGNALS, f"The measured {name} of {value} is impossible; the number stays."
+            return CountReason.IMPOSSIBLE_SIGNALS, say(
+                "The measured %(name)s of %(value)s is impossible; the number stays.", name=name, value=value
+            )
     if not isfinite(age_s) or age_s < -MAX_AHEAD_S:
-        return CountReason.IMPOSSIBLE_SIGNALS, "The newest measurement lies in the future; the number stays."
+        return CountReason.IMPOSSIBLE_SIGNALS, say("The newest measurement lies in the future; the number stays.")
     if age_s > MAX_AGE_S:
-        return CountReason.STALE_SIGNALS, f"The newest measurement is {age_s:.0f} s old; the number stays."
+        return CountReason.STALE_SIGNALS, say(
+            "The newest measurement is %(age_s)s s old; the number stays.", age_s=f"{age_s:.0f}"
+        )
     return None
 
 
 def _cut(wanted: int, reachable: int) -> str:
-    return "" if wanted == reachable else f" ({wanted} would be needed)"
+    return "" if wanted == reachable else say(" (%(wanted)s would be needed)", wanted=wanted)
 
 
 def _expected(signals: ScalingSignals, count: int) -> str:
     if signals.busy_instances is None:
-        return f"Load is spread over {count}."
+        return say("Load is spread over %(count)s.", count=count)
     ratio = signals.busy_instances / count
-    return f"Utilisation of about {min(ratio, 1):.0%} with {count} at the load measured."
-
-
-def _evidence(signals: ScalingSignals, asked: Proposals | None = None, load_s: float | None = None) -> Evidence:
-    """The numbers behind the words; what is not finite, and so no JSON number, is left out as None."""
-    line = signals.execution
-    evidence: dict[str, float | int | None] = {
-        "busy_instances": signals.busy_instances,
-        "utilisation_ratio": signals.utilisation_ratio,
-        "arrivals_per_s": signals.arrivals_per_s,
-        "service_s": signals.service_s,
-        "queue_depth": signals.queue_depth,
-        "ready_instances": signals.ready_instances,
-        "age_s": signals.age_s,
-        "alpha_s": line.alpha_s if line else None,
-        "beta_s": line.beta_s if line else None,
-        "rows_per_execution": line.rows if line else None,
-        "trend_per_s2": signals.trend_per_s2,
-        "gap_variation": signals.gap_variation,
-        "cpu_ratio": signals.cpu_ratio,
-        "gpu_ratio": signals.gpu_ratio,
-        "memory_ratio": signals.memory_ratio,
-        "load_s": load_s,
-    }
-    if asked is not None:
-        evidence.update(
-            by_utilisation=asked.utilisation.count, by_demand=asked.demand.count, by_backlog=asked.backlog.count
-        )
-    return {name: value if value is None or isfinite(value) else None for name, value in evidence.items()}
+    return say(
+        "Utilisation of about %(ratio)s with %(count)s at the load measured.", ratio=f"{min(ratio, 1):.0%}", count=count
+    )

@@ -18,11 +18,13 @@ Source: PROTOCOLS sections 8 and 10; docs/decisions/0025-three-signals.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite
 
 from proxy.core.policies import ScalingPolicy
 from proxy.core.units import NS_PER_S
+from proxy.core.words import joined, say
 from proxy.tuner.queueing import mean_wait_s
 from proxy.tuner.signals import ScalingSignals
 
@@ -34,6 +36,9 @@ MOST_LOOK_AHEAD = 1.0
 MOST_COUNTED = 256
 # Squared variation of service times: of exponential ones. Batches of one size vary less; nothing measured says so.
 SERVICE_VARIATION = 1.0
+
+
+Evidence = Mapping[str, float | int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class Proposals:
     @property
     def words(self) -> str:
         """One sentence of all."""
-        return f"{self.utilisation.words}; {self.demand.words}; {self.backlog.words}."
+        return joined("; ", (self.utilisation.words, self.demand.words, self.backlog.words)) + "."
 
 
 def propose(
@@ -81,11 +86,17 @@ def expected_arrivals_per_s(signals: ScalingSignals, load_s: float | None) -> fl
 def _utilisation(signals: ScalingSignals, target: float) -> Proposal:
     busy, ratio = signals.busy_instances, signals.utilisation_ratio
     if busy is None or ratio is None:
-        return Proposal(0, f"Utilisation is unknown: nothing was ready{_host(signals)}")
+        return Proposal(0, say("Utilisation is unknown: nothing was ready%(host)s", host=_host(signals)))
     on_gpu = (signals.ready_instances or 0) * (signals.gpu_ratio or 0.0)
     count = _up(max(busy, on_gpu) / target)
-    words = f"Utilisation of {ratio:.0%} ({busy:.2f} busy on average{_host(signals)}) asks for {count}"
-    return Proposal(count, f"{words} (target {target:.0%})")
+    words = say(
+        "Utilisation of %(ratio)s (%(busy)s busy on average%(host)s) asks for %(count)s",
+        ratio=f"{ratio:.0%}",
+        busy=f"{busy:.2f}",
+        host=_host(signals),
+        count=count,
+    )
+    return Proposal(count, say("%(words)s (target %(target)s)", words=words, target=f"{target:.0%}"))
 
 
 def _host(signals: ScalingSignals) -> str:
@@ -97,7 +108,7 @@ def _host(signals: ScalingSignals) -> str:
 def _demand(signals: ScalingSignals, target: float, target_wait_s: float, load_s: float | None) -> Proposal:
     arrivals = expected_arrivals_per_s(signals, load_s)
     if arrivals is None or signals.service_s is None:
-        return Proposal(0, "demand is unknown: nothing was executed")
+        return Proposal(0, say("demand is unknown: nothing was executed"))
     variability = ((signals.gap_variation or 1.0) + SERVICE_VARIATION) / 2
     count = 1
     while True:
@@ -107,11 +118,23 @@ def _demand(signals: ScalingSignals, target: float, target_wait_s: float, load_s
             break
         enough = _up(offered / target)
         count = max(count + 1, enough if count >= MOST_COUNTED else min(enough, MOST_COUNTED))
-    words = f"demand of {signals.arrivals_per_s:.1f} requests/s"
+    words = say("demand of %(arrivals_per_s)s requests/s", arrivals_per_s=f"{signals.arrivals_per_s:.1f}")
     if signals.arrivals_per_s is not None and arrivals > signals.arrivals_per_s:
-        words += f" ({arrivals:.1f} in {load_s:.1f} s, when one more would be ready)"
-    words += f" × {signals.service_s * 1_000:.2f} ms asks for {count}"
-    return Proposal(count, f"{words} (wait of {wait_s * 1_000:.1f} ms, target {target_wait_s * 1_000:.0f} ms)")
+        words += say(
+            " (%(arrivals)s in %(load_s)s s, when one more would be ready)",
+            arrivals=f"{arrivals:.1f}",
+            load_s=f"{load_s:.1f}",
+        )
+    words += say(" × %(service_s)s ms asks for %(count)s", service_s=f"{signals.service_s * 1_000:.2f}", count=count)
+    return Proposal(
+        count,
+        say(
+            "%(words)s (wait of %(wait_s)s ms, target %(target_wait_s)s ms)",
+            words=words,
+            wait_s=f"{wait_s * 1_000:.1f}",
+            target_wait_s=f"{target_wait_s * 1_000:.0f}",
+        ),
+    )
 
 
 def _offered(signals: ScalingSignals, arrivals_per_s: float, count: int) -> tuple[float, float]:
@@ -126,14 +149,42 @@ def _offered(signals: ScalingSignals, arrivals_per_s: float, count: int) -> tupl
 
 def _backlog(signals: ScalingSignals) -> Proposal:
     if signals.arrivals_per_s is None or signals.service_s is None:
-        return Proposal(0, "backlog is unknown: nothing was executed")
+        return Proposal(0, say("backlog is unknown: nothing was executed"))
     depth = signals.queue_depth or 0.0
     count = 0
     if depth:
         count = _up(signals.arrivals_per_s * signals.service_s + depth * signals.service_s / DRAIN_GOAL_S)
-    return Proposal(count, f"a backlog of {depth:.0f} requests asks for {count}")
+    return Proposal(count, say("a backlog of %(depth)s requests asks for %(count)s", depth=f"{depth:.0f}", count=count))
 
 
 def _up(value: float) -> int:
     """Ceiling that forgives the last bits of a division."""
     return ceil(value - 1e-9)
+
+
+def evidence_of(signals: ScalingSignals, asked: Proposals | None = None, load_s: float | None = None) -> Evidence:
+    """The numbers behind the words; what is not finite, and so no JSON number, is left out as None."""
+    line = signals.execution
+    evidence: dict[str, float | int | None] = {
+        "busy_instances": signals.busy_instances,
+        "utilisation_ratio": signals.utilisation_ratio,
+        "arrivals_per_s": signals.arrivals_per_s,
+        "service_s": signals.service_s,
+        "queue_depth": signals.queue_depth,
+        "ready_instances": signals.ready_instances,
+        "age_s": signals.age_s,
+        "alpha_s": line.alpha_s if line else None,
+        "beta_s": line.beta_s if line else None,
+        "rows_per_execution": line.rows if line else None,
+        "trend_per_s2": signals.trend_per_s2,
+        "gap_variation": signals.gap_variation,
+        "cpu_ratio": signals.cpu_ratio,
+        "gpu_ratio": signals.gpu_ratio,
+        "memory_ratio": signals.memory_ratio,
+        "load_s": load_s,
+    }
+    if asked is not None:
+        evidence.update(
+            by_utilisation=asked.utilisation.count, by_demand=asked.demand.count, by_backlog=asked.backlog.count
+        )
+    return {name: value if value is None or isfinite(value) else None for name, value in evidence.items()}

@@ -8,9 +8,9 @@
                  significantly and as expected, and the score did not rise: a tail is far noisier than its hits;
                  cheaper: it did not rise by MOST_HARM or more, what was saved being part of the score
     open         what more of the same may decide: a longer look follows (proxy.tuner.trial_length)
-    guards       failed and refused requests, p99 where throughput counts, throughput where latency or cost does, the
-                 target where there is one, other models on the machine (by more than half of what is gained, or
-                 by a fifth): any of them hurt undoes
+    guards       (proxy.tuner.trial_guards) failed and refused requests, p99 where throughput counts, throughput where
+                 latency or cost does, the target where there is one, other models on the machine (by more than half of
+                 what is gained, or by a fifth): any of them hurt undoes
 
 Rules: not comparable is inconclusive, and undone: nobody stays with a change that nothing speaks for.
 """
@@ -20,10 +20,12 @@ from __future__ import annotations
 from enum import StrEnum
 from math import sqrt
 
-from proxy.core.policies import Knob, Objective
+from proxy.core.policies import Knob
+from proxy.core.words import joined, say
 from proxy.tuner.comparison import Change, change_of
-from proxy.tuner.knobs import Settings, shown
-from proxy.tuner.objective import Goal, breach, score
+from proxy.tuner.knobs import shown
+from proxy.tuner.objective import Goal, score
+from proxy.tuner.trial_guards import MOST_HARM, guard_hurt, neighbours_hurt
 from proxy.tuner.tried import Outcome, Tried, load_bucket
 from proxy.tuner.tuning_view import SETTLE_S, WINDOW_S, Aim, Proposal, Running, TuningView, Verdict
 from proxy.tuner.windows import Window, between, window_from
@@ -33,24 +35,14 @@ LOAD_RANGE = (0.8, 1.25)
 ROWS_RANGE = (0.8, 1.25)
 # Difference of hit ratios beyond which the mix has changed.
 MIX_RANGE = 0.08
-# By how much a score must fall to be worth a change; by how much it may rise for one that saves.
+# By how much a score must fall to be worth a change.
 LEAST_GAIN = 0.02
-MOST_HARM = 0.02
 # Requests without which a window says nothing of a tail.
 LEAST_REQUESTS = 100
-# Most that lost requests may rise by, in parts of all; that throughput may fall by; that p99 may rise by.
-MOST_LOST = 0.005
-MOST_THROUGHPUT_LOSS = 0.03
-MOST_TAIL_GROWTH = 1.3
 # Part of the expected rise of hits that counts as expected, and standard errors of one that chance does not explain:
 # more than of scores, since whether keys come again is not independent from request to request.
 LEAST_OF_EXPECTED = 0.5
 SURE_HITS = 3.0
-# By how much another model on the machine may become slower at no gain; in all by this share of what the change gains;
-# and ever.
-MOST_NEIGHBOUR_HARM = 0.05
-NEIGHBOURS_SHARE = 0.5
-MOST_NEIGHBOUR_HARM_EVER = 0.2
 
 
 def measured_until_unix_s(running: Running, window_s: int = WINDOW_S) -> float:
@@ -82,11 +74,15 @@ def judge(view: TuningView, running: Running, now_unix_s: float, window_s: int =
         return Verdict(outcome, words, before, after, tried, is_open)
 
     if before is None or after is None:
-        return verdict(Outcome.INCONCLUSIVE, "Measurements are missing before or after: undone.")
+        return verdict(Outcome.INCONCLUSIVE, say("Measurements are missing before or after: undone."))
     difference = incomparable(before, after, proposal.knob, mix_before=_mix(running), mix_after=_mix_now(view, running))
     if difference is not None:
         few = min(before.requests, after.requests) < LEAST_REQUESTS
-        return verdict(Outcome.INCONCLUSIVE, f"{difference}: nothing to conclude, undone.", is_open=few)
+        return verdict(
+            Outcome.INCONCLUSIVE,
+            say("%(difference)s: nothing to conclude, undone.", difference=difference),
+            is_open=few,
+        )
     old = view.settings.moved(proposal.knob, proposal.from_value)
     new = view.settings.moved(proposal.knob, proposal.to_value)
     change = change_of(seconds_before, seconds_after, old, new, view.goal, proposal.knob)
@@ -94,19 +90,25 @@ def judge(view: TuningView, running: Running, now_unix_s: float, window_s: int =
     hurt = guard_hurt(before, after, view.goal) or neighbours_hurt(view, at_s, start_s, window_s, gained)
     told = _told(before, after, view.goal)
     if hurt is not None:
-        return verdict(Outcome.UNDONE, f"{told}; {hurt}: undone.")
+        return verdict(Outcome.UNDONE, say("%(told)s; %(hurt)s: undone.", told=told, hurt=hurt))
     was, now = score(before, old, view.goal, proposal.knob), score(after, new, view.goal, proposal.knob)
     if change is None or was is None or now is None:
-        return verdict(Outcome.INCONCLUSIVE, f"{told}; too little was answered to tell: undone.", is_open=True)
-    moved = f"{told} ({change.words})"
+        return verdict(
+            Outcome.INCONCLUSIVE, say("%(told)s; too little was answered to tell: undone.", told=told), is_open=True
+        )
+    moved = say("%(told)s (%(change)s)", told=told, change=change.words)
     if proposal.aim is Aim.CHEAPER:
         if change.ratio > MOST_HARM:
-            words = f"{moved}; what it saves is not worth that: undone."
+            words = say("%(moved)s; what it saves is not worth that: undone.", moved=moved)
             return verdict(Outcome.UNDONE, words, is_open=not change.is_sure)
-        return verdict(Outcome.KEPT, f"{moved}; it costs nothing that can be measured: kept.")
+        return verdict(Outcome.KEPT, say("%(moved)s; it costs nothing that can be measured: kept.", moved=moved))
     outcome, why, is_open = _of_better(change, now / was, _hits_rise(before, after, proposal))
-    back = f": {shown(proposal.knob, proposal.from_value)} is back." if outcome is Outcome.UNDONE else "."
-    return verdict(outcome, f"{moved}; {why}{back}", is_open=is_open)
+    back = (
+        say(": %(shown)s is back.", shown=shown(proposal.knob, proposal.from_value))
+        if outcome is Outcome.UNDONE
+        else "."
+    )
+    return verdict(outcome, joined("; ", (moved, why)) + back, is_open=is_open)
 
 
 def _of_better(change: Change, score_ratio: float, rise: Rise) -> tuple[Outcome, str, bool]:
@@ -116,14 +118,14 @@ def _of_better(change: Change, score_ratio: float, rise: Rise) -> tuple[Outcome,
     """
     if change.ratio <= -LEAST_GAIN and score_ratio <= 1 - LEAST_GAIN:
         if change.is_sure:
-            return Outcome.KEPT, "it helped: kept", False
+            return Outcome.KEPT, say("it helped: kept"), False
         if rise is not Rise.SURE:
-            return Outcome.INCONCLUSIVE, "it may have helped, which chance explains as well: undone", True
+            return Outcome.INCONCLUSIVE, say("it may have helped, which chance explains as well: undone"), True
     if rise is Rise.SURE and change.ratio <= 0 and score_ratio <= 1:
-        return Outcome.KEPT, "hits rose as expected, which chance does not explain: kept", False
+        return Outcome.KEPT, say("hits rose as expected, which chance does not explain: kept"), False
     is_open = not change.is_sure and (change.ratio <= -LEAST_GAIN / 2 or rise is not Rise.NONE)
     is_worse = change.ratio > 0 and change.is_sure
-    return Outcome.UNDONE, "it got worse" if is_worse else "it did not help measurably", is_open
+    return Outcome.UNDONE, say("it got worse") if is_worse else say("it did not help measurably"), is_open
 
 
 class Rise(StrEnum):
@@ -152,61 +154,40 @@ def incomparable(
 ) -> str | None:
     """Why two windows must not be compared, in words; None if they may."""
     if min(before.requests, after.requests) < LEAST_REQUESTS:
-        return f"Only {min(before.requests, after.requests)} requests were answered in a window"
+        return say(
+            "Only %(requests)s requests were answered in a window", requests=min(before.requests, after.requests)
+        )
     if abs(before.length_s - after.length_s) > before.length_s / 10:
-        return f"The windows have {before.length_s} and {after.length_s} measured seconds"
+        return say(
+            "The windows have %(length_s)s and %(length_s_2)s measured seconds",
+            length_s=before.length_s,
+            length_s_2=after.length_s,
+        )
     ratio = after.arrivals_per_s / before.arrivals_per_s
     if not LOAD_RANGE[0] <= ratio <= LOAD_RANGE[1]:
-        return f"Load changed from {before.arrivals_per_s:.0f} to {after.arrivals_per_s:.0f} requests/s"
+        return say(
+            "Load changed from %(arrivals_per_s)s to %(arrivals_per_s_2)s requests/s",
+            arrivals_per_s=f"{before.arrivals_per_s:.0f}",
+            arrivals_per_s_2=f"{after.arrivals_per_s:.0f}",
+        )
     one, other = before.rows_per_request, after.rows_per_request
     if one and other and not ROWS_RANGE[0] <= other / one <= ROWS_RANGE[1]:
-        return f"Requests changed from {one:.1f} to {other:.1f} rows"
+        return say("Requests changed from %(one)s to %(other)s rows", one=f"{one:.1f}", other=f"{other:.1f}")
     if knob not in (Knob.CACHE_SIZE, Knob.CACHE_POLICY):
         mix_before, mix_after = before.hit_ratio, after.hit_ratio
     if mix_before is not None and mix_after is not None and abs(mix_after - mix_before) > MIX_RANGE:
-        return f"What is asked repeats differently (hits of {mix_before:.0%}, then {mix_after:.0%})"
+        return say(
+            "What is asked repeats differently (hits of %(mix_before)s, then %(mix_after)s)",
+            mix_before=f"{mix_before:.0%}",
+            mix_after=f"{mix_after:.0%}",
+        )
     if knob is not Knob.INSTANCES and abs(after.instances - before.instances) > 0.1 * before.instances:
-        return f"Instances changed from {before.instances:.1f} to {after.instances:.1f}"
+        return say(
+            "Instances changed from %(instances)s to %(instances_2)s",
+            instances=f"{before.instances:.1f}",
+            instances_2=f"{after.instances:.1f}",
+        )
     return None
-
-
-def guard_hurt(before: Window, after: Window, goal: Goal) -> str | None:
-    """Which guard got worse, in words; None if none did."""
-    if after.lost_ratio > before.lost_ratio + MOST_LOST:
-        return f"failed and refused requests rose from {before.lost_ratio:.1%} to {after.lost_ratio:.1%}"
-    was, now = before.quantile_ms(goal.quantile), after.quantile_ms(goal.quantile)
-    if was is not None and now is not None and breach(now, goal) > 0 and now > was * (1 + MOST_HARM):
-        return f"p{goal.quantile} rose from {was:.1f} to {now:.1f} ms, above the target of {goal.target_ms:g} ms"
-    if goal.objective is Objective.HIGHEST_THROUGHPUT:
-        if was is not None and now is not None and now > MOST_TAIL_GROWTH * was:
-            held = goal.target_ms and now <= goal.target_ms
-            return None if held else f"p{goal.quantile} rose from {was:.1f} to {now:.1f} ms"
-        return None
-    share = (after.throughput_per_s / after.arrivals_per_s) if after.arrivals_per_s else 1.0
-    share_before = (before.throughput_per_s / before.arrivals_per_s) if before.arrivals_per_s else 1.0
-    if share < share_before - MOST_THROUGHPUT_LOSS:
-        return f"answers fell from {share_before:.1%} to {share:.1%} of what arrived"
-    return None
-
-
-def neighbours_hurt(
-    view: TuningView, applied_at_s: float, start_s: float, window_s: int = WINDOW_S, gained: float = 0.0
-) -> str | None:
-    """Which other model of the machine became surely slower, at equal load, by too much, in words; None if none did.
-
-    `gained`: by how much the score surely fell, in parts of it; NEIGHBOURS_SHARE of that is what all may lose together.
-    """
-    lost: dict[str, float] = {}
-    for name, seconds in view.neighbours.items():
-        before = between(seconds, applied_at_s - window_s, applied_at_s)
-        after = between(seconds, start_s, start_s + window_s)
-        change = change_of(before, after, Settings(), Settings(), Goal(), Knob.INSTANCES)
-        if change is not None and change.is_sure and change.ratio > MOST_NEIGHBOUR_HARM:
-            lost[name] = change.ratio
-    worst = max(lost, key=lost.__getitem__, default=None)
-    if worst is None or (sum(lost.values()) <= NEIGHBOURS_SHARE * gained and lost[worst] <= MOST_NEIGHBOUR_HARM_EVER):
-        return None
-    return f"{worst} became {lost[worst]:.0%} slower beside it"
 
 
 def _mix(running: Running) -> float | None:
@@ -227,13 +208,33 @@ def _mix_now(view: TuningView, running: Running) -> float | None:
 
 def _told(before: Window, after: Window, goal: Goal) -> str:
     was, now = before.quantile_ms(goal.quantile), after.quantile_ms(goal.quantile)
-    parts = [f"p{goal.quantile} {was:.1f} → {now:.1f} ms" if was is not None and now is not None else ""]
+    parts = [
+        say("p%(quantile)s %(was)s → %(now)s ms", quantile=goal.quantile, was=f"{was:.1f}", now=f"{now:.1f}")
+        if was is not None and now is not None
+        else ""
+    ]
     if before.mean_ms is not None and after.mean_ms is not None:
-        parts.append(f"mean {before.mean_ms:.1f} → {after.mean_ms:.1f} ms")
-    parts.append(f"answered {before.throughput_per_s:.0f} → {after.throughput_per_s:.0f}/s")
+        parts.append(
+            say(
+                "mean %(mean_ms)s → %(mean_ms_2)s ms", mean_ms=f"{before.mean_ms:.1f}", mean_ms_2=f"{after.mean_ms:.1f}"
+            )
+        )
+    parts.append(
+        say(
+            "answered %(throughput_per_s)s → %(throughput_per_s_2)s/s",
+            throughput_per_s=f"{before.throughput_per_s:.0f}",
+            throughput_per_s_2=f"{after.throughput_per_s:.0f}",
+        )
+    )
     if before.hit_ratio is not None and after.hit_ratio is not None:
-        parts.append(f"hits {before.hit_ratio:.0%} → {after.hit_ratio:.0%}")
-    return ", ".join(part for part in parts if part)
+        parts.append(
+            say(
+                "hits %(hit_ratio)s → %(hit_ratio_2)s",
+                hit_ratio=f"{before.hit_ratio:.0%}",
+                hit_ratio_2=f"{after.hit_ratio:.0%}",
+            )
+        )
+    return joined(", ", (part for part in parts if part))
 
 
 def settle_from(bytes_to_fill: float, bytes_per_s: float, longest_s: float) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from proxy.core.policies import Knob, Objective, TuningMode
+from proxy.core.words import say
 from proxy.tuner.knobs import shown
 from proxy.tuner.trial import LEAST_REQUESTS, LOAD_RANGE, judge, measured_until_unix_s
 from proxy.tuner.trial_length import longer_s
@@ -58,22 +59,22 @@ _UNUSABLE = {
 def next_step(view: TuningView, now_unix_s: float) -> Step:
     """What to do now."""
     if view.frozen:
-        return Hold(Why.FROZEN, "All tuning stands still: somebody froze it.")
+        return Hold(Why.FROZEN, say("All tuning stands still: somebody froze it."))
     if view.running is not None:
         return _go_on(view, view.running, now_unix_s)
     if all(view.mode(knob) is TuningMode.OFF for knob in Knob):
-        return Hold(Why.OFF, "Tuning of every knob is off.")
+        return Hold(Why.OFF, say("Tuning of every knob is off."))
     bad = unusable(view.seconds, now_unix_s)
     if bad is not None:
         return Hold(_UNUSABLE[bad[0]], bad[1])
     rest_s = (view.cooldown_until_unix_s or now_unix_s) - now_unix_s
     if 0 < rest_s <= MOST_AHEAD_S:
-        return Hold(Why.COOLING_DOWN, f"Rests for {rest_s:.0f} s after the last change.")
+        return Hold(Why.COOLING_DOWN, say("Rests for %(rest_s)s s after the last change.", rest_s=f"{rest_s:.0f}"))
     seconds = between(view.seconds, now_unix_s - WINDOW_S, now_unix_s)
     window = window_from(seconds)
     held = _not_yet(view, seconds, window)
     if held is not None or window is None:
-        return held or Hold(Why.TOO_FEW_SECONDS, "Too little was measured yet.")
+        return held or Hold(Why.TOO_FEW_SECONDS, say("Too little was measured yet."))
     return _choose(view, window, now_unix_s)
 
 
@@ -103,7 +104,11 @@ def _is_awaited(view: TuningView, running: Running, until_s: float, now_unix_s: 
 
 
 def _measure(running: Running, until_s: float, now_unix_s: float) -> Measure:
-    words = f"{_running_words(running)}: measured for {max(until_s - now_unix_s, 0):.0f} s more."
+    words = say(
+        "%(running_words)s: measured for %(until_s)s s more.",
+        running_words=_running_words(running),
+        until_s=f"{max(until_s - now_unix_s, 0):.0f}",
+    )
     return Measure(words, until_s)
 
 
@@ -115,26 +120,46 @@ def _running_words(running: Running) -> str:
 
 def _not_yet(view: TuningView, seconds: Sequence[TuningSecond], window: Window | None) -> Hold | None:
     if window is None or window.length_s < LEAST_MEASURED * WINDOW_S:
-        return Hold(Why.TOO_FEW_SECONDS, f"{len(seconds)} of the last {WINDOW_S} s were measured; waits for more.")
+        return Hold(
+            Why.TOO_FEW_SECONDS,
+            say(
+                "%(count)s of the last %(window_s)s s were measured; waits for more.",
+                count=len(seconds),
+                window_s=WINDOW_S,
+            ),
+        )
     if window.instances <= 0 or view.ready_instances == 0:
-        return Hold(Why.NO_INSTANCE, "No instance is ready, so nothing that is measured says how it serves.")
+        return Hold(Why.NO_INSTANCE, say("No instance is ready, so nothing that is measured says how it serves."))
     if window.requests < LEAST_REQUESTS:
-        words = f"{window.requests} requests in {WINDOW_S} s are too few to tell a change from chance."
+        words = say(
+            "%(requests)s requests in %(window_s)s s are too few to tell a change from chance.",
+            requests=window.requests,
+            window_s=WINDOW_S,
+        )
         return Hold(Why.TOO_LITTLE_LOAD, words)
     if view.goal.objective is Objective.LOWEST_COST and not view.goal.target_ms:
-        return Hold(Why.NO_TARGET, "The lowest cost needs a latency to hold: set a target.")
+        return Hold(Why.NO_TARGET, say("The lowest cost needs a latency to hold: set a target."))
     half = len(seconds) // 2
     first, second = window_from(seconds[:half]), window_from(seconds[half:])
     if first and second and first.arrivals_per_s:
         ratio = second.arrivals_per_s / first.arrivals_per_s
         if not LOAD_RANGE[0] <= ratio <= LOAD_RANGE[1]:
-            words = (
-                f"Load went from {first.arrivals_per_s:.0f} to {second.arrivals_per_s:.0f} requests/s; waits for calm."
+            words = say(
+                "Load went from %(arrivals_per_s)s to %(arrivals_per_s_2)s requests/s; waits for calm.",
+                arrivals_per_s=f"{first.arrivals_per_s:.0f}",
+                arrivals_per_s_2=f"{second.arrivals_per_s:.0f}",
             )
             return Hold(Why.UNSTEADY_LOAD, words)
         was, now = first.hit_ratio, second.hit_ratio
         if was is not None and now is not None and abs(now - was) > MOST_HIT_DRIFT:
-            return Hold(Why.UNSTEADY_LOAD, f"Hits went from {was:.0%} to {now:.0%}; waits until the cache has settled.")
+            return Hold(
+                Why.UNSTEADY_LOAD,
+                say(
+                    "Hits went from %(was)s to %(now)s; waits until the cache has settled.",
+                    was=f"{was:.0%}",
+                    now=f"{now:.0%}",
+                ),
+            )
     return None
 
 
@@ -152,8 +177,10 @@ def _choose(view: TuningView, window: Window, now_unix_s: float) -> Step:
         promised = True
         until_s = rests_until_unix_s(tried, proposal.knob, proposal.from_value, proposal.to_value, now)
         if until_s > now_unix_s:
-            told[proposal.knob] = (
-                f"{_step(proposal)} was tried at such a load; not again for {_span(until_s - now_unix_s)}."
+            told[proposal.knob] = say(
+                "%(step)s was tried at such a load; not again for %(span)s.",
+                step=_step(proposal),
+                span=_span(until_s - now_unix_s),
             )
             continue
         open_ones.append(proposal)
@@ -169,8 +196,8 @@ def _choose(view: TuningView, window: Window, now_unix_s: float) -> Step:
 
 def _nothing(told: Mapping[Knob, str], promised: bool) -> Hold:
     if promised:
-        return Hold(Why.ALL_TRIED, "What promises something was tried at this load, or waits for a person.", told)
-    return Hold(Why.NOTHING_PROMISING, "No step promises a measurable gain.", told)
+        return Hold(Why.ALL_TRIED, say("What promises something was tried at this load, or waits for a person."), told)
+    return Hold(Why.NOTHING_PROMISING, say("No step promises a measurable gain."), told)
 
 
 def _step(proposal: Proposal) -> str:
@@ -178,4 +205,4 @@ def _step(proposal: Proposal) -> str:
 
 
 def _span(seconds: float) -> str:
-    return f"{seconds / 3_600:.1f} h" if seconds >= 3_600 else f"{seconds / 60:.0f} min"
+    return f"{seconds / 3_600:.1f} h" if seconds >= 3_600 else say("%(seconds)s min", seconds=f"{seconds / 60:.0f}")

@@ -14,6 +14,7 @@ from math import isfinite
 from proxy.core.policies import Knob, Objective
 from proxy.core.reports import CurvePoint
 from proxy.core.units import BYTES_PER_MIB
+from proxy.core.words import say
 from proxy.tuner.batch_queue import Load, Served, predict
 from proxy.tuner.capacity import Fit
 from proxy.tuner.knobs import Settings
@@ -90,7 +91,11 @@ class Present:
     def line_words(self) -> str:
         """The fit in words."""
         line = self.fit.line
-        return f"service time fits {line.alpha_s * 1_000:.2f} + {line.beta_s * 1_000:.2f}·rows ms"
+        return say(
+            "service time fits %(alpha_s)s + %(beta_s)s·rows ms",
+            alpha_s=f"{line.alpha_s * 1_000:.2f}",
+            beta_s=f"{line.beta_s * 1_000:.2f}",
+        )
 
 
 def on_curve(curve: tuple[CurvePoint, ...], size_mib: float) -> CurvePoint | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proxy.core.policies import Knob, Objective, TuningMode
+from proxy.core.words import say
 from proxy.tuner.capacity import fit_from
 from proxy.tuner.knobs import Value, steps
 from proxy.tuner.tuning_estimates import Estimate, Present
@@ -31,11 +32,11 @@ def propose(view: TuningView, window: Window) -> tuple[list[Proposal], Mapping[K
     fit = fit_from(window, view.settings)
     for knob in Knob:
         if view.mode(knob) is TuningMode.OFF:
-            told[knob] = "Off."
+            told[knob] = say("Off.")
         elif knob is Knob.INSTANCES and view.instance_rule is not None:
             told[knob] = view.instance_rule
         elif fit is None:
-            told[knob] = "Nothing was executed lately, so nothing can be expected."
+            told[knob] = say("Nothing was executed lately, so nothing can be expected.")
         else:
             proposals, told[knob] = _ask(knob, Present(view, window, fit))
             found += [one for one in proposals if view.bounds.allow(knob, one.to_value)]
@@ -68,14 +69,22 @@ def batch_rows(present: Present) -> Said:
             continue
         larger = isinstance(value, int | float) and value > most
         words = (
-            f"{present.line_words} and {1 - half_empty:.0%} of the batches are more than half full"
+            say(
+                "%(line_words)s and %(value)s of the batches are more than half full",
+                line_words=present.line_words,
+                value=f"{1 - half_empty:.0%}",
+            )
             if larger
-            else f"{present.line_words}, so a request waits less for the other rows of its batch"
+            else say(
+                "%(line_words)s, so a request waits less for the other rows of its batch", line_words=present.line_words
+            )
         )
         before = now or _overloaded(present, after)
         why = Why.BATCHES_FULL if larger else Why.EXECUTIONS_TOO_LONG
         found.append(_proposal(present, Knob.BATCH_ROWS, most, value, why, words, before, after))
-    return found, best_of(found, f"{half_empty:.0%} of the batches are at most half full")
+    return found, best_of(
+        found, say("%(half_empty)s of the batches are at most half full", half_empty=f"{half_empty:.0%}")
+    )
 
 
 def instances(present: Present) -> Said:
@@ -97,13 +106,19 @@ def instances(present: Present) -> Said:
             continue
         if not is_less and goal.objective is Objective.LOWEST_COST and measured_ms <= goal.target_ms:
             continue
-        words = (
-            f"{present.line_words}, and {value} would be {after.utilisation:.0%} busy with p{goal.quantile} at "
-            f"{after.quantile_ms:.1f} ms"
+        words = say(
+            "%(line_words)s, and %(value)s would be %(utilisation)s busy with p%(quantile)s at %(quantile_ms)s ms",
+            line_words=present.line_words,
+            value=value,
+            utilisation=f"{after.utilisation:.0%}",
+            quantile=goal.quantile,
+            quantile_ms=f"{after.quantile_ms:.1f}",
         )
         why = Why.TARGET_HELD if is_less else Why.TARGET_MISSED
         found.append(_proposal(present, Knob.INSTANCES, count, value, why, words, before, after))
-    return found, best_of(found, f"{count} are {window.busy_ratio:.0%} busy")
+    return found, best_of(
+        found, say("%(count)s are %(busy_ratio)s busy", count=count, busy_ratio=f"{window.busy_ratio:.0%}")
+    )
 
 
 def _overloaded(present: Present, after: Estimate) -> Estimate:
@@ -142,5 +157,5 @@ def _proposal(
         "rows_per_execution": window.rows_per_execution,
         "busy_ratio": window.busy_ratio,
     }
-    told = f"{expected(expectation)} because {words}."
+    told = say("%(expected)s because %(words)s.", expected=expected(expectation), words=words)
     return Proposal(knob, old, new, why, told, expectation, Aim.BETTER, gain, evidence=evidence)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from proxy.core.policies import Knob, Objective
 from proxy.core.reports import CacheReport, CurvePoint, OrderEstimate
 from proxy.core.units import BYTES_PER_MIB
+from proxy.core.words import joined, say
 from proxy.tuner.knobs import Value, shown, steps
 from proxy.tuner.objective import MIB_PER_INSTANCE
 from proxy.tuner.trial import settle_from
@@ -26,6 +27,9 @@ from proxy.tuner.tuning_words import Said, best_of
 FULL_RATIO = 0.85
 # Share of hits below which the cache is of no use, so that halving it step by step would only take longer.
 USEFUL_HITS = 0.005
+
+# How often a cache is filled anew until another order has made it its own. Smaller: judged before it shows.
+ORDER_TURNS = 2
 
 
 def size(present: Present) -> Said:
@@ -46,7 +50,15 @@ def size(present: Present) -> Said:
         proposal = _resized(present, cache, here, there, value)
         if proposal is not None:
             found.append(proposal)
-    fact = f"{mib} MiB save {here.saved_ms_per_s:.0f} model-ms/s by the curve" if here else "the curve does not reach"
+    fact = (
+        say(
+            "%(mib)s MiB save %(saved_ms_per_s)s model-ms/s by the curve",
+            mib=mib,
+            saved_ms_per_s=f"{here.saved_ms_per_s:.0f}",
+        )
+        if here
+        else say("the curve does not reach")
+    )
     return found, best_of(found, fact)
 
 
@@ -61,11 +73,19 @@ def eviction(present: Present) -> Said:
     by_order = {one.eviction: one for one in cache.orders}
     here, now_order = on_curve(cache.curve, mib), by_order.get(view.settings.cache_eviction)
     if here is None or now_order is None:
-        return [], "Too few look-ups yet to compare the orders of eviction."
+        return [], say("Too few look-ups yet to compare the orders of eviction.")
     if cache.bytes < FULL_RATIO * cache.max_bytes:
-        return [], f"{cache.bytes / BYTES_PER_MIB:.0f} of {mib} MiB are used: hardly anything is thrown out."
+        return [], say(
+            "%(bytes)s of %(mib)s MiB are used: hardly anything is thrown out.",
+            bytes=f"{cache.bytes / BYTES_PER_MIB:.0f}",
+            mib=mib,
+        )
     best = max(by_order.values(), key=lambda one: one.saved_ms_per_s)
-    fact = f"{_would(now_order)}, {_would(best)}" if best is not now_order else f"{_would(now_order)}, most of all"
+    fact = (
+        joined(", ", (_would(now_order), _would(best)))
+        if best is not now_order
+        else say("%(would)s, most of all", would=_would(now_order))
+    )
     found = [
         proposal
         for order in by_order.values()
@@ -88,10 +108,15 @@ def _reordered(
     after = present.estimate(Knob.CACHE_POLICY, settings, min(worth, 1.0))
     if after is None:
         return None
-    words = (
-        f"in ghost caches of a sample of the keys {_name(order)} would have hit {order.hit_ratio:.0%} where "
-        f"{_name(now_order)} hit {now_order.hit_ratio:.0%}, and saved {order.saved_ms_per_s:.0f} model-ms a second "
-        f"instead of {now_order.saved_ms_per_s:.0f}"
+    words = say(
+        "in ghost caches of a sample of the keys %(name)s would have hit %(hit_ratio)s where %(name_2)s hit "
+        "%(hit_ratio_2)s, and saved %(saved_ms_per_s)s model-ms a second instead of %(saved_ms_per_s_2)s",
+        name=_name(order),
+        hit_ratio=f"{order.hit_ratio:.0%}",
+        name_2=_name(now_order),
+        hit_ratio_2=f"{now_order.hit_ratio:.0%}",
+        saved_ms_per_s=f"{order.saved_ms_per_s:.0f}",
+        saved_ms_per_s_2=f"{now_order.saved_ms_per_s:.0f}",
     )
     hits_then = min(max(hits + order.hit_ratio - now_order.hit_ratio, 0.0), 1.0)
     return Proposal(
@@ -99,11 +124,16 @@ def _reordered(
         settings.cache_eviction,
         order.eviction,
         Why.EVICTION_COMPARED,
-        f"Hits {hits:.0%} → {hits_then:.0%} because {words}.",
+        say(
+            "Hits %(hits)s → %(hits_then)s because %(words)s.",
+            hits=f"{hits:.0%}",
+            hits_then=f"{hits_then:.0%}",
+            words=words,
+        ),
         Expectation("hits_ratio", hits, hits_then, False, words),
         Aim.BETTER,
         present.gain(Knob.CACHE_POLICY, now, after) if now is not None else 0.5,
-        _settle_s(cache, present, cache.max_bytes / 2),
+        _settle_s(cache, present, ORDER_TURNS * cache.max_bytes),
         _mix(here, settings.cache_max_mib),
     )
 
@@ -113,16 +143,21 @@ def _name(order: OrderEstimate) -> str:
 
 
 def _would(order: OrderEstimate) -> str:
-    return f"{_name(order)} would hit {order.hit_ratio:.0%} and save {order.saved_ms_per_s:.0f} model-ms/s"
+    return say(
+        "%(name)s would hit %(hit_ratio)s and save %(saved_ms_per_s)s model-ms/s",
+        name=_name(order),
+        hit_ratio=f"{order.hit_ratio:.0%}",
+        saved_ms_per_s=f"{order.saved_ms_per_s:.0f}",
+    )
 
 
 def _held(cache: CacheReport | None) -> str | None:
     if cache is None:
-        return "There is no cache, or nothing is known of it."
+        return say("There is no cache, or nothing is known of it.")
     if cache.state != "on":
-        return f"The cache is {cache.state}; it is left alone."
+        return say("The cache is %(state)s; it is left alone.", state=cache.state)
     if not cache.curve:
-        return "Too few look-ups yet for a miss-ratio curve."
+        return say("Too few look-ups yet for a miss-ratio curve.")
     return None
 
 
@@ -144,17 +179,36 @@ def _resized(present: Present, cache: CacheReport, here: CurvePoint, there: Curv
     if gain <= 0:
         return None
     if grows:
-        words = f"the next {value - mib} MiB save {saves_ms:.0f} model-ms a second by the miss-ratio curve"
+        words = say(
+            "the next %(value)s MiB save %(saves_ms)s model-ms a second by the miss-ratio curve",
+            value=value - mib,
+            saves_ms=f"{saves_ms:.0f}",
+        )
         words += _worth(present, now, after, costs_ms)
         expectation = Expectation("hits_ratio", hits, hits_then, False, words)
-        told = f"Hits {hits:.0%} → {hits_then:.0%} because {words}."
+        told = say(
+            "Hits %(hits)s → %(hits_then)s because %(words)s.",
+            hits=f"{hits:.0%}",
+            hits_then=f"{hits_then:.0%}",
+            words=words,
+        )
     else:
-        words = (
-            f"the last {mib - value} MiB save {-saves_ms:.0f} model-ms a second by the miss-ratio curve and cost as "
-            f"much as {-costs_ms:.0f} (at {MIB_PER_INSTANCE} MiB an instance)"
+        words = say(
+            "the last %(mib)s MiB save %(value)s model-ms a second by the miss-ratio curve and cost as much as "
+            "%(value_2)s (at %(instance_mib)s MiB an instance)",
+            mib=mib - value,
+            value=f"{-saves_ms:.0f}",
+            value_2=f"{-costs_ms:.0f}",
+            instance_mib=MIB_PER_INSTANCE,
         )
         expectation = Expectation("cache_mib", float(mib), float(value), True, words)
-        told = f"Cache {mib} → {shown(Knob.CACHE_SIZE, value)} at hits of {hits_then:.0%} because {words}."
+        told = say(
+            "Cache %(mib)s → %(shown)s at hits of %(hits_then)s because %(words)s.",
+            mib=mib,
+            shown=shown(Knob.CACHE_SIZE, value),
+            hits_then=f"{hits_then:.0%}",
+            words=words,
+        )
     return Proposal(
         Knob.CACHE_SIZE,
         mib,
@@ -181,8 +235,16 @@ def _sizes(present: Present, mib: int, here: CurvePoint | None) -> tuple[Value, 
 def _worth(present: Present, now: Estimate | None, after: Estimate, costs_ms: float) -> str:
     """What speaks for more memory under the objective, beside what it saves."""
     if now is not None and present.view.goal.objective is Objective.LOWEST_LATENCY:
-        return f", which is expected to take the mean from {now.mean_ms:.1f} to {after.mean_ms:.1f} ms"
-    return f" and cost as much as {costs_ms:.0f} (at {MIB_PER_INSTANCE} MiB an instance)"
+        return say(
+            ", which is expected to take the mean from %(mean_ms)s to %(mean_ms_2)s ms",
+            mean_ms=f"{now.mean_ms:.1f}",
+            mean_ms_2=f"{after.mean_ms:.1f}",
+        )
+    return say(
+        " and cost as much as %(costs_ms)s (at %(instance_mib)s MiB an instance)",
+        costs_ms=f"{costs_ms:.0f}",
+        instance_mib=MIB_PER_INSTANCE,
+    )
 
 
 def _settle_s(cache: CacheReport, present: Present, bytes_to_fill: float) -> float:

@@ -13,6 +13,7 @@ Rules: what the measurements do not speak for is not proposed.
 from __future__ import annotations
 
 from proxy.core.policies import Knob, Placement
+from proxy.core.words import say
 from proxy.tuner.knobs import LEAST_LIMIT, delay_near, shown
 from proxy.tuner.tuning_estimates import Present
 from proxy.tuner.tuning_view import Aim, Expectation, Proposal, Why
@@ -36,11 +37,15 @@ def placement(present: Present) -> Said:
     view = present.view
     times = [ms for ms in view.instance_service_ms if ms > 0]
     if len(times) < 2:
-        return [], "One instance: there is nothing to choose."
+        return [], say("One instance: there is nothing to choose.")
     ratio = max(times) / min(times)
-    fact = f"the slowest of {len(times)} instances takes {ratio:.1f} times as long as the fastest"
+    fact = say(
+        "the slowest of %(count)s instances takes %(ratio)s times as long as the fastest",
+        count=len(times),
+        ratio=f"{ratio:.1f}",
+    )
     if ratio < DIFFERENT_RATIO:
-        return [], f"{fact[0].upper()}{fact[1:]}: all are alike."
+        return [], say("%(capital)s: all are alike.", capital=fact)
     mean_ms = sum(times) / len(times)
     gain = min(1 - mean_ms / max(times), 0.5)
     name = f"p{view.goal.quantile}_ms"
@@ -51,7 +56,9 @@ def placement(present: Present) -> Said:
             continue
         if choice.value in view.bounds.placement:
             expectation = Expectation(name, measured_ms, measured_ms * (1 - gain), True, fact)
-            told = f"{expected(expectation)} because {fact} and need not set the tail."
+            told = say(
+                "%(expected)s because %(fact)s and need not set the tail.", expected=expected(expectation), fact=fact
+            )
             found.append(
                 Proposal(
                     Knob.PLACEMENT,
@@ -77,24 +84,35 @@ def delay(present: Present) -> Said:
     row_ms = line.beta_s * present.fit.load.rows_per_request * 1_000
     worth_ms = (line.alpha_s * 1_000 - row_ms) / 2
     half_empty = window.half_empty_ratio(view.settings.max_batch_rows) or 0.0
-    fact = (
-        f"{present.line_words}, where most requests come there is one each {gap_ms:.2f} ms, "
-        f"and {half_empty:.0%} of batches leave half empty"
+    fact = say(
+        "%(line_words)s, where most requests come there is one each %(gap_ms)s ms, "
+        "and %(half_empty)s of batches leave half empty",
+        line_words=present.line_words,
+        gap_ms=f"{gap_ms:.2f}",
+        half_empty=f"{half_empty:.0%}",
     )
     pays = gap_ms < worth_ms and window.busy_ratio >= LEAST_BUSY
     if not pays:
         if delay_ms <= 0:
-            return [], f"Waiting for company would not pay: {fact}."
-        words = f"waiting for one more pays only below {max(worth_ms, 0):.2f} ms; {fact}"
+            return [], say("Waiting for company would not pay: %(fact)s.", fact=fact)
+        words = say(
+            "waiting for one more pays only below %(worth_ms)s ms; %(fact)s",
+            worth_ms=f"{max(worth_ms, 0):.2f}",
+            fact=fact,
+        )
         return _moved_delay(present, 0.0, Why.WAITING_DOES_NOT_PAY, words, 0.005, Aim.CHEAPER)
     wanted_ms = delay_near(2 * worth_ms)
     if delay_ms >= wanted_ms / 2 or not window.mean_ms:
-        return [], f"{shown(Knob.QUEUE_DELAY, delay_ms)} let batches wait as long as it pays ({2 * worth_ms:.1f} ms)."
+        return [], say(
+            "%(shown)s let batches wait as long as it pays (%(value)s ms).",
+            shown=shown(Knob.QUEUE_DELAY, delay_ms),
+            value=f"{2 * worth_ms:.1f}",
+        )
     # Waiting happens where one instance is idle: neither when all are busy nor when nothing comes.
     share = 4 * window.busy_ratio * max(1 - window.busy_ratio, 0.0)
     saved_ms = (line.alpha_s * 1_000 - row_ms - 2 * gap_ms) * share
     gain = min(max(saved_ms / window.mean_ms, 0.0), MOST_COMPANY_GAIN)
-    words = f"{fact}: waiting for one more pays below {worth_ms:.1f} ms"
+    words = say("%(fact)s: waiting for one more pays below %(worth_ms)s ms", fact=fact, worth_ms=f"{worth_ms:.1f}")
     return _moved_delay(present, wanted_ms, Why.COMPANY_PAYS, words, gain, Aim.BETTER)
 
 
@@ -102,11 +120,11 @@ def _moved_delay(present: Present, to_ms: float, why: Why, words: str, gain: flo
     view = present.view
     value = view.bounds.clamped(Knob.QUEUE_DELAY, to_ms)
     if value == view.settings.max_queue_delay_ms:
-        return [], f"Bounds leave no other delay; {words}."
+        return [], say("Bounds leave no other delay; %(words)s.", words=words)
     name = f"p{view.goal.quantile}_ms"
     measured_ms = present.window.quantile_ms(view.goal.quantile) or 0.0
     expectation = Expectation(name, measured_ms, measured_ms * (1 - gain), True, words)
-    told = f"{expected(expectation)} because {words}."
+    told = say("%(expected)s because %(words)s.", expected=expected(expectation), words=words)
     evidence = {"alpha_ms": present.fit.line.alpha_s * 1_000, "beta_ms": present.fit.line.beta_s * 1_000}
     old = view.settings.max_queue_delay_ms
     found = [Proposal(Knob.QUEUE_DELAY, old, value, why, told, expectation, aim, gain, evidence=evidence)]
@@ -119,28 +137,36 @@ def concurrency(present: Present) -> Said:
     limit = view.settings.concurrency_limit
     lost = window.lost_ratio
     waits = (window.queue_mean_ms or 0.0) / window.compute_mean_ms if window.compute_mean_ms else 0.0
-    fact = f"{lost:.1%} are refused or fail and a request waits {waits:.1f} times what it runs"
+    fact = say(
+        "%(lost)s are refused or fail and a request waits %(waits)s times what it runs",
+        lost=f"{lost:.1%}",
+        waits=f"{waits:.1f}",
+    )
     if limit and lost > OVERLOADED_LOST and window.busy_ratio < IDLE_ENOUGH:
         wanted, why = _loosened(present, limit), Why.LIMIT_REFUSES
         expectation = Expectation("lost_ratio", lost, lost / 2, True, fact)
-        words = f"the limit refuses while instances are {window.busy_ratio:.0%} busy"
+        words = say("the limit refuses while instances are %(busy_ratio)s busy", busy_ratio=f"{window.busy_ratio:.0%}")
         gain = min(5 * lost, 0.5)
     elif lost > OVERLOADED_LOST and waits > LONG_QUEUE:
         suffices = max(2 * view.settings.max_batch_rows * max(round(window.instances), 1), LEAST_LIMIT)
         if limit and limit <= suffices:
-            return [], f"{fact[0].upper()}{fact[1:]}; {limit} in the lane fill all batches twice, which suffices."
+            return [], say(
+                "%(capital)s; %(limit)s in the lane fill all batches twice, which suffices.",
+                capital=fact,
+                limit=limit,
+            )
         wanted, why = suffices, Why.QUEUE_TOO_LONG
         measured_ms = window.quantile_ms(view.goal.quantile) or 0.0
         after_ms = min(measured_ms, 3 * (window.compute_mean_ms or measured_ms))
         expectation = Expectation(f"p{view.goal.quantile}_ms", measured_ms, after_ms, True, fact)
-        words = "more comes than is carried, and a shorter queue gives the same answers sooner"
+        words = say("more comes than is carried, and a shorter queue gives the same answers sooner")
         gain = min(1 - after_ms / measured_ms, 0.5) if measured_ms else 0.0
     else:
-        return [], f"{fact[0].upper()}{fact[1:]}: nothing for a limit to do."
+        return [], say("%(capital)s: nothing for a limit to do.", capital=fact)
     value = int(view.bounds.clamped(Knob.CONCURRENCY, wanted)) if wanted else 0
     if value == limit:
-        return [], f"{fact[0].upper()}{fact[1:]}; the bounds leave no other limit."
-    told = f"{expected(expectation)} because {words} ({fact})."
+        return [], say("%(capital)s; the bounds leave no other limit.", capital=fact)
+    told = say("%(expected)s because %(words)s (%(fact)s).", expected=expected(expectation), words=words, fact=fact)
     found = [Proposal(Knob.CONCURRENCY, limit, value, why, told, expectation, Aim.BETTER, gain)]
     return found, best_of(found, fact)
 

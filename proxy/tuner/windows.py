@@ -17,6 +17,7 @@ from math import isfinite
 from proxy.core.hit_ratio import hit_ratio
 from proxy.core.means import weighted_mean
 from proxy.core.units import ns_to_ms
+from proxy.core.words import say
 from proxy.metrics import histogram
 from proxy.tuner.service_time import ServiceTime, fit_with_prior
 from proxy.tuner.signals import MeasuredSecond, signals_from
@@ -176,16 +177,19 @@ class Unusable(StrEnum):
 def unusable(seconds: Sequence[TuningSecond], now_unix_s: float) -> tuple[Unusable, str] | None:
     """Why these seconds (oldest first) must not be decided on, in words; None if they may (F36)."""
     if not seconds:
-        return Unusable.MISSING, "There are no measurements of the last seconds; nothing is changed."
+        return Unusable.MISSING, say("There are no measurements of the last seconds; nothing is changed.")
     newest_s = seconds[-1].at_unix_s
     if not isfinite(newest_s) or newest_s > now_unix_s + MAX_AHEAD_S:
-        return Unusable.ABSURD, "The newest measurement lies in the future; nothing is changed."
+        return Unusable.ABSURD, say("The newest measurement lies in the future; nothing is changed.")
     if newest_s < now_unix_s - MAX_AGE_S:
-        return Unusable.STALE, f"The newest measurement is {now_unix_s - newest_s:.0f} s old; nothing is changed."
+        return Unusable.STALE, say(
+            "The newest measurement is %(now_unix_s)s s old; nothing is changed.",
+            now_unix_s=f"{now_unix_s - newest_s:.0f}",
+        )
     for second in seconds:
         name = _absurd(second)
         if name is not None:
-            return Unusable.ABSURD, f"The measured {name} is impossible; nothing is changed."
+            return Unusable.ABSURD, say("The measured %(name)s is impossible; nothing is changed.", name=name)
     return None
 
 

@@ -7,14 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.utils import translation
+from django.utils.translation import gettext
 
 from models_admin.dashboard import evidence
 from models_admin.dashboard.evidence import Span, evidence_chart, spans
 from models_admin.dashboard.knobs import bounds_in_words, knob_label, metric_in_words, metric_label, value_in_words
 from models_admin.dashboard.tuning_metrics import of_second, of_window
-from models_admin.dashboard.tuning_state import objective_in_words, rests_until, trial_view
+from models_admin.dashboard.tuning_state import decision_words, objective_in_words, rests_until, trial_view
 from models_admin.models import Decision, Policy, TuningState
 from proxy.core.policies import Knob
+from proxy.core.words import say
 from proxy.tuner.knobs import Bounds
 from tests.architecture.sources import ROOT
 
@@ -224,3 +227,15 @@ def test_every_metric_that_the_tuner_expects_something_of_has_a_name_and_a_readi
     for metric in named:
         assert of_second(metric, SECOND) is not None, metric
         assert metric_label(metric)[0].isupper(), metric
+
+
+def test_a_reason_is_shown_in_the_readers_language_and_an_older_row_as_it_was_written():
+    known = "Repeated inputs are answered from memory."  # any text of the catalogue
+    new = Decision(explanation="gone").put(explanation=say("%(capital)s", capital=say(known)) + " 5 % more")
+    old = Decision(explanation=f"{known} 5 % more")
+    assert new.explanation == old.explanation
+    with translation.override("zh-hans"):
+        assert decision_words(new, "explanation") == f"{gettext(known)} 5 % more" != new.explanation
+        assert decision_words(old, "explanation") == old.explanation
+    assert decision_words(new, "explanation") == new.explanation
+    assert decision_words(new, "outcome") == ""

@@ -9,7 +9,8 @@ import pytest
 from proxy.core.policies import Knob, Objective
 from proxy.tuner.knobs import Settings
 from proxy.tuner.objective import Goal
-from proxy.tuner.trial import guard_hurt, incomparable, judge, measured_until_unix_s, settle_from
+from proxy.tuner.trial import incomparable, judge, measured_until_unix_s, settle_from
+from proxy.tuner.trial_guards import guard_hurt
 from proxy.tuner.tried import Outcome
 from proxy.tuner.tuning_view import MOST_SETTLE_S, SETTLE_S, WINDOW_S, Aim, Expectation, Proposal, Running, Why
 from proxy.tuner.windows import window_from
