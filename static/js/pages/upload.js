@@ -66,7 +66,7 @@ function declared(digest) {
 
 function send() {
   const chosen = rows.filter((row) => row.state === "chosen");
-  if (!chosen.length) { complain(t("Choose a file first.")); return; }
+  if (!chosen.length) { complain(rows.every((row) => RESTING.has(row.state)) ? t("Choose a file first.") : ""); return; }
   if (chosen.length > 1 && part("number").value.trim()) { complain(t("A version number is for one file. Leave it empty to send several.")); return; }
   complain("");
   const values = declared(null);
