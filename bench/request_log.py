@@ -1,6 +1,6 @@
 """What remembering requests costs an answer that is not kept, beside counting it: `python -m bench.request_log`.
 
-The answer is asked about as the line does it: one moment more, and one question. Figures are this machine's, in processor time.
+The answer is asked about as the line does it: one moment more, and one question. Processor time.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from proxy.model_manager.model_manager import ModelManager
 from proxy.model_manager.routing import choose_version
 from proxy.offload import Offload
 from proxy.open_call import OpenCall
+from proxy.openings import Openings
 from proxy.protocol import v2_request
 from proxy.protocol.limits import Limits
 from proxy.protocol.media import PLAIN, BodyForm, Headers, body_form, sticky_key
@@ -63,16 +64,26 @@ class Pipeline(Views):
         self._answering = Answering(clock, cache, scheduler, metrics, self._offload, self.shadows)
         self._limits = limits
         self._recognised = Recognised()
+        self._openings = Openings()
         self._quotas = Quotas(draw)
 
     def open(
         self, model: str, version: str | None, authorization: bytes | None, arrival_ns: int, sticky: bytes | None = None
     ) -> OpenCall:
         """Head → who calls, within its rate → authorise → version. Raises ProxyError."""
+        asked = (model, version, authorization)
+        known = self._openings.find(asked, self.snapshot, self._manager.routes)
+        if known is not None:
+            principal, chosen = known
+            self.keys_used.add(principal.principal_id)
+            return OpenCall(principal, chosen, version, arrival_ns, self._limits.max_body_bytes, sticky)
         principal = self.authenticate(authorization)
         if principal.requests_per_s:
             self._quotas.spend(principal, arrival_ns)
-        return self.open_as(principal, model, version, arrival_ns, sticky)
+        call = self.open_as(principal, model, version, arrival_ns, sticky)
+        if self._recognised.is_lasting(authorization):
+            self._openings.keep(asked, principal, call.version)
+        return call
 
     def authenticate(self, authorization: bytes | None) -> Principal:
         """Who calls. Raises Unauthenticated; NotReady before the first snapshot, when every key would look unknown."""

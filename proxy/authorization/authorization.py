@@ -69,6 +69,11 @@ class Recognised:
             self._callers[authorization] = (principal, expiry_unix_s)
         return principal
 
+    def is_lasting(self, authorization: bytes | None) -> bool:
+        """True for a key that was recognised under the present keys and does not expire."""
+        known = self._callers.get(authorization) if authorization is not None else None
+        return known is not None and known[1] == FOREVER
+
 
 def authorise(principal: Principal, model: str) -> None:
     """Let the caller ask `model`, or raise `unknown_model`: a key restricted to models learns nothing of others."""
