@@ -6,14 +6,14 @@ const MOST_BARS = 64;
 
 export function showAnswer(host, answer, rawText) {
   const parts = (answer.outputs ?? []).map((output) => outputParts(output));
-  host.replaceChildren(...parts.flat(), raw(rawText));
+  host.replaceChildren(...parts.flat(), rawDetails(rawText));
 }
 
 export function showRefusal(host, status, words) {
   host.replaceChildren(make("p", { class: "form-error" }, `${status || t("No answer")}: ${words}`));
 }
 
-function raw(text) {
+export function rawDetails(text) {
   const code = make("div", { class: "code" }, make("pre", { id: "raw-answer", tabindex: 0 }, text), make("button", { class: "button button--small", type: "button", "data-copy": "raw-answer" }, t("Copy")));
   return make("details", { class: "more" }, make("summary", {}, t("Answer as JSON")), code);
 }
