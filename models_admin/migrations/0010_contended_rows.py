@@ -15,8 +15,7 @@ class Migration(migrations.Migration):
             name="contended_rows",
             field=models.PositiveIntegerField(
                 default=0,
-                help_text="Rows of an execution while a key that sends little stands beside one that floods. "
-                "Larger: more is run, and the quiet key waits longer. 0: as large as ever.",
+                help_text="Rows at once while one key floods. Larger: others wait longer. 0: any.",
                 validators=[
                     django.core.validators.MinValueValidator(0),
                     django.core.validators.MaxValueValidator(65536),

@@ -81,15 +81,7 @@ class Policy(models.Model):
         default=True,
         help_text=_("Serve the keys that wait in proportion to their weights, so that none crowds others out."),
     )
-    contended_rows = bounded(
-        0,
-        0,
-        65_536,
-        _(
-            "Rows of an execution while a key that sends little stands beside one that floods. Larger: more is run, "
-            "and the quiet key waits longer. 0: as large as ever."
-        ),
-    )
+    contended_rows = bounded(0, 0, 65_536, _("Rows at once while one key floods. Larger: others wait longer. 0: any."))
     adaptive_limit = models.BooleanField(
         default=False,
         help_text=_(

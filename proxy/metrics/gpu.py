@@ -1,6 +1,7 @@
 """Reads GPUs through NVML, where there is a driver; else says in words why there are none.
 
-Rules: never raises; what the driver does not say of a GPU is None. NVML and its package are optional.
+Rules: never raises; what the driver does not say of a GPU is None, and one that it has lost does not hide the others.
+NVML and its package are optional.
 Source: NVML API reference, device queries (docs.nvidia.com/deploy/nvml-api); the package nvidia-ml-py.
 """
 
@@ -48,14 +49,15 @@ class GpuProbe:
         return gpus, "" if gpus else "The NVIDIA driver reports no GPU on this host."
 
     def _read_one(self, nvml: Any, index: int) -> GpuReport:
-        handle = nvml.nvmlDeviceGetHandleByIndex(index)
-
         def ask(query: Callable[[], Any]) -> Any:
             try:
                 return query()
             except nvml.NVMLError:
                 return None  # this GPU, or its partitioning, does not say
 
+        handle = ask(lambda: nvml.nvmlDeviceGetHandleByIndex(index))
+        if handle is None:
+            return GpuReport(index, "GPU", None, None, None, None, None)
         name = ask(lambda: nvml.nvmlDeviceGetName(handle))
         uuid = ask(lambda: nvml.nvmlDeviceGetUUID(handle))
         utilisation = ask(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proxy.core.units import BYTES_PER_MIB
 from proxy.frames.config import InstanceConfig
@@ -90,11 +90,23 @@ def present() -> tuple[Gpu, ...]:
     return tuple(Gpu(index, torch.cuda.mem_get_info(index)[0]) for index in indexes)
 
 
+def _is_partitioned(pynvml: Any, handle: Any) -> bool:
+    """True if the GPU is split into instances (MIG); those that cannot be split say that they do not know."""
+    try:
+        mode, _ = pynvml.nvmlDeviceGetMigMode(handle)
+    except pynvml.NVMLError:
+        return False
+    return bool(mode == pynvml.NVML_DEVICE_MIG_ENABLE)
+
+
 def _free_by_nvml(index: int) -> int:
     import pynvml
 
     try:
         pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(index)).free)
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        if _is_partitioned(pynvml, handle):
+            raise RuntimeError("what NVML says is of the whole GPU, torch sees a part of it")
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)
     except pynvml.NVMLError as error:
         raise RuntimeError(str(error)) from error

@@ -160,11 +160,15 @@ def _mapped(descriptor: int) -> mmap.mmap:
     return area
 
 
+# torch's words, and onnxruntime's.
+_CUDA_FAULTS = ("CUDA error", "CUDA failure")
+
+
 def _exit_if_device_is_lost(error: Exception) -> None:
     """A CUDA context that has faulted answers every later call with the same error: end, so that it is replaced.
 
     Without an answer: one that was answered would be given its next batch, innocent requests, while it ends (F8).
     """
     text = str(error)
-    if "CUDA error" in text and not is_out_of_memory(error):
+    if any(words in text for words in _CUDA_FAULTS) and not is_out_of_memory(error):
         raise SystemExit(f"the CUDA context is unusable: {shortened(error, 300)}")

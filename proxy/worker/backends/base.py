@@ -58,6 +58,8 @@ _OUT_OF_MEMORY = (
     "can't allocate memory",
     "cannot allocate memory",
     "cuda out of memory",
+    "cuda error: out of memory",  # outside of torch's allocator: a context, a library's workspace
+    "status_alloc_failed",  # cuBLAS, cuDNN
     "bad_alloc",
     "bad allocation",
     "failed to allocate memory",

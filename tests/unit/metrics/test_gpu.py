@@ -27,8 +27,9 @@ class FakeNvml:
     NVML_ERROR_NO_PERMISSION = 4
     NVML_TEMPERATURE_GPU = 0
 
-    def __init__(self, *, init=None, count=1, lost=None, silent=False):
+    def __init__(self, *, init=None, count=1, lost=None, silent=False, lost_index=None):
         self.init, self.count, self.lost, self.silent = init, count, lost, silent
+        self.lost_index = lost_index
 
     def nvmlInit(self):
         if self.init:
@@ -40,6 +41,8 @@ class FakeNvml:
         return self.count
 
     def nvmlDeviceGetHandleByIndex(self, index):
+        if index == self.lost_index:
+            raise FakeError(15)
         return index
 
     def _say(self, value):
@@ -73,6 +76,12 @@ def test_a_gpu_is_reported_in_our_units():
 def test_what_a_gpu_does_not_say_is_none():
     gpus, _ = GpuProbe(FakeNvml(silent=True)).read()
     assert gpus == (GpuReport(0, "GPU", None, None, None, None, None),)
+
+
+def test_a_gpu_that_fell_off_the_bus_does_not_hide_the_others():
+    gpus, note = GpuProbe(FakeNvml(count=3, lost_index=1)).read()
+    assert [(gpu.index, gpu.memory_total_bytes) for gpu in gpus] == [(0, 80), (1, None), (2, 80)]
+    assert note == ""
 
 
 @pytest.mark.parametrize(

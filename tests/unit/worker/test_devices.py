@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -62,6 +65,50 @@ def test_without_a_gpu_a_policy_that_wants_one_fails_the_load(tmp_path):
         device.choose(InstanceConfig(str(artifact), "torchscript", None, device="cuda:0"))
 
 
+class NvmlError(Exception):
+    """As pynvml's."""
+
+
+class Driver:
+    """What is used of the pynvml module, for one GPU. `mig`: its mode, None where it cannot be split."""
+
+    NVMLError = NvmlError
+    NVML_DEVICE_MIG_ENABLE = 1
+
+    def __init__(self, *, free=7, mig=None, loaded=True):
+        self.free, self.mig, self.loaded = free, mig, loaded
+
+    def nvmlInit(self):
+        if not self.loaded:
+            raise NvmlError("Driver Not Loaded")
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        return index
+
+    def nvmlDeviceGetMigMode(self, handle):
+        if self.mig is None:
+            raise NvmlError("Not Supported")
+        return [self.mig, 1]
+
+    def nvmlDeviceGetMemoryInfo(self, handle):
+        if self.free is None:
+            raise NvmlError("Not Supported")
+        return SimpleNamespace(free=self.free)
+
+
+@pytest.mark.parametrize("mig", [None, 0])
+def test_free_memory_is_nvmls_where_the_gpu_is_whole(monkeypatch, mig):
+    monkeypatch.setitem(sys.modules, "pynvml", Driver(mig=mig))
+    assert device._free_by_nvml(0) == 7
+
+
+@pytest.mark.parametrize("driver", [Driver(mig=1), Driver(free=None), Driver(loaded=False)])
+def test_where_nvml_cannot_say_what_torch_may_use_torch_is_asked(monkeypatch, driver):
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    with pytest.raises(RuntimeError):
+        device._free_by_nvml(0)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: free memory is read from the driver")
 def test_present_gpus_tell_their_free_memory():
     assert all(gpu.free_bytes > 0 for gpu in device.present())
@@ -71,6 +118,10 @@ def test_present_gpus_tell_their_free_memory():
     ("error", "expected"),
     [
         (MemoryError(), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
         (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB"), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory"), True),
         (RuntimeError("std::bad_alloc"), True),
