@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy
 
 from models_admin.dashboard.access import asked, model_or_404, page, version_or_404
 from models_admin.dashboard.model import head
-from models_admin.dashboard.version import STEP_LABELS
-from models_admin.models import Model
+from models_admin.dashboard.steps import STEP_LABELS
+from models_admin.models import Model, ModelVersion
 from models_admin.models.registry import ArtifactFormat, StepStatus, VersionState
 from models_admin.selectors.comparison import Change, Row, Section
 from models_admin.selectors.version_comparison import compare_versions
@@ -62,6 +62,7 @@ WORDS = {
 }
 CHOICES = {"format": ArtifactFormat, "state": VersionState}
 SIGNATURE = frozenset({"inputs", "outputs"})
+PARTS = frozenset({"tensors", "members"})
 
 
 @page
@@ -78,10 +79,10 @@ def compare(request: HttpRequest, name: str) -> HttpResponse:
     if first is not None and second is not None:
         pair = version_or_404(name, first), version_or_404(name, second)
         sections = compare_versions(*pair, now=timezone.now())
-        context["sections"] = [_view(section) for section in sections]
-        context["pair"] = pair
-        context["same_file"] = pair[0].digest == pair[1].digest
-        context["same_signature"] = not any(one.differs for one in sections if one.name in SIGNATURE)
+        context["differing"] = _groups(sections, differing=True)
+        context["rest"] = _groups(sections, differing=False)
+        context["parts"] = _parts(sections[-1])
+        context["clients"] = _clients(pair, sections)
     return render(request, "dashboard/compare.html", context)
 
 
@@ -93,19 +94,43 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and 0 < len(text) < 10 and int(text) else None
 
 
-def _view(section: Section) -> dict[str, Any]:
-    is_named = section.name not in {*SIGNATURE, "tensors", "members"}
+def _clients(pair: tuple[ModelVersion, ModelVersion], sections: list[Section]) -> str:
+    """What it means to clients: `same_file`, `same` or `differ`; `unknown` where a signature was never found out."""
+    if pair[0].digest == pair[1].digest:
+        return "same_file"
+    if not all(version.signature or version.declared_signature for version in pair):
+        return "unknown"
+    return "differ" if any(one.differs for one in sections if one.name in SIGNATURE) else "same"
+
+
+def _groups(sections: list[Section], *, differing: bool) -> list[tuple[str, bool, list[tuple[str, ...]]]]:
+    """(title, whether its names are code, rows) of the sections that have rows of this kind."""
+    groups = []
+    for one in sections:
+        is_code = one.name in {*SIGNATURE, *PARTS}
+        rows = [
+            (row.name if is_code else str(LABELS.get(row.name, row.name)), *_sides(row), *map(str, WORDS[row.change]))
+            for row in one.rows
+            if _tells_apart(row) == differing
+        ]
+        if rows:
+            groups.append((str(TITLES[one.name]), is_code, rows))
+    return groups
+
+
+def _tells_apart(row: Row) -> bool:
+    """True for what differs, and for what only one of them is known by."""
+    is_one_sided = row.change is Change.UNKNOWN and (row.before is None) != (row.after is None)
+    return is_one_sided or row.change in {Change.CHANGED, Change.ADDED, Change.REMOVED}
+
+
+def _parts(section: Section) -> dict[str, Any]:
+    """What is said of the files' contents: of what kind, how many of each change, and how many are not listed."""
+    same = section.counts.get(Change.SAME, 0)
     return {
-        "name": section.name,
-        "title": TITLES[section.name],
-        "rows": [
-            (LABELS.get(row.name, row.name) if is_named else row.name, *_sides(row), *WORDS[row.change])
-            for row in section.rows
-        ],
-        "is_code": not is_named,
-        "left_out": section.left_out - section.counts.get(Change.SAME, 0) * (section.name in {"tensors", "members"}),
+        "kind": section.name,
         "counts": [(WORDS[change][1], count) for change, count in section.counts.items()],
-        "only_differing": section.name in {"tensors", "members"},
+        "left_out": section.left_out - same,
     }
 
 

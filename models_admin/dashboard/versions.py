@@ -51,7 +51,8 @@ def _rows(request: HttpRequest, model: Model) -> dict[str, object]:
     """Every version; archived ones only when they are asked for."""
     known = list(model.versions.prefetch_related("labels"))
     archived = sum(version.state == VersionState.ARCHIVED for version in known)
-    default = model.default_version.number if model.default_version else None
+    numbers = [version.number for version in known]
+    first = model.default_version.number if model.default_version else (numbers or [None])[-1]
     with_archived = asked(request, "archived") == "true"
     report = gateway.latest_report()
     rollout = active_rollout(model)
@@ -64,8 +65,8 @@ def _rows(request: HttpRequest, model: Model) -> dict[str, object]:
         "rows": rows,
         "moving": any(version.state in MOVING for version, _, _ in rows),
         "archived_count": archived,
-        "numbers": [version.number for version in known],
-        "a": default,
-        "b": next((version.number for version in known if version.number != default), None),
+        "numbers": numbers,
+        "a": first,
+        "b": next((number for number in numbers if number != first), None),
         "with_archived": with_archived,
     }
