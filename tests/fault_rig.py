@@ -12,7 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -23,11 +23,20 @@ from proxy.core.policies import ModelPolicy
 from proxy.core.snapshot import KeySnapshot, ModelSnapshot, Snapshot, VersionSnapshot
 from proxy.instances.group import InstanceGroup
 from proxy.instances.instance import WORKER_MODULE
+from proxy.testing import models
 from proxy.testing.clients import Clients, Connection, Reply, inference
 
 BACK_TO_BASE_S = 30.0
 MISBEHAVING = "proxy.testing.misbehaving_worker"
 Rows = Sequence[Sequence[float]]
+
+
+def echoing(folder: Path) -> VersionSnapshot:
+    """A version `identity/1` whose instance starts in a tenth of a second and ends where a row begins above 100.
+
+    For what does not depend on the model: a process with torch in it takes seconds of the processor to start.
+    """
+    return replace(models.script(folder, "identity"), options={"misbehave": "above 100: exits"})
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from proxy.instances.instance import Instance
 from proxy.instances.supervisor import Kill, KillReason
 from proxy.system import SystemClock
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 POLICY = ExecutionPolicy(timeout_ns=30 * NS_PER_S, load_timeout_ns=60 * NS_PER_S)
 _batch_ids = count(1)
 

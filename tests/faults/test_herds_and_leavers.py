@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from fault_rig import FaultRig, Footprint, invariant, until_gone
+from fault_rig import FaultRig, Footprint, echoing, invariant, until_gone
 from plane_rig import KEY, PLAIN_POLICY
 
 from proxy.core.policies import BatchingPolicy, CachePolicy, QueuePolicy, ScalingPolicy
@@ -30,11 +30,6 @@ COLD = [[3.0, 1.0, 4.0, 1.5]]
 
 def executions(rig: FaultRig, key: str) -> int:
     return rig.plane.runtime.scheduler.statistics()[key].executions
-
-
-def echoing(tmp_path):
-    """Starts in a tenth of a second, answers its input."""
-    return replace(models.script(tmp_path, "identity"), options={"misbehave": "above 100: exits"})
 
 
 async def stopped_instance(rig: FaultRig, version):
@@ -230,8 +225,7 @@ SERVER = """
 import asyncio, resource, sys
 from pathlib import Path
 sys.path.insert(0, "tests")
-from fault_rig import invariant
-from test_herds_and_leavers import echoing
+from fault_rig import echoing, invariant
 async def main():
     async with invariant(Path(sys.argv[1])) as rig:
         version = echoing(Path(sys.argv[1]))

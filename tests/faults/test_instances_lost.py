@@ -34,9 +34,14 @@ def misbehaving(tmp_path, behaviour):
     return replace(version, options={"misbehave": behaviour})
 
 
+def echoing(tmp_path):
+    """Answers its input; sleeps for ever where the first number is above 100. It starts in a tenth of a second."""
+    return misbehaving(tmp_path, "above 100: sleeps")
+
+
 async def test_f01_a_killed_instance_faults_its_batch_as_lost_and_is_replaced_at_once(tmp_path):
-    version = models.script(tmp_path, "spins")
-    async with started(version) as watched:
+    version = echoing(tmp_path)
+    async with started(version, worker_module=MISBEHAVING) as watched:
         instance = await watched.ready()
         await run(instance, batch(version, rows([1, 0, 0, 0])))
         for round_number in range(1, 4):
@@ -70,8 +75,8 @@ async def test_the_batch_of_a_lost_instance_is_answered_before_its_group_tells_o
 
 
 async def test_f01_an_idle_instance_that_is_killed_is_replaced(tmp_path):
-    version = models.script(tmp_path, "affine")
-    async with started(version, instances=2) as watched:
+    version = echoing(tmp_path)
+    async with started(version, instances=2, worker_module=MISBEHAVING) as watched:
         await watched.ready(instances=2)
         victim, other = watched.group.ready_instances()
         os.kill(victim.pid, signal.SIGKILL)
@@ -110,6 +115,7 @@ async def test_f03_a_crash_at_every_start_ends_in_quarantine_until_it_is_wanted_
 
 async def test_f03_a_damaged_artifact_is_refused_with_words_and_ends_in_quarantine(tmp_path, monkeypatch):
     monkeypatch.setattr(groups.restarts, "FIRST_DELAY_NS", 10 * NS_PER_MS)
+    monkeypatch.setattr(groups.restarts, "QUARANTINE_AFTER_STARTS", 2)  # each start loads torch
     version = models.script(tmp_path, "affine")
     path = Path(version.artifact_path)
     data = bytearray(path.read_bytes())
@@ -122,9 +128,9 @@ async def test_f03_a_damaged_artifact_is_refused_with_words_and_ends_in_quaranti
 
 
 async def test_f05_a_stopped_instance_is_killed_at_the_limit_of_an_execution(tmp_path):
-    version = models.script(tmp_path, "affine")
+    version = echoing(tmp_path)
     policy = replace(POLICY, timeout_ns=300 * NS_PER_MS)
-    async with started(version, policy) as watched:
+    async with started(version, policy, worker_module=MISBEHAVING) as watched:
         instance = await watched.ready()
         os.kill(instance.pid, signal.SIGSTOP)
         fault = await run(instance, batch(version, rows([1, 0, 0, 0])))
@@ -136,8 +142,8 @@ async def test_f05_a_stopped_instance_is_killed_at_the_limit_of_an_execution(tmp
 
 async def test_f05_an_idle_instance_that_stopped_answering_is_found_and_replaced(tmp_path, monkeypatch):
     monkeypatch.setattr(instances, "PING_EVERY_NS", 50 * NS_PER_MS)
-    version = models.script(tmp_path, "affine")
-    async with started(version) as watched:
+    version = echoing(tmp_path)
+    async with started(version, worker_module=MISBEHAVING) as watched:
         instance = await watched.ready()
         heard_ns = instance.last_heard_ns
         async with asyncio.timeout(PATIENCE_S):
@@ -291,8 +297,8 @@ async def test_a_chatty_model_is_not_blocked_and_its_last_words_are_kept(tmp_pat
 
 async def test_kills_under_load_lose_no_answer_and_give_no_wrong_one(tmp_path):
     """Each batch is answered exactly once: right, or lost. (The retry is the scheduler's.)"""
-    version = models.script(tmp_path, "affine")
-    async with started(version, instances=2) as watched:
+    version = echoing(tmp_path)
+    async with started(version, instances=2, worker_module=MISBEHAVING) as watched:
         answered = lost = 0
         for value in range(12):
             instance = await watched.ready()
@@ -303,7 +309,7 @@ async def test_kills_under_load_lose_no_answer_and_give_no_wrong_one(tmp_path):
                 for outcome in await asyncio.gather(*futures):
                     if isinstance(outcome, BatchResult):
                         answered += 1
-                        assert floats(outcome.outputs.tensors[0]) == [value * 2 + 1] * 4
+                        assert floats(outcome.outputs.tensors[0]) == [value] * 4
                     else:
                         assert outcome.lost
                         lost += 1

@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from fault_rig import Footprint, Ledger, invariant, until_gone
+from fault_rig import Footprint, Ledger, echoing, invariant, until_gone
 
 from proxy.instances.shared_memory import SharedArea
 from proxy.testing import models
@@ -18,15 +18,15 @@ pytestmark = pytest.mark.slow
 
 
 async def test_a_planted_wrong_answer_is_found(tmp_path):
-    version = models.script(tmp_path, "affine")
+    version = echoing(tmp_path)
     (tmp_path / "other").mkdir()
-    other = models.save_script(tmp_path / "other", "affine", models.from_source("        return x * 2.0 + 1.5"))
+    other = models.save_script(tmp_path / "other", "identity", models.from_source("        return x + 0.5"))
     with pytest.raises(AssertionError, match="1 wrong answers"):
         async with invariant(tmp_path) as rig:
             await rig.serve(version)
-            await rig.ask("affine", [[1.0, 2.0, 3.0, 4.0]])
+            await rig.ask("identity", [[1.0, 2.0, 3.0, 4.0]])
             rig.direct.knows(other)
-            await rig.ask("affine", [[1.0, 2.0, 3.0, 4.0]])
+            await rig.ask("identity", [[1.0, 2.0, 3.0, 4.0]])
 
 
 async def test_an_answer_of_another_version_than_it_names_is_found(tmp_path):
@@ -46,11 +46,11 @@ async def test_a_request_that_nobody_answers_is_found(tmp_path):
 
 
 async def test_a_gauge_that_stays_up_is_found(tmp_path):
-    version = models.script(tmp_path, "affine")
-    with pytest.raises(AssertionError, match="affine/1: in flight 1"):
+    version = echoing(tmp_path)
+    with pytest.raises(AssertionError, match="identity/1: in flight 1"):
         async with invariant(tmp_path, limit_s=0.2) as rig:
             await rig.serve(version)
-            rig.plane.runtime.scheduler._lanes["affine/1"].in_flight += 1
+            rig.plane.runtime.scheduler._lanes["identity/1"].in_flight += 1
 
 
 async def test_a_leaked_descriptor_mapping_and_process_are_found():
@@ -79,8 +79,8 @@ def test_a_ledger_that_adds_up_is_not_complained_about():
 
 
 async def test_a_quiet_plane_leaves_nothing_behind(tmp_path):
-    version = models.script(tmp_path, "affine")
+    version = echoing(tmp_path)
     async with invariant(tmp_path) as rig:
         await rig.serve(version, instances=2)
-        await asyncio.gather(*(rig.ask("affine", [[float(i), 0.5, -1.0, 2.0]] * (1 + i % 3)) for i in range(20)))
+        await asyncio.gather(*(rig.ask("identity", [[float(i), 0.5, -1.0, 2.0]] * (1 + i % 3)) for i in range(20)))
         assert rig.ledger.right == 20

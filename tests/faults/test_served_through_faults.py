@@ -280,14 +280,14 @@ async def test_f10_an_instance_that_answers_garbage_is_replaced_and_neighbours_a
 
 async def test_f40_instances_go_on_while_no_process_can_be_started(tmp_path, monkeypatch):
     monkeypatch.setattr(groups.restarts, "FIRST_DELAY_NS", 10 * NS_PER_MS)
-    version = models.script(tmp_path, "affine")
+    version = misbehaving(tmp_path, "exits")
     async with invariant(tmp_path) as rig:
         await rig.serve(version)
         only = rig.ready(version)[0]
         with monkeypatch.context() as broken:
             broken.setattr("proxy.instances.process._spawn", _no_process)
             rig.want(version, instances=3)
-            load = Load(rig, "affine")
+            load = Load(rig, "identity")
             await rig.plane.until(lambda: rig.group(version).message)
             assert "could not be started" in rig.group(version).message
             assert list(rig.ready(version)) == [only]

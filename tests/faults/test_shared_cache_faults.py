@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from fault_rig import FaultRig, invariant
+from fault_rig import FaultRig, echoing, invariant
 from plane_rig import PLAIN_POLICY
 from redis.asyncio import Redis
 from redis_rig import OwnRedis, Wire, needs_redis_server
@@ -19,7 +19,6 @@ from proxy.cache.breaker import BreakerState
 from proxy.cache.second_level_codec import derive_secret
 from proxy.cache.second_level_model import SharedModel
 from proxy.core.policies import CachePolicy
-from proxy.testing import models
 
 pytestmark = [pytest.mark.slow, needs_redis_server]
 SECRET = derive_secret("what the servers of one deployment share")
@@ -28,7 +27,7 @@ HERD = 1_000
 
 
 def rows(number: int) -> list[list[float]]:
-    return [[float(number), 1.0, 4.0, 1.5]]
+    return [[1.0, float(number), 4.0, 1.5]]
 
 
 def level(rig: FaultRig):
@@ -36,11 +35,11 @@ def level(rig: FaultRig):
 
 
 def report(rig: FaultRig):
-    return level(rig).report("affine")
+    return level(rig).report("identity")
 
 
 def executions(rig: FaultRig) -> int:
-    return rig.plane.runtime.scheduler.statistics()["affine/1"].executions
+    return rig.plane.runtime.scheduler.statistics()["identity/1"].executions
 
 
 @asynccontextmanager
@@ -72,33 +71,33 @@ def patient(monkeypatch):
 
 @pytest.mark.usefixtures("patient")
 async def test_the_second_servers_first_look_up_is_a_hit(tmp_path, redis):
-    version = models.script(tmp_path, "affine")
+    version = echoing(tmp_path)
     async with server(tmp_path, version, redis.url) as first:
-        reply = await first.ask("affine", rows(3))
+        reply = await first.ask("identity", rows(3))
         await first.plane.until(lambda: report(first).writes)
         async with server(tmp_path, version, redis.url) as second:
-            found = await second.ask("affine", rows(3))
+            found = await second.ask("identity", rows(3))
             assert found.rows == reply.rows
             assert (report(second).hits, executions(second)) == (1, 0)
-            await second.ask("affine", rows(3))
+            await second.ask("identity", rows(3))
             assert report(second).hits == 1, "the second look-up is its own cache's"
-            told = second.plane.runtime.cache.statistics()["affine"]
+            told = second.plane.runtime.cache.statistics()["identity"]
             assert (told.hits, told.second_level.hits, told.second_level.state) == (1, 1, "closed")
-            second.plane.runtime.purge_cache("affine")
-            shared = level(second)._models["affine"]
+            second.plane.runtime.purge_cache("identity")
+            shared = level(second)._models["identity"]
             await second.plane.until(lambda: shared.purges and not shared.must_purge)
-            await second.ask("affine", rows(3))
+            await second.ask("identity", rows(3))
             assert executions(second) == 1, "purged here, purged everywhere"
 
 
 @pytest.mark.usefixtures("patient")
 async def test_f25_a_herd_on_one_cold_key_is_one_look_into_redis_and_one_execution(tmp_path, redis):
-    version = models.script(tmp_path, "affine")
+    version = echoing(tmp_path)
     async with Wire(redis.port) as wire, server(tmp_path, version, wire.url) as rig:
         await rig.clients.prepare(HERD)
         (instance,) = rig.ready(version)
         os.kill(instance.pid, signal.SIGSTOP)
-        asked = [rig.ask("affine", rows(7)) for _ in range(HERD)]
+        asked = [rig.ask("identity", rows(7)) for _ in range(HERD)]
         await rig.plane.until(lambda: instance.outstanding)
         os.kill(instance.pid, signal.SIGCONT)
         await asyncio.gather(*asked)
@@ -110,12 +109,12 @@ async def test_f25_a_herd_on_one_cold_key_is_one_look_into_redis_and_one_executi
 async def load(rig: FaultRig, numbers: range) -> None:
     """Requests that no cache has seen, sixteen at a time."""
     for start in range(numbers.start, numbers.stop, 16):
-        await asyncio.gather(*(rig.ask("affine", rows(number)) for number in range(start, start + 16)))
+        await asyncio.gather(*(rig.ask("identity", rows(number)) for number in range(start, start + 16)))
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen", "slow"])
 async def test_f15_no_request_fails_and_few_wait_while_redis_is(tmp_path, redis, fault):
-    version = models.script(tmp_path, "affine")
+    version = echoing(tmp_path)
     async with Wire(redis.port) as wire, server(tmp_path, version, wire.url) as rig:
         await load(rig, range(64))
         if fault == "killed":
@@ -144,7 +143,7 @@ async def test_f15_no_request_fails_and_few_wait_while_redis_is(tmp_path, redis,
 
 @pytest.mark.usefixtures("patient")
 async def test_c5_a_stranger_who_writes_to_redis_changes_no_answer(tmp_path, redis):
-    version = models.script(tmp_path, "affine")
+    version = echoing(tmp_path)
     async with server(tmp_path, version, redis.url) as first, Redis.from_url(redis.url) as stranger:
         await load(first, range(32))
         await first.plane.until(lambda: report(first).writes == 32)
@@ -165,7 +164,7 @@ async def test_c5_a_stranger_who_writes_to_redis_changes_no_answer(tmp_path, red
 
 
 async def test_f15_a_server_without_its_redis_starts_and_serves(tmp_path):
-    version = models.script(tmp_path, "affine")
+    version = echoing(tmp_path)
     async with server(tmp_path, version, OwnRedis(tmp_path).url) as rig:
         await load(rig, range(64))
         assert rig.ledger.right == 64
