@@ -20,7 +20,11 @@ const NUMBERS = {
 // Whether every input and output can go raw from here: half precision stays JSON, which this server reads and writes.
 export function canBeRaw(signature) { return [...signature.inputs, ...signature.outputs].every((one) => one.datatype === "BYTES" || one.datatype in NUMBERS); }
 
-export function jsonBody(inputs) { return JSON.stringify({ inputs: inputs.map((one) => ({ ...one, data: Array.from(one.data) })) }); }
+// Samples of sound have the seven digits that single precision has; what was typed stays as it is.
+export function jsonBody(inputs) {
+  const data = (values) => (values instanceof Float32Array ? Array.from(values, (value) => Number(value.toPrecision(7))) : values);
+  return JSON.stringify({ inputs: inputs.map((one) => ({ ...one, data: data(one.data) })) });
+}
 
 // {head: the JSON, headBytes: its length, bytes: all that is sent}. rawAnswer: the outputs are to come raw, too.
 export function rawBody(inputs, { rawAnswer = true } = {}) {

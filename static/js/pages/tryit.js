@@ -90,9 +90,11 @@ function tensors() {
 function fill() {
   const inputs = tensors();
   const box = part("body");
-  box.readOnly = isRaw;
+  const windows = heard()?.sound.recording ? windowsOf(heard().sound.recording, plan().samples).length : 0;
+  box.readOnly = isRaw || windows > 0;
   try { box.value = isRaw ? rawBody(inputs).head : jsonBody(inputs); } catch (error) { box.value = error.message; }
-  part("body-words").textContent = isRaw ? t("The JSON part of the body; the tensors stand behind it as raw bytes.") : t("Made from the form above. What stands here is sent; edit it freely.");
+  const words = isRaw ? t("The JSON part of the body; the tensors stand behind it as raw bytes.") : t("Made from the form above. What stands here is sent; edit it freely.");
+  part("body-words").textContent = windows > 1 ? t("The first of {count} windows, which are sent one after the other.", { count: windows }) : words;
   showSnippet();
 }
 
