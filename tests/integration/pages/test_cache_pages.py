@@ -108,7 +108,7 @@ def test_every_order_of_eviction_is_compared_and_who_shared_an_execution_is_told
         orders=(OrderEstimate("lru", 0.37, 370.0), OrderEstimate("s3_fifo", 0.46, 461.0)),
     )
     page = words(staff.get(PAGE))
-    assert "Shared an execution 4,321" in page
+    assert "Coalesced 4,321" in page
     assert "S3-FIFO Saves most 46% 461" in page
     assert "Least recently used In force 37% 370" in page
     assert page.index("S3-FIFO Saves most") < page.index("Least recently used In force")
