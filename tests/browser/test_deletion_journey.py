@@ -82,7 +82,7 @@ def test_versions_are_compared_and_deleted_things_come_back(
         if not is_last:
             page.get_by_role("button", name="Undo").click()
             expect(page.get_by_role("link", name=NAME, exact=True)).to_be_visible()
-    page.get_by_role("link", name="Recently deleted").click()
+    page.get_by_role("link", name="Recently deleted", exact=True).click()
     picture("recently-deleted")
     page.get_by_role("button", name=f"Remove for good {NAME}").click()
     page.get_by_label(f"Type {NAME} to confirm").fill(NAME)
