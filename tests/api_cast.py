@@ -115,6 +115,7 @@ class FakeRuntime:
     headers: dict[bytes, bytes] = field(default_factory=dict)
     purged: list[tuple[str | None, str | None]] = field(default_factory=list)
     fed: int = 0
+    inference_port: int = 8_601
     kept: tuple[RequestReport, ...] = ()
     queries: list[RequestQuery] = field(default_factory=list)
 

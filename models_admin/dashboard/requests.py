@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from models_admin.dashboard.access import asked, model_or_404, page
+from models_admin.dashboard.inference_url import inference_url
 from models_admin.dashboard.model import head
 from models_admin.dashboard.request_rows import LEGEND, Row, rows_of
 from models_admin.selectors import principals
@@ -56,8 +57,7 @@ def _render(request: HttpRequest, model: str | None, template: str, context: dic
         "is_gone": bool(opened) and all(row.report.number != opened for row in rows),
         "is_filtered": bool(chosen["id"] or chosen["status"]),
         "legend": LEGEND,
-        "port": getattr(gateway.current(), "inference_port", None),
-        "host": request.get_host().rpartition(":")[0] or request.get_host(),
+        "inference_url": inference_url(request),
         "sample_model": model or "digits",
     }
     is_part = request.headers.get("HX-Request") == "true"

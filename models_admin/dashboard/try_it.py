@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from models_admin.dashboard.access import model_or_404, page
+from models_admin.dashboard.inference_url import inference_url
 from models_admin.dashboard.model import head
 from models_admin.dashboard.roles import roles
 from models_admin.models import Model
 from models_admin.selectors.wanted import wanted_versions
 from models_admin.services.rollouts import active_rollout
-from proxy import gateway
 
 
 @page
@@ -20,7 +19,7 @@ def try_it(request: HttpRequest, name: str) -> HttpResponse:
     """The page; the form is made by its script from the signature."""
     model = model_or_404(name)
     versions = _choices(model)
-    facts = {"model": model.name, "inference_url": _inference_url(request), "versions": versions}
+    facts = {"model": model.name, "inference_url": inference_url(request), "versions": versions}
     facts["may_keep"] = request.user.is_staff
     chosen = request.GET.get("version", "")
     absent = bool(chosen) and chosen not in {str(version["number"]) for version in versions}
@@ -43,12 +42,3 @@ def _choices(model: Model) -> list[dict[str, object]]:
         }
         for row in asked
     ]
-
-
-def _inference_url(request: HttpRequest) -> str:
-    """Where programs send the request: the host that this page was asked at, on the inference port."""
-    runtime = gateway.current()
-    port = runtime.inference_port if runtime is not None else settings.DLPROXY_INFERENCE_PORT
-    host = request.get_host()
-    name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
-    return f"{'https' if request.is_secure() else 'http'}://{name}:{port}"

@@ -96,7 +96,7 @@ def test_the_state_is_in_the_address_and_reaches_the_data_plane(
 
 def test_an_empty_page_teaches_how_to_send_one(viewer: Client, digits: Model, runtime: FakeRuntime) -> None:
     html = viewer.get("/models/digits/requests/").content.decode()
-    assert "/v2/models/digits/infer" in html
+    assert "curl http://testserver:8601/v2/models/digits/infer" in html
     assert "curl" in html
     assert "No kept request matches" in viewer.get("/requests/?id=nothing").content.decode()
 
