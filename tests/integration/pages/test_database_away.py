@@ -23,7 +23,7 @@ def database_away(request: pytest.FixtureRequest, staff: Client, monkeypatch: py
     if request.param == "session":
         monkeypatch.setattr(SessionStore, "_get_session_from_db", away)
     else:
-        monkeypatch.setattr(selectors, "models_overview", away)
+        monkeypatch.setattr(selectors, "models_listed", away)
 
 
 @pytest.mark.usefixtures("database_away")
@@ -46,6 +46,6 @@ def test_any_other_fault_stays_a_500(staff: Client, monkeypatch: pytest.MonkeyPa
     def fault(*_: Any, **__: Any) -> Any:
         raise ValueError("x")
 
-    monkeypatch.setattr(selectors, "models_overview", fault)
+    monkeypatch.setattr(selectors, "models_listed", fault)
     staff.raise_request_exception = False
     assert staff.get("/").status_code == 500
