@@ -49,6 +49,7 @@ def test_two_files_outlive_a_lost_connection_and_a_reload(
     page: Page, site: Site, tmp_path: Path, picture: Callable[[str], None]
 ) -> None:
     page.add_init_script(SHIFT_OBSERVER)
+    page.on("filechooser", lambda _chooser: None)  # from the beginning, or a key may open one that nobody sees
     log_in(page, site)
     assert site.api("POST", "/api/v1/models", site.admin_key(), {"name": "large"})[0] == 201
     first, second = weights(tmp_path / "first.safetensors", 1), weights(tmp_path / "second.safetensors", 2)

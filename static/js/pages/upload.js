@@ -14,6 +14,7 @@ const labels = readJson("step-labels");
 const versionUrl = (number) => `/models/${encodeURIComponent(form.dataset.model)}/versions/${number}/`;
 const on = { go: (row) => (row.state === "unfinished" ? pick(row) : row.state === "paused" ? resume(row) : pause(row)), cancel: remove };
 let rows = [...part("upload-rows").children].map((node) => new UploadRow(node, on));
+const picker = Object.assign(document.createElement("input"), { type: "file" });
 let sending = null;
 let preparing = Promise.resolve();
 
@@ -165,10 +166,9 @@ async function remove(row) {
 }
 
 function pick(row) {
-  const input = document.createElement("input");
-  input.type = "file";
-  input.addEventListener("change", () => { if (input.files.length) goOn(row, input.files[0]); });
-  input.click();
+  picker.value = "";
+  picker.onchange = () => { if (picker.files.length) goOn(row, picker.files[0]); };
+  picker.click();
 }
 
 // Only the file that was begun may go on: its length and, where it was declared, its digest are compared.
