@@ -70,7 +70,8 @@ def test_a_recording_is_shown_with_what_the_model_says_of_each_moment(page: Page
         json={"inputs": inputs},
         timeout=60,
     )
-    assert answer_of(page) == pytest.approx(answer.json()["outputs"][0]["data"], abs=1e-6)
+    # A browser may divide by 32,767 what others divide by 32,768.
+    assert answer_of(page) == pytest.approx(answer.json()["outputs"][0]["data"], abs=1e-4)
     page.locator("#sound-x-file").set_input_files({"name": "a.wav", "mimeType": "audio/wav", "buffer": b"no sound"})
     expect(page.get_by_text("cannot read that file as sound")).to_be_visible()
 
