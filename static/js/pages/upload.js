@@ -125,7 +125,7 @@ async function finish(row) {
     say(`${row.name}: ${t("Version {number}", { number })}`);
     if (rows.length === 1) { location.assign(versionUrl(number)); return; }
     follow(row, number);
-    globalThis.htmx?.ajax("GET", form.dataset.list, { target: "#version-list", swap: "outerHTML" });
+    globalThis.htmx?.ajax("GET", form.dataset.list, { source: part("upload-rows") });
     free(row);
   } catch (error) {
     if (error.status === 0 || error.status === 503 || error.status === 507) { row.set("paused", error.message); free(row); }
