@@ -1,7 +1,6 @@
 """A server as script/server starts it, and Debian's Chromium.
 
-Screenshots are kept only when SCREENSHOTS names a folder: `SCREENSHOTS=docs/screens script/test tests/browser` makes
-the README's.
+A journey's screenshots are kept only when SCREENSHOTS names a folder; `bench/pages --screens` pictures every page.
 """
 
 from __future__ import annotations
@@ -21,12 +20,22 @@ from bench.harness import ROOT, Site, running_site
 PATIENCE_MS = 60_000
 
 
-@pytest.fixture(scope="session")
-def site() -> Iterator[Site]:
+def collect_static() -> None:
+    """Build the static files unless nothing changed since: to compress them all takes longer than most tests."""
     subprocess.run([ROOT / "script/assets"], check=True)
+    built = ROOT / "static_built/staticfiles.json"
+    sources = (path for folder in ("static", "static_vendor") for path in (ROOT / folder).rglob("*"))
+    newest = max(path.stat().st_mtime for path in (*sources, ROOT / "requirements.txt"))
+    if built.exists() and built.stat().st_mtime > newest:
+        return
     command = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "dlproxy_site.settings.default"}
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    collect_static()
     with running_site() as running:
         yield running
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, ConsoleMessage
 
-from bench.browser import THEMES, Person, window
+from bench.browser import HEIGHTS, IS_SETTLED, SHIFT_OBSERVER, THEMES, Person, window
 from bench.harness import ROOT, Site
 
 AXE = (ROOT / "node_modules/axe-core/axe.min.js").read_text
-# Two live seconds, so that the figures which come by the socket have come.
-SETTLE_MS = 2_200
 MOST_SHIFT = 0.05
-# Runs before the page's own scripts: adds up what moved without anybody's doing.
-OBSERVER = """
-window.__shift = 0;
-new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.__shift += entry.value;
-}).observe({ type: "layout-shift", buffered: true });
-"""
+PATIENCE_MS = 60_000
+SECOND_MS = 1_100
+"""After the first live figures, so that a difference comes as well."""
 RULES = """async (only) => {
   const options = only ? { runOnly: { type: "rule", values: only } } : {};
   const found = await axe.run(document, { resultTypes: ["violations"], ...options });
@@ -26,31 +20,78 @@ RULES = """async (only) => {
 }"""
 
 
-def seen_by(
-    browser: Browser, site: Site, person: Person | None, language: str, width: int, theme: str
-) -> BrowserContext:
-    """A window that watches for what moves in it."""
-    context = window(browser, site, person, language=language, width=width, theme=theme)
-    context.add_init_script(OBSERVER)
-    return context
+class Watched:
+    """One page in a window of its own; keeps what its scripts and its console complain about."""
+
+    def __init__(
+        self, browser: Browser, site: Site, person: Person | None, *, language: str, width: int, theme: str
+    ) -> None:
+        self.width, self.theme = width, theme
+        self.complaints: list[str] = []
+        self._context = window(browser, site, person, language=language, width=width, theme=theme)
+        self._context.add_init_script(SHIFT_OBSERVER)
+        self.page = self._context.new_page()
+        self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
+        self.page.on("console", self._note)
+
+    def _note(self, line: ConsoleMessage) -> None:
+        if line.type == "error":
+            self.complaints.append(f"console: {line.text}")
+
+    def look_at_movement(self) -> None:
+        """What moved while the page loaded and lived, and what is wider than the window."""
+        shift = self.page.evaluate("window.__shift")
+        if shift > MOST_SHIFT:
+            self.complaints.append(f"{self.width} px: moved by {shift:.3f}")
+        self.look_at_width()
+
+    def look_at_width(self) -> None:
+        """Nothing is cut off or scrolls sideways."""
+        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if wide > 0:
+            self.complaints.append(f"{self.width} px: {wide} pixels wider than the window")
+
+    def look_with_axe(self, only: list[str] | None = None) -> None:
+        """Every rule of axe, or `only` those, in the present width and theme."""
+        found = self.page.evaluate(RULES, only)
+        self.complaints += [f"axe {self.theme} {self.width} px: {words}" for words in found]
+
+    def wear(self, *, width: int | None = None, theme: str | None = None) -> None:
+        """Another width or theme on the loaded page."""
+        if width is not None:
+            self.width = width
+            self.page.set_viewport_size({"width": width, "height": HEIGHTS[width]})
+        if theme is not None:
+            self.theme = theme
+            self.page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+
+    def close(self) -> None:
+        """Close the window."""
+        self._context.close()
 
 
-def faults_of(page: Page, address: str, theme: str) -> list[str]:
-    """Open the page and say everything that is wrong with it, in this window's theme and in the other."""
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(f"script: {error}"))
-    page.on("console", lambda line: complaints.append(f"console: {line.text}") if line.type == "error" else None)
-    page.goto(address)
-    page.wait_for_timeout(SETTLE_MS)
-    shift = page.evaluate("window.__shift")
-    if shift > MOST_SHIFT:
-        complaints.append(f"moved by {shift:.3f}")
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    if wide > 0:
-        complaints.append(f"{wide} pixels wider than the window")
-    page.evaluate(AXE())
-    complaints += [f"axe {theme}: {words}" for words in page.evaluate(RULES, None)]
-    other = THEMES[1 - THEMES.index(theme)]
-    page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", other)
-    complaints += [f"axe {other}: {words}" for words in page.evaluate(RULES, ["color-contrast"])]
-    return [f"{address}: {words}" for words in complaints]
+def faults_of(first: Watched, other: Watched, address: str, *, in_all_themes: bool) -> list[str]:
+    """Open the page at both widths and say everything that is wrong with it.
+
+    Each width is loaded, for what jumps while it loads. axe reads one of the two pages, made as wide as the
+    other after the first reading: the document is the same, and to load axe takes longer than to run it.
+    """
+    width, theme = first.width, first.theme
+    for watched in (first, other):
+        watched.complaints.clear()
+        watched.page.goto(address)
+    for watched in (first, other):
+        watched.page.wait_for_function(IS_SETTLED, timeout=PATIENCE_MS)
+    first.page.wait_for_timeout(SECOND_MS)
+    for watched in (first, other):
+        watched.look_at_movement()
+    first.page.evaluate(AXE())
+    for dress in ({}, {"theme": other.theme, "width": other.width}):
+        first.wear(**dress)
+        first.look_with_axe()
+        if in_all_themes:
+            first.wear(theme=THEMES[1 - THEMES.index(first.theme)])
+            first.look_with_axe(["color-contrast"])
+    first.look_at_width()
+    first.wear(width=width, theme=theme)
+    return [f"{address}: {words}" for words in (*first.complaints, *other.complaints)]

@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import re
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,14 +24,16 @@ from bench.digits import digits_work
 from bench.harness import HOST, ROOT, Site
 from bench.load import Case, Tally, Target, run_load
 from tests.browser.conftest import PATIENCE_MS
-from tests.browser.test_journey import log_in
+from tests.browser.test_journey import in_turns, log_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 TUNING = "/models/digits/tuning/"
 CACHE = "/models/digits/cache/"
 PICTURES = os.environ.get("SCREENSHOTS")
-LONG_LOAD_S = 240
-"""For the pictures: a curve, a look of the tuner, both windows of its trial, and the verdict."""
+VERDICT_MS = 240_000
+"""For the pictures: a look of the tuner, both windows of its trial, and the verdict."""
+TURN_S = 5.0
+"""Longer than elsewhere: each turn draws its sequences anew."""
 # A proposal as the tuner makes one, so that the journey does not depend on what this machine's load makes worth trying;
 # its time to settle is long enough for an undo on the slowest machine.
 ADVISE = """
@@ -53,7 +54,7 @@ print("CARD", card.pk)
 
 
 @contextmanager
-def skewed_load(site: Site, seconds: float, clients: int = 8) -> Iterator[list[Tally]]:
+def skewed_load(site: Site, clients: int = 8) -> Iterator[list[Tally]]:
     """Clients that ask for 1 500 inputs, popular ones often: a cache of any size between meets some of them."""
     work, chance = digits_work(site), np.random.default_rng(7)
     body = json.loads(work.cases[0].body)
@@ -65,23 +66,18 @@ def skewed_load(site: Site, seconds: float, clients: int = 8) -> Iterator[list[T
     weights = 1 / np.arange(1, len(bodies) + 1) ** 0.8
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {site.first_run['api_key']}"}
     target = Target(HOST, site.inference_port, "/v2/models/digits/infer", headers)
-    tallies: list[Tally] = []
 
-    async def one() -> None:
+    async def one() -> Tally:
         """A client with a sequence of its own: with a shared one, all would ask for the same at once."""
-        asked = chance.choice(len(bodies), size=20_000, p=weights / weights.sum())
+        asked = chance.choice(len(bodies), size=5_000, p=weights / weights.sum())
         cases = [Case(bodies[index], ()) for index in asked]
-        tallies.append(await run_load(target, cases, connections=1, seconds=seconds))
+        return await run_load(target, cases, connections=1, seconds=TURN_S)
 
-    async def every() -> None:
-        await asyncio.gather(*(one() for _ in range(clients)))
+    async def every() -> list[Tally]:
+        return list(await asyncio.gather(*(one() for _ in range(clients))))
 
-    thread = threading.Thread(target=lambda: asyncio.run(every()))
-    thread.start()
-    try:
+    with in_turns(every) as tallies:
         yield tallies
-    finally:
-        thread.join()
 
 
 def policy(site: Site, **fields: Any) -> None:
@@ -118,7 +114,7 @@ def test_advice_is_applied_by_mouse_measured_under_load_and_undone_by_keyboard(p
     policy(site, cache_enabled=False, max_batch_rows=2)
     number = advised(site)
     log_in(page, site)
-    with skewed_load(site, 45) as tallies:
+    with skewed_load(site) as tallies:
         page.wait_for_timeout(3_000)
         page.get_by_role("link", name="digits", exact=True).click()
         page.get_by_role("link", name="Tuning").last.click()
@@ -170,7 +166,7 @@ def test_the_curve_is_drawn_from_load_and_the_next_size_is_told(page: Page, site
     page.goto(CACHE)
     if PICTURES:  # the tuner makes the cache larger by itself; its own card is the picture
         policy(site, tuning_modes={"cache_max_mib": "automatic"})
-    with skewed_load(site, LONG_LOAD_S if PICTURES else 30):
+    with skewed_load(site):
         expect(page.locator("#curve-words")).to_have_text(re.compile("The next 64 MiB would save"), timeout=PATIENCE_MS)
         expect(page.locator("#curve-plot canvas")).to_be_visible()
         expect(page.locator("#cache-ratio")).to_have_text(re.compile(r"^\d+%$"))
@@ -179,7 +175,7 @@ def test_the_curve_is_drawn_from_load_and_the_next_size_is_told(page: Page, site
             keep(page.get_by_role("region", name="What size is worth"), "curve")
             page.goto(f"{TUNING}?status=kept")
             kept = page.locator(".decision", has_text="Cache size").first
-            expect(kept).to_be_visible(timeout=LONG_LOAD_S * 1_000)
+            expect(kept).to_be_visible(timeout=VERDICT_MS)
             keep(kept, "decision")
             page.goto(CACHE)
             expect(page.locator("#curve-words")).to_have_text(re.compile("The next 64 MiB"), timeout=PATIENCE_MS)
@@ -197,7 +193,7 @@ def test_the_curve_is_drawn_from_load_and_the_next_size_is_told(page: Page, site
 def test_a_question_on_capacity_is_answered_in_place_and_stands_in_the_url(page: Page, site: Site) -> None:
     policy(site, cache_enabled=False)
     log_in(page, site)
-    with skewed_load(site, 25):
+    with skewed_load(site):
         page.wait_for_timeout(10_000)
         page.goto(TUNING)
         page.get_by_label("Requests a second").fill("50")
