@@ -17,11 +17,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import PATIENCE_MS
 from playwright.sync_api import Page, expect
-from test_journey import log_in
 
 from bench.harness import Site
+from tests.browser.conftest import PATIENCE_MS
+from tests.browser.test_journey import log_in
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 RATE = 16_000
 RUNNERS = {
