@@ -16,7 +16,6 @@ const on = { go: (row) => (row.state === "unfinished" ? pick(row) : row.state ==
 let rows = [...part("upload-rows").children].map((node) => new UploadRow(node, on));
 const picker = Object.assign(document.createElement("input"), { type: "file" });
 let sending = null;
-let listing = null;
 let preparing = Promise.resolve();
 
 part("file").addEventListener("change", () => { choose(part("file").files); part("file").value = ""; });
@@ -126,17 +125,12 @@ async function finish(row) {
     say(`${row.name}: ${t("Version {number}", { number })}`);
     if (rows.length === 1) { location.assign(versionUrl(number)); return; }
     follow(row, number);
-    relist();
+    globalThis.htmx?.trigger("#version-list", "renew");
     free(row);
   } catch (error) {
     if (error.status === 0 || error.status === 503 || error.status === 507) { row.set("paused", error.message); free(row); }
     else refuse(row, error.message);
   }
-}
-
-// Once it shows a version that is being validated, the list renews itself.
-function relist() {
-  if (!listing && !document.querySelector("#version-list[hx-get]")) listing = globalThis.htmx?.ajax("GET", form.dataset.list, { source: part("upload-rows") });
 }
 
 async function follow(row, number) {
