@@ -24,6 +24,7 @@ from models_admin.services import leases, models, policies, scaling
 from models_admin.services.errors import Conflict, Invalid
 from models_admin.tasks import scaling as tasks
 from models_admin.tasks.scaling import run_tick
+from proxy.core.words import told
 from tests.integration.control.conftest import ANN
 
 pytestmark = pytest.mark.django_db
@@ -334,10 +335,9 @@ def test_the_look_is_kept_for_the_page_with_what_each_signal_asked_for(state: Sc
     run_tick(holder="a", now=NOW)
     state.refresh_from_db()
     assert state.signals["reason"] == "steady"
-    assert state.signals["utilisation"] == {
-        "count": 1,
-        "words": "Utilisation of 30% (0.30 busy on average; CPU 71%, memory 40%) asks for 1 (target 70%)",
-    }
+    utilisation = state.signals["utilisation"]
+    words = "Utilisation of 30% (0.30 busy on average; CPU 71%, memory 40%) asks for 1 (target 70%)"
+    assert (utilisation["count"], utilisation["words"], told(utilisation["said"], str)) == (1, words, words)
     assert state.signals["demand"]["count"] == 1
     assert state.signals["backlog"]["count"] == 0
     assert not of_instances().exists()

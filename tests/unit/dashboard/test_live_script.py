@@ -88,6 +88,7 @@ def test_scores_are_read_as_probabilities_logarithms_or_plain_numbers() -> None:
 def test_a_request_as_code_survives_quotes_in_its_body() -> None:
     script = """
     import { snippet } from "./snippets.js";
-    console.log(JSON.stringify(snippet("curl", "http://h/v2", "{\\"a\\": \\"it's\\"}")));
+    const asked = { origin: "http://h", model: "m", version: null, inputs: null, outputs: [], isRaw: false };
+    console.log(JSON.stringify(snippet("curl", { ...asked, body: "{\\"a\\": \\"it's\\"}" })));
     """
     assert "'{\"a\": \"it'\\''s\"}'" in run(script)
