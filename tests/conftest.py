@@ -23,7 +23,7 @@ PATIENCE_S = 10.0
 """For threads that are about to end: the executor of a loop that was closed, a backend whose client has just left."""
 LOOK_EACH_S = 0.02
 OF_SERVERS = frozenset({"db", "transactional_db", "live_server", "fresh", "forgotten_failures"})
-"""Fixtures that lead to the database, to what publishes over the channel layer, and to Django's cache."""
+"""Fixtures that lead to the database, to what feeds the live sockets, and to Django's cache."""
 
 
 @pytest.hookimpl(tryfirst=True)
