@@ -23,7 +23,6 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import authentication, exceptions
 
 from models_admin.models import ApiKey
-from models_admin.models.access import KeyScope
 from models_admin.services import keys
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class KeyIdentity:
     @property
     def is_staff(self) -> bool:
         """True for a key that may administer."""
-        return self.key.scope == KeyScope.ADMIN
+        return self.key.administers
 
     @property
     def username(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models_admin.models import ApiKey
-from models_admin.models.access import KeyScope
 from models_admin.publishing.snapshot import tenant_of
 from models_admin.services.actors import Actor, user_actor
 from proxy.core.principals import Principal
@@ -22,7 +21,7 @@ def actor_of(request: Request) -> Actor:
     key = request.auth
     return Actor(
         label=f"key:{key.name}",
-        is_admin=key.scope == KeyScope.ADMIN,
+        is_admin=key.administers,
         may_upload_code=key.may_upload_code,
         remote_addr=remote_addr,
         user_id=key.created_by_id,  # what a key makes belongs to the account that made the key
@@ -46,7 +45,7 @@ def principal_of(request: Request) -> Principal:
         principal_id(request),
         key.name,
         models,
-        is_admin=key.scope == KeyScope.ADMIN,
+        is_admin=key.administers,
         weight=key.weight,
         tenant=tenant_of(key),
         requests_per_s=key.requests_per_s,

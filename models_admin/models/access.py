@@ -73,6 +73,12 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
 
+    @property
+    def administers(self) -> bool:
+        """True for an administration key, while the account that made it may administer itself."""
+        owner = self.created_by
+        return self.scope == KeyScope.ADMIN and (owner is None or owner.is_staff)
+
 
 class AuditEvent(models.Model):
     """Who did what to which thing. Append-only."""

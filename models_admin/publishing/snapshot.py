@@ -16,7 +16,6 @@ from typing import Any
 from django.db.models import Prefetch
 
 from models_admin.models import ApiKey, ConfigurationGeneration, Model, ModelVersion, Policy, Rollout, VersionLabel
-from models_admin.models.access import KeyScope
 from models_admin.models.rollouts import ACTIVE_STATES
 from models_admin.publishing.connections import looked_after
 from models_admin.selectors.artifacts import artifact_path, golden_path
@@ -210,7 +209,8 @@ def _tensors(values: Any) -> tuple[TensorSpec, ...]:
 
 
 def _keys() -> Mapping[str, KeySnapshot]:
-    rows = ApiKey.objects.filter(revoked_at=None).exclude(created_by__is_active=False).prefetch_related("models")
+    rows = ApiKey.objects.filter(revoked_at=None).exclude(created_by__is_active=False)
+    rows = rows.select_related("created_by").prefetch_related("models")
     return MappingProxyType({row.digest: _key(row) for row in rows})
 
 
@@ -220,7 +220,7 @@ def _key(row: ApiKey) -> KeySnapshot:
         label=f"key:{row.name}",
         digest_hex=row.digest,
         models=None if row.all_models else frozenset(model.name for model in row.models.all()),
-        is_admin=row.scope == KeyScope.ADMIN,
+        is_admin=row.administers,
         expires_at_unix_s=row.expires_at.timestamp() if row.expires_at else None,
         weight=row.weight,
         tenant=tenant_of(row),

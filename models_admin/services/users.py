@@ -61,6 +61,7 @@ def set_role(*, actor: Actor, user: User, role: str) -> User:
     _apply(row, wanted)
     row.save(update_fields=["is_staff", "is_superuser"])
     writing.audit(actor, "user.role", "user", row.username, before=str(before), after=str(wanted))
+    writing.publish()  # what its administration keys may do on the inference port follows
     return row
 
 

@@ -84,3 +84,18 @@ def test_the_keys_of_an_account_that_is_switched_off_stop_and_work_again_when_it
     chief("PATCH", url, {"active": True})
     assert published() == {"key:ops", "key:old"}
     assert by_key("GET", "/models").status_code == 200
+
+
+def test_an_administration_key_administers_no_longer_than_its_account(chief: Caller, staff_user: User) -> None:
+    secret = keys.create_key(actor=user_actor(staff_user), name="ops", scope="admin")[1]
+    by_key, url = Caller(secret=secret), f"/users/{staff_user.pk}"
+    assert by_key("POST", "/models", {"name": "one"}).status_code == 201
+    before = load_snapshot(None)
+    assert before is not None and [one.is_admin for one in before.keys.values()] == [True]
+    chief("PATCH", url, {"role": "viewer"})
+    after = load_snapshot(before.generation)  # the data plane is told
+    assert after is not None and [one.is_admin for one in after.keys.values()] == [False]
+    assert by_key("POST", "/models", {"name": "two"}).status_code == 403
+    assert by_key("POST", "/keys", {"name": "child", "scope": "admin"}).status_code == 403
+    chief("PATCH", url, {"role": "operator"})
+    assert by_key("POST", "/models", {"name": "two"}).status_code == 201
