@@ -40,10 +40,10 @@ class Again:
         self._parts.extendleft(reversed(parts))
 
     def suspect(self, entries: Sequence[Entry], now_ns: int) -> None:
-        """Let each of `entries` run alone, once it may."""
+        """Let each of `entries` run alone, once it may: who has the least time first."""
         for entry in entries:
             entry.suspect_until_ns = max(now_ns + (entry.deadline_ns - now_ns) // 2, 1)
-            self._suspects.append(entry)
+        self._suspects = deque(sorted((*self._suspects, *entries), key=lambda entry: entry.suspect_until_ns))
 
     def next(self, ready: int, wanted: int, now_ns: int, *, others_wait: bool) -> list[Entry] | None:
         """What one of `ready` instances runs now (maybe nothing: all have ended), or None: what is left must wait."""

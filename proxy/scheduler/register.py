@@ -104,15 +104,18 @@ class Register:
             self._is_telling = False
 
     def without_killers(self, lane: Lane, entries: list[Entry], now_ns: int, chance: Chance) -> list[Entry]:
-        """Those of `entries`, about to run, whose inputs are not known to end instances; the others are answered."""
+        """Those of `entries`, about to run, whose inputs are not known to end instances; the others are answered.
+
+        A part that is not run takes the others of its request with it, which may be among `entries`.
+        """
         harmless = []
         for entry in entries:
-            until_ns = lane.offenders.killer_until_ns(entry.request, now_ns)
+            until_ns = lane.offenders.killer_until_ns(entry.request, now_ns) if entry.state is not DONE else 0
             if until_ns:
                 self.end(lane, entry, refusals.killer(lane.version, retry_after_ns(until_ns - now_ns, chance)))
             else:
                 harmless.append(entry)
-        return harmless
+        return [entry for entry in harmless if entry.state is not DONE]
 
     def deliver(self, lane: Lane, entries: list[Entry], batch: Batch, outcome: BatchResult) -> None:
         """Answer each that waits for its rows of an execution that gave outputs."""

@@ -8,7 +8,7 @@ from proxy.core.errors import QuotaExceeded, Reason
 from proxy.core.units import NS_PER_MS, NS_PER_S
 from proxy.scheduler.again import may_run
 from proxy.scheduler.offenders import REMEMBERED_NS
-from tests.unit.scheduler.rig import Rig
+from tests.unit.scheduler.rig import Rig, policy
 
 
 def crash(rig, request):
@@ -95,6 +95,18 @@ def test_a_suspect_waits_for_half_of_the_time_it_had_left_and_then_runs():
     assert rig.is_right(suspect)
 
 
+def test_no_suspect_waits_behind_one_that_has_more_time():
+    rig = Rig(2)
+    patient, hasty = rig.submit(timeout_ns=60 * NS_PER_S), rig.submit(timeout_ns=NS_PER_S)
+    crash(rig, patient)
+    crash(rig, hasty)
+    rig.group.add()  # the last one, for a while
+    rig.clock.advance(501 * NS_PER_MS)
+    assert running(rig) == [[hasty]]
+    rig.instances[0].finish()
+    assert rig.is_right(hasty)
+
+
 def test_whose_instance_was_killed_from_outside_is_no_suspect():
     rig = Rig(2)
     request = rig.submit()
@@ -169,6 +181,22 @@ def test_f4_the_same_inputs_that_wait_already_are_answered_and_not_run():
     reasons = {rig.reason(request) for request in (*twins, waiting)}
     assert reasons <= {Reason.INSTANCE_LOST, Reason.REPEAT_OFFENDER}
     assert all(request.attempts <= 2 for request in (*twins, waiting))
+
+
+def test_f4_a_part_that_ends_instances_takes_the_other_part_beside_it_and_nobody_else():
+    rig = Rig(3, the_policy=policy(2))
+    killer, *busy = rig.submit(rows=2, number=7), rig.submit(), rig.submit()
+    whole = rig.submit(rows=4, number=7)  # its first part has the killer's inputs
+    innocent = rig.submit()
+    crash(rig, killer)
+    rig.instances[0].finish()
+    assert [killer] in running(rig)
+    crash(rig, killer)
+    rig.scheduler.update_policy(rig.version.key, policy(8))  # both parts and the other fit one execution now
+    rig.instances[0].finish()
+    assert rig.reason(whole) is Reason.REPEAT_OFFENDER
+    rig.instances[0].finish()
+    assert all(rig.is_right(request) for request in (*busy, innocent))
 
 
 def test_a_loss_is_explained_just_where_the_model_works_for_others():
