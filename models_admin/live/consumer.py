@@ -110,8 +110,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _end(self, code: int) -> None:
-        """Close from outside of the socket's own tasks."""
-        self._tasks.append(asyncio.get_running_loop().create_task(self._give_up(code)))
+        """Close from outside of the socket's own tasks. No second is sent any more, whenever its peer reads again."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.append(asyncio.get_running_loop().create_task(self.close(code)))
 
     def _obey(self, kind: str | None) -> None:
         if kind == "pause":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,10 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import OperationalError
 from django.test import Client
+from live_cast import report
 
 from models_admin.live import consumer, limits, logins, sessions
+from models_admin.live.publisher import Publisher
 
 Make = Callable[..., WebsocketCommunicator]
 
@@ -88,6 +91,41 @@ async def test_w03_it_closes_soon_after_the_login_ends(
     await one.connect()
 
     await sync_to_async(end_login)(ann, ending)
+    assert await closed_with(one) == consumer.CLOSE_LOGGED_OUT
+
+
+async def test_w03_a_reader_that_stands_still_while_its_login_ends_is_sent_nothing_more(
+    socket: Make, cookie: bytes, ann: User, fresh: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, run = asyncio.Event(), consumer.LiveConsumer.__call__
+    reads.set()
+
+    async def with_a_full_buffer(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        async def when_it_reads(message: Any) -> None:
+            await reads.wait()
+            await send(message)
+
+        await run(self, scope, receive, when_it_reads)
+
+    async def at_once(work: Any, timeout: float) -> None:
+        del timeout
+        async with asyncio.timeout(0):
+            await work
+
+    monkeypatch.setattr(consumer.LiveConsumer, "__call__", with_a_full_buffer)
+    monkeypatch.setattr(asyncio, "wait_for", at_once)  # whoever gives up does so now
+    monkeypatch.setattr(logins, "RECHECK_S", 0.01)
+    one = socket(cookie)
+    await one.connect()
+    await asyncio.sleep(0)
+    reads.clear()
+    await sync_to_async(end_login)(ann, "logout")
+    while consumer.logins._held:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    fresh.on_second(report(1, digits=1))
+    await asyncio.sleep(0)
+    reads.set()
     assert await closed_with(one) == consumer.CLOSE_LOGGED_OUT
 
 
