@@ -247,7 +247,7 @@ class Lane:
             elif decision.rows:
                 most = decision.rows
         elif idle == 1 and most > 1:
-            waits = self._await_callers(group.rows, group.earliest_ns, now_ns)
+            waits = self._await_callers(group.rows, most, group.earliest_ns, now_ns)
             if isinstance(waits, WaitUntil):
                 return waits
         taken = self.queue.take(group, most, now_ns, self.measured.latency)
@@ -286,13 +286,13 @@ class Lane:
         waiting = Waiting(group.rows, group.live, oldest_ns, earliest_ns, gap_ns, arrived_ns, idle)
         return form_batch(waiting, measured.latency, most, self.policy.batching, now_ns)
 
-    def _await_callers(self, rows: int, deadline_ns: int, now_ns: int) -> Dispatch | WaitUntil | None:
+    def _await_callers(self, rows: int, most: int, deadline_ns: int, now_ns: int) -> Dispatch | WaitUntil | None:
         callers = self.callers
         expected = callers.expected(now_ns) if rows == self.queue.rows else 0
         if not expected:
             return None
         service_ns = self.measured.latency.predict_ns(rows + expected)
-        return await_callers(rows, expected, callers.until_ns, deadline_ns, service_ns, self.max_rows, now_ns)
+        return await_callers(rows, expected, callers.until_ns, deadline_ns, service_ns, most, now_ns)
 
 
 def _nothing() -> None:

@@ -261,3 +261,15 @@ def test_a_key_under_its_share_is_not_predicted_late_for_the_backlog_of_another(
     assert rig.reason(late) is Reason.PREDICTED_LATE
     rig.clock.advance(100 * NS_PER_MS)
     assert rig.is_right(quiet)
+
+
+def test_while_keys_contend_a_full_execution_waits_for_no_callers():
+    rig = Rig(the_policy=policy(16, contended_rows=2), service_ns=4 * NS_PER_MS)
+    rig.submit(principal_id="flood")
+    for key in ("quiet", "flood", "flood"):
+        rig.submit(principal_id=key)
+    rig.clock.advance(4 * NS_PER_MS)  # who is quiet has gone while others waited: they contend
+    for _ in range(4):
+        rig.submit(principal_id="flood")
+    rig.clock.advance(4 * NS_PER_MS)  # three callers were answered and may be back soon
+    assert rig.instances[0].current.rows == 2
