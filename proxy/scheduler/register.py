@@ -50,8 +50,10 @@ class Register:
     def _push(self, lane: Lane, entry: Entry, level: int, key: str, weight: int, now_ns: int) -> None:
         queue = lane.queue
         group = queue.push(entry, lane.shape_key(entry.request, now_ns), level, key, weight)
-        if lane.waits_for_company and group.rows >= lane.max_rows and not group.is_noted_full:
-            lane.full_groups.note(group, lane.max_rows, queue.depth)
+        if lane.waits_for_company and not group.is_noted_full:
+            most = queue.contention.bound(lane.max_rows)
+            if group.rows >= most:
+                lane.full_groups.note(group, most, queue.depth)
 
     def queue_parts(
         self,

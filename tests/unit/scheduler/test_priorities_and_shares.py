@@ -9,7 +9,7 @@ from proxy.core.errors import Reason, Rejected
 from proxy.core.requests import InferenceResult
 from proxy.core.units import NS_PER_MS, NS_PER_S
 from proxy.scheduler.flows import CREDIT
-from proxy.testing.instances import fake_version
+from proxy.testing.instances import echo, fake_version
 
 LONG = 60 * NS_PER_S
 
@@ -272,4 +272,23 @@ def test_while_keys_contend_a_full_execution_waits_for_no_callers():
     for _ in range(4):
         rig.submit(principal_id="flood")
     rig.clock.advance(4 * NS_PER_MS)  # three callers were answered and may be back soon
+    assert rig.instances[0].current.rows == 2
+
+
+def test_while_keys_contend_a_shape_that_fills_an_execution_waits_behind_no_other_shapes_company():
+    def slow(batch):
+        result = echo(batch)
+        result.service_ns = NS_PER_S  # so that waiting for company pays
+        return result
+
+    the_policy = policy(8, 10 * NS_PER_MS, contended_rows=2)
+    rig = Rig(the_policy=the_policy, version=fake_version(trailing=(-1,)), respond=slow)
+    for key in ("flood", "quiet", "flood"):
+        rig.submit(principal_id=key, trailing=(1,))
+    rig.clock.advance(10 * NS_PER_MS)
+    rig.instances[0].finish()
+    rig.submit(principal_id="flood", timeout_ns=LONG, trailing=(1,))
+    assert not rig.instances[0].current
+    for _ in range(2):
+        rig.submit(principal_id="flood", timeout_ns=LONG, trailing=(2,))
     assert rig.instances[0].current.rows == 2
