@@ -23,7 +23,7 @@ from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from models_admin.inspection import Inspection, Refused, inspect
-from models_admin.models import ModelVersion
+from models_admin.models import ConfigurationGeneration, ModelVersion
 from models_admin.models.registry import VersionState
 from models_admin.selectors.artifacts import golden_path, golden_paths, path_for
 from models_admin.selectors.uploads import every_path, open_uploads
@@ -106,6 +106,8 @@ def check_quota(size_bytes: int) -> None:
     limit = settings.DLPROXY_MAX_STORAGE_BYTES
     if not limit:
         return
+    # One at a time whichever model it is for: each must see what the one before it wrote.
+    list(ConfigurationGeneration.objects.select_for_update().values_list("pk"))
     kept = ModelVersion.with_deleted.aggregate(total=Sum("size_bytes"))["total"] or 0
     coming = open_uploads().aggregate(total=Sum("size_bytes"))["total"] or 0
     if kept + coming + size_bytes > limit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -155,6 +156,22 @@ def test_u27_of_two_at_once_only_one_fits_the_quota(model: Model, store: Path, s
     settings.DLPROXY_MAX_STORAGE_BYTES = 2 * len(weights()) - 1
     assert sorted(in_parallel(lambda: upload(model))) == ["NoSpace", "ok"]
     assert len(files(store)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_u27_of_two_at_once_to_two_models_only_one_fits_the_quota(
+    store: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DLPROXY_MAX_STORAGE_BYTES = 2 * len(weights()) - 1
+    targets = [models.create_model(actor=ANN, name=name) for name in ("one", "two")]
+    both_are_past_the_check = threading.Barrier(2)
+
+    def check_slowly(row: Any) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both_are_past_the_check.wait(0.3)
+
+    monkeypatch.setattr("models_admin.services.versions.writing.check_except_unique", check_slowly)
+    assert sorted(in_parallel(lambda: upload(targets.pop()))) == ["NoSpace", "ok"]
 
 
 @pytest.mark.django_db(transaction=True)
