@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from api_cast import Caller
 from django.contrib.auth.models import User
@@ -46,6 +48,17 @@ def test_wrong_accounts_and_changes_of_oneself_and_of_the_last_admin_are_refused
     assert by_key("PATCH", f"/users/{other.pk}", {"role": "viewer"}).status_code == 409  # the key acts for its account
     assert by_key("PATCH", f"/users/{viewer_user.pk}", {"role": "operator"}).json()["role"] == "operator"
     assert chief("GET", "/users/99999").status_code == 404
+
+
+def test_a_list_of_accounts_counts_their_keys_once(
+    chief: Caller, staff_user: User, django_assert_max_num_queries: Any
+) -> None:
+    keys.create_key(actor=user_actor(staff_user), name="ops", scope="admin")
+    for number in range(20):
+        User.objects.create_user(f"user{number}")
+    with django_assert_max_num_queries(8):
+        listed = chief("GET", "/users").json()["results"]
+    assert {user["name"]: user["working_keys"] for user in listed if user["working_keys"]} == {"ann": 1}
 
 
 def test_an_operator_s_administration_key_manages_no_accounts(staff_user: User, viewer_user: User) -> None:
