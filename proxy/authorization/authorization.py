@@ -15,6 +15,8 @@ from proxy.core.snapshot import KeySnapshot, Snapshot
 
 # Spellings of good headers that are kept. Larger: more clients' keys are hashed once only; about 300 bytes each.
 MAX_RECOGNISED = 10_000
+# The longest spelling that is kept: a header may have as many spaces as a head has room for.
+MAX_KEPT_BYTES = 128
 FOREVER = float("inf")
 
 
@@ -63,7 +65,7 @@ class Recognised:
             if known is not None and now_unix_s < known[1]:
                 return known[0]
         principal = authenticate(authorization, None, snapshot, now_unix_s)
-        if authorization is not None and len(self._callers) < MAX_RECOGNISED:
+        if authorization is not None and len(authorization) <= MAX_KEPT_BYTES and len(self._callers) < MAX_RECOGNISED:
             key = snapshot.keys[digest_hex(bearer(authorization) or b"")]
             expiry_unix_s = FOREVER if key.expires_at_unix_s is None else key.expires_at_unix_s
             self._callers[authorization] = (principal, expiry_unix_s)

@@ -112,3 +112,13 @@ def test_a_recognised_key_is_its_caller_until_it_expires_or_the_keys_change() ->
     assert recognised.authenticate(BEARER, snapshot(), 50.0) == first
     with pytest.raises(Unauthenticated):
         recognised.authenticate(None, expiring, 50.0)
+
+
+def test_a_key_in_an_endless_header_is_good_but_not_kept() -> None:
+    keys = snapshot()
+    recognised = Recognised()
+    for length in range(1_000, 1_010):
+        spelt = BEARER.replace(b" ", b" " * length)
+        assert recognised.authenticate(spelt, keys, 0.0) == recognised.authenticate(BEARER, keys, 0.0)
+        assert not recognised.is_lasting(spelt)
+    assert recognised.is_lasting(BEARER)
