@@ -81,8 +81,9 @@ class InstanceGroup:
         return max(coming, key=COMING.index, default=InstanceState.STARTING)
 
     def ready_instances(self) -> Sequence[Instance]:
-        """Those that may take a batch when idle."""
-        return [instance for instance in self._instances if instance.state is InstanceState.READY]
+        """Those that may take a batch, now or when they have answered."""
+        # One that is neither at work nor idle is ending.
+        return [one for one in self._instances if one.state is InstanceState.READY and (one.outstanding or one.idle)]
 
     def all_instances(self) -> Sequence[Instance]:
         """All whose process has not ended, in the order of their start."""

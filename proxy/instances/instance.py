@@ -82,7 +82,7 @@ class Instance:
     @property
     def idle(self) -> bool:
         """True if it can take a batch now."""
-        return self.state is InstanceState.READY and not self.outstanding
+        return self.state is InstanceState.READY and not self.outstanding and not self._link.is_ending
 
     @property
     def busy_ns(self) -> int:

@@ -49,6 +49,7 @@ class Link:
         bound: SharedMemoryBound | None = None,
     ) -> None:
         self.log = LogTail()
+        self.is_ending = False  # its channel is closed: nothing that is given to it is answered
         self._loop = loop
         self._on_message = on_message
         self._on_garbage = on_garbage
@@ -190,6 +191,7 @@ class Link:
 
     def _end_soon(self, reason: str) -> None:
         """Its end is closed, so it is ending, and its status says why; if it lives on for a moment, it must not."""
+        self.is_ending = True
         if self._end_timer is None:
             self._end_timer = self._loop.call_later(ENDING_S, self.kill, reason)
 

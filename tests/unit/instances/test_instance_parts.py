@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 from itertools import product
 
@@ -10,14 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from instance_cast import batch
 
+from proxy.core.policies import ExecutionPolicy
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.tensors import DATATYPES, Signature, Tensor, TensorSpec
 from proxy.frames.launch import command, describe_exit
 from proxy.frames.messages import Entry
+from proxy.instances.channel import Channel
+from proxy.instances.group import InstanceGroup
+from proxy.instances.instance import Instance
 from proxy.instances.layout import ALIGNMENT_BYTES, GarbageAnswer, fill, lay_out, take_outputs
 from proxy.instances.log import LIMIT_BYTES, LogTail
 from proxy.instances.shared_memory import LARGEST_AREA_BYTES, SMALLEST_AREA_BYTES, area_size
 from proxy.instances.state import ENDED, TRANSITIONS, IllegalTransition, InstanceState, advance
+from proxy.testing.clock import ManualClock
 
 SIGNATURE = Signature(
     (TensorSpec("a", "FP32", (-1, 2)), TensorSpec("b", "INT64", (-1,))), (TensorSpec("y", "FP32", (-1, 2)),)
@@ -129,3 +135,21 @@ def test_a_worker_imports_nothing_from_its_working_directory():
     assert command("proxy.worker", channel_fd=3)[1:] == [
         "-P", "-X", "faulthandler", "-m", "proxy.worker", "--channel-fd=3",
     ]  # fmt: skip
+
+
+def test_an_instance_that_closed_its_channel_is_not_counted_on_while_it_ends():
+    loop, clock = asyncio.new_event_loop(), ManualClock()
+    group = InstanceGroup(version(), ExecutionPolicy(), loop=loop, clock=clock, on_change=lambda _: None)
+    instance = Instance(version(), group.policy, loop=loop, clock=clock, on_event=lambda *_: None)
+    instance.state = InstanceState.READY
+    group._instances.append(instance)
+    assert group.ready_instances() == [instance]
+    link = instance._link
+    link._channel, theirs = Channel.pair()
+    link._channel_is_open = True
+    theirs.close()
+    link._readable()
+    assert not instance.idle
+    assert not group.ready_instances()
+    link._channel.close()
+    loop.close()
