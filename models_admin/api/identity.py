@@ -22,10 +22,15 @@ def actor_of(request: Request) -> Actor:
     return Actor(
         label=f"key:{key.name}",
         is_admin=key.administers,
-        may_upload_code=key.may_upload_code,
+        may_upload_code=key.may_upload_code and _owner_may_upload_code(key),
         remote_addr=remote_addr,
         user_id=key.created_by_id,  # what a key makes belongs to the account that made the key
     )
+
+
+def _owner_may_upload_code(key: ApiKey) -> bool:
+    """A right that the account has lost is lost to its keys, too; the server's own keys belong to nobody."""
+    return key.created_by is None or user_actor(key.created_by).may_upload_code
 
 
 def principal_id(request: Request) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from api_cast import Caller
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 
 from models_admin.models import ApiKey, AuditEvent
 from models_admin.publishing.snapshot import load_snapshot
@@ -112,3 +112,16 @@ def test_an_administration_key_administers_no_longer_than_its_account(chief: Cal
     assert by_key("POST", "/keys", {"name": "child", "scope": "admin"}).status_code == 403
     chief("PATCH", url, {"role": "operator"})
     assert by_key("POST", "/models", {"name": "two"}).status_code == 201
+
+
+def test_a_key_uploads_code_no_longer_than_its_account_may(chief: Caller, chief_user: User) -> None:
+    owner, _ = users.create_user(actor=user_actor(chief_user), name="dora", role="admin")
+    secret = keys.create_key(actor=user_actor(owner), name="theirs", scope="admin", may_upload_code=True)[1]
+    by_key = Caller(secret=secret)
+    child = {"name": "child", "scope": "admin", "may_upload_code": True}
+    assert by_key("POST", "/keys", child).status_code == 201
+    chief("PATCH", f"/users/{owner.pk}", {"role": "operator"})
+    assert by_key("GET", "/models").status_code == 200
+    assert by_key("POST", "/keys", child).status_code == 403
+    owner.user_permissions.add(Permission.objects.get(codename="upload_code"))
+    assert by_key("POST", "/keys", child).status_code == 201
