@@ -10,7 +10,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 
 from models_admin.inspection import Refused
 from models_admin.inspection.contents import Contents, contents_of
@@ -85,7 +85,9 @@ def _measured(version: ModelVersion, now: datetime) -> dict[str, Any]:
         at__gte=now - timedelta(seconds=MEASURED_OVER_S),
     ).order_by()
     sums = rows.aggregate(
-        answered=Sum("requests"), ran=Sum("executions"), ran_ms=Sum(F("compute_mean_ms") * F("executions"))
+        answered=Sum("requests"),
+        ran=Sum("executions", filter=Q(compute_mean_ms__isnull=False)),
+        ran_ms=Sum(F("compute_mean_ms") * F("executions")),
     )
     p50, p99 = histogram.quantiles(merged(rows), (0.5, 0.99)) if sums["answered"] else (None, None)
     service_ms = sums["ran_ms"] / sums["ran"] if sums["ran"] and sums["ran_ms"] is not None else None

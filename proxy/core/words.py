@@ -68,7 +68,7 @@ def readable(parts: object, translate: Callable[[str], str], fallback: str) -> s
         return fallback
     try:
         return told(parts, translate)
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return fallback
 
 

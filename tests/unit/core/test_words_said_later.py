@@ -44,7 +44,9 @@ def test_a_value_that_begins_a_sentence_is_written_large_in_every_language():
     assert capitalised("") == ""
 
 
-@pytest.mark.parametrize("parts", [None, [], "text", [["%(a)s", {}]], [["%s %d", {"a": "b"}]], [1], [["a", {}, 3]]])
+@pytest.mark.parametrize(
+    "parts", [None, [], "text", [["%(a)s", {}]], [["%s %d", {"a": "b"}]], [1], [["a", {}, 3]], [["a", 3]], [[3, {}]]]
+)
 def test_what_is_none_of_ours_is_told_as_it_was_written(parts):
     assert readable(parts, german, "as written") == "as written"
 
