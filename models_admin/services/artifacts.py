@@ -52,12 +52,22 @@ class StoredArtifact:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A file that came in pieces: whole, flushed and hashed, and not in its final place."""
+    """A file that came in pieces: whole, flushed, hashed and inspected, and not in its final place."""
 
     artifact_id: UUID
     path: Path
     digest: str
     size_bytes: int
+    inspection: Inspection
+
+
+def look_into(path: Path, artifact_id: UUID, digest: str, expected_sha256: str | None) -> Received:
+    """A file that came in pieces, if its hash and content are good; as `store` raises, else FileNotFoundError.
+
+    Reads the whole file, so not inside a transaction: SQLite lets nobody else write meanwhile.
+    """
+    _compare(digest, expected_sha256)
+    return Received(artifact_id, path, digest, path.stat().st_size, _inspect(path))
 
 
 def store(file: BinaryIO | Received | Any, *, expected_sha256: str | None = None) -> StoredArtifact:
@@ -183,12 +193,11 @@ def _receive(file: BinaryIO | Any, aside: Path) -> tuple[str, int]:
 
 def _adopt(received: Received, expected_sha256: str | None) -> StoredArtifact:
     _compare(received.digest, expected_sha256)
-    inspection = _inspect(received.path)
-    final = path_for(received.artifact_id, inspection.format)
+    final = path_for(received.artifact_id, received.inspection.format)
     received.path.rename(final)
     sync_folder(final.parent)
     return StoredArtifact(
-        received.artifact_id, final, received.digest, received.size_bytes, inspection, came_from=received.path
+        received.artifact_id, final, received.digest, received.size_bytes, received.inspection, came_from=received.path
     )
 
 

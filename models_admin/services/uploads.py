@@ -118,8 +118,8 @@ def _finish(actor: Actor, upload: Upload, digest: str) -> None:
     path = held_path(upload.pk)
     if path is None:
         raise _cancelled()
-    received = artifacts.Received(upload.pk, path, digest, upload.size_bytes)
     try:
+        received = artifacts.look_into(path, upload.pk, digest, upload.declared.get("sha256"))
         with transaction.atomic():
             # First, so that what it had declared no longer counts beside the version.
             if not open_uploads().filter(pk=upload.pk).update(ended_at=timezone.now()):
@@ -128,6 +128,8 @@ def _finish(actor: Actor, upload: Upload, digest: str) -> None:
             Upload.objects.filter(pk=upload.pk).update(version=version)
     except NoSpace:
         raise
+    except FileNotFoundError:
+        raise _cancelled() from None
     except ServiceError as error:
         _refuse(actor, upload, error)
         raise

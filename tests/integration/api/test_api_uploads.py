@@ -19,6 +19,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from models_admin import inspection
 from models_admin.models import AuditEvent, Model, ModelVersion, Upload
 from models_admin.selectors.artifacts import artifact_path
 from models_admin.selectors.uploads import part_path
@@ -428,3 +429,31 @@ def test_of_two_pieces_at_once_one_wins(staff: Caller, model: Model, monkeypatch
     thread.join()
     assert statuses == [204]
     assert ask(staff, path).headers["Upload-Offset"] == "100"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_is_read_through_before_the_transaction_that_makes_it_a_version(
+    staff: Caller, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: list[bool] = []
+
+    def inspect(path: Path) -> Any:
+        inside.append(connection.in_atomic_block)  # where nobody else may write to SQLite
+        return inspection.inspect(path)
+
+    monkeypatch.setattr(artifacts, "inspect", inspect)
+    assert send(staff, begun(staff), 0, CONTENT).status_code == 204
+    assert inside == [False]
+
+
+def test_a_file_that_is_cancelled_while_it_is_read_through_is_gone(
+    staff: Caller, model: Model, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(staff)
+
+    def inspect(file: Path) -> Any:
+        file.unlink()
+        return inspection.inspect(file)
+
+    monkeypatch.setattr(artifacts, "inspect", inspect)
+    refused(send(staff, path, 0, CONTENT), 404, "not_found")
