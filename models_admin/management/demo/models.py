@@ -92,14 +92,16 @@ def was_done(action: str, object_id: str) -> bool:
 
 def register(wanted: DemoVersion, validate: Callable[[int], None]) -> ModelVersion | None:
     """Create the model and the version unless that was done before; then validate. The new version, or None."""
-    model = Model.objects.filter(name=wanted.model).first()
+    model = Model.with_deleted.filter(name=wanted.model).first()
+    if model is not None and model.deleted_at is not None:
+        return None
     if model is None:
         if was_done("model.create", wanted.model):
             return None
         model = models.create_model(actor=ACTOR, name=wanted.model, description=DESCRIPTIONS[wanted.model])
     if was_done("version.create", f"{wanted.model}/{wanted.number}"):
         return None
-    if model.versions.filter(number=wanted.number).exists():
+    if ModelVersion.with_deleted.filter(model=model, number=wanted.number).exists():
         return None  # the owner's own model of the same name
     with wanted.path.open("rb") as file:
         version = versions.create_version(

@@ -10,6 +10,7 @@ import pytest
 from api_cast import FakeRuntime
 from django.utils import timezone
 
+from models_admin.management.demo.models import DemoVersion, register
 from models_admin.models import ApiKey, AuditEvent, Decision, Model, ModelVersion
 from models_admin.models.registry import VersionState
 from models_admin.publishing.snapshot import load_snapshot
@@ -151,3 +152,12 @@ def test_only_what_is_deleted_is_restored_or_removed(second: ModelVersion) -> No
         with pytest.raises(NotFound, match="not among the deleted"):
             whole(actor=ANN, model=second.model)
     assert artifact_path(second).exists()
+
+
+def test_what_the_owner_deleted_under_a_demo_s_name_does_not_break_the_start(second: ModelVersion) -> None:
+    deletions.delete_version(actor=ANN, version=second)
+    demo = DemoVersion("net", second.number, Path(), "a demo of the same name and number")
+    assert register(demo, lambda _: None) is None
+    models.set_loaded(actor=ANN, model=second.model, loaded=False)
+    deletions.delete_model(actor=ANN, model=second.model)
+    assert register(demo, lambda _: None) is None
