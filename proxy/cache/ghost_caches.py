@@ -5,8 +5,8 @@
 The orders are those that serve (proxy.cache.eviction_orders), fed with keys, sizes and model times of the sampled keys
 as the miss-ratio curve knows them; its correction for very popular keys (SHARDS-adj) applies here, too.
 Rules: keys outside the sample cost the caller one comparison with `limit`; more than USES_PER_S sampled uses thin the
-sample; a denser one begins anew and says nothing for WARM_NS, while the last figures stand. What was seen HALF_LIFE_S
-ago counts half.
+sample, and what is more than twice of that between two ticks is only counted; a denser one begins anew and says nothing
+for WARM_NS, while the last figures stand. What was seen HALF_LIFE_S ago counts half.
 Source: Waldspurger et al., "Cache Modeling and Optimization using Miniature Simulations", ATC'17.
 """
 
@@ -21,6 +21,8 @@ from proxy.core.units import NS_PER_MS, NS_PER_S
 
 # Sampled uses a second, 15 to 30 µs each for all orders. Larger: finer figures, more of a core (0.9 % at 300).
 USES_PER_S = 300.0
+# Sampled uses between two ticks that are followed; after more, the tick thins the sample and forgets what was counted.
+MOST_BETWEEN_TICKS = 2 * USES_PER_S
 # Larger: steadier figures that follow a change later.
 HALF_LIFE_S = 120.0
 # How long new ghosts are only filled. Shorter: an empty cache looks like a bad order.
@@ -110,13 +112,15 @@ class GhostCaches:
     def use(self, key: bytes, known: Followed | None) -> None:
         """A request asked for `key`, which is below `limit`; `known` as the curve follows it."""
         self._recent += 1
+        if self._recent > MOST_BETWEEN_TICKS:
+            return
         answer = known if known is not None and known.is_kept else None
         for ghost in self._ghosts.values():
             ghost.use(key, answer)
 
     def kept(self, key: bytes, known: Followed | None) -> None:
         """There is an answer to `key` now, or would be if the cache were in use."""
-        if known is not None:
+        if known is not None and self._recent <= MOST_BETWEEN_TICKS:
             for ghost in self._ghosts.values():
                 ghost.keep(key, known)
 

@@ -11,6 +11,7 @@ from proxy.cache.eviction import Held
 from proxy.cache.eviction_orders import eviction_order
 from proxy.cache.ghost_caches import USES_PER_S, WARM_NS, GhostCaches
 from proxy.cache.miss_ratio_curve import MissRatioCurve
+from proxy.cache.sampled_stack import Followed
 from proxy.core.policies import Eviction
 from proxy.core.units import NS_PER_MS, NS_PER_S
 from proxy.testing.cache_traces import Item, mixed, scans, shifting, zipf
@@ -129,6 +130,20 @@ def test_uses_a_second_are_bounded_and_figures_outlast_a_thinner_sample():
     for ghost in run.ghosts._ghosts.values():
         held = sum(entry.size_bytes for entry in ghost._entries.values())
         assert held == ghost._used_bytes <= ghost.max_bytes
+
+
+def test_a_sudden_load_costs_no_more_than_a_few_hundred_uses_before_the_sample_is_thinned():
+    ghosts = GhostCaches()
+    ghosts.tick(0, 0, 1 << 30, 1.0)
+    known = Followed(1, 100)
+    known.is_kept = True
+    for number in range(10_000):
+        key = number.to_bytes(8, "big")
+        ghosts.use(key, known)
+        ghosts.kept(key, known)
+    assert all(len(ghost._entries) <= 2 * USES_PER_S for ghost in ghosts._ghosts.values())
+    ghosts.tick(NS_PER_S, 10_000, 1 << 30, 1.0)
+    assert ghosts._rate < 1, "those that were passed over count for its thinning"
 
 
 def test_nothing_is_said_while_the_ghosts_fill_and_a_small_load_is_followed_in_full():
