@@ -2,7 +2,7 @@
 
 Place: ahead of Django's handler, which would spool a whole body to disk before any view asks who sent it.
 Rules: a body over `SMALL_BYTES` needs a live session or a known key, an upload an admin's key (U21, U27); one over its
-route's cap is never read.
+route's cap is never read. A piece of an upload that is not cut further (`upload_pieces`) is a checked one, or faulty.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
+from dlproxy_site.upload_pieces import stays_whole
 from models_admin.api.problems import CONTENT_TYPE, Problem
+from models_admin.api.resumable import MAX_CHECKED_BYTES
 from proxy import gateway
 
 Scope = MutableMapping[str, Any]
@@ -70,6 +72,8 @@ class BodyGuard:
         """One HTTP request: refused here, or passed on untouched."""
         headers = dict(scope["headers"])
         cap = cap_bytes(scope["path"], settings.DLPROXY_MAX_UPLOAD_BYTES, self._max_infer_bytes)
+        if stays_whole(scope):
+            cap = min(cap, MAX_CHECKED_BYTES)
         length = headers.get(b"content-length", b"0")
         large = length.isdigit() and int(length) > SMALL_BYTES
         try:

@@ -39,8 +39,7 @@ class UploadPieces:
         """One HTTP request: passed on untouched, or in pieces."""
         if UPLOAD.match(scope["path"]):
             headers = dict(scope["headers"])
-            if scope["method"] == "POST" and headers.get(b"x-http-method-override") in OVERRIDES:
-                scope = {**scope, "method": headers[b"x-http-method-override"].decode()}
+            scope = {**scope, "method": _method(scope["method"], headers)}
             if _may_be_cut(scope["method"], headers):
                 await self._in_pieces(scope, int(headers[b"upload-offset"]), receive, send)
                 return
@@ -106,6 +105,18 @@ class _Body:
         piece = bytes(self._kept[:size])
         del self._kept[:size]
         return piece
+
+
+def stays_whole(scope: Scope) -> bool:
+    """True for a request to an upload that Django takes in whole, before any view runs. Pure."""
+    headers = dict(scope["headers"])
+    return UPLOAD.match(scope["path"]) is not None and not _may_be_cut(_method(scope["method"], headers), headers)
+
+
+def _method(method: str, headers: dict[bytes, bytes]) -> str:
+    """The method that is meant. Pure."""
+    override = headers.get(b"x-http-method-override", b"")
+    return override.decode() if method == "POST" and override in OVERRIDES else method
 
 
 def _may_be_cut(method: str, headers: dict[bytes, bytes]) -> bool:

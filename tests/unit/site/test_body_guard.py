@@ -11,6 +11,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError
 
 from dlproxy_site.body_guard import SMALL_BYTES, UPLOAD_SLACK_BYTES, BodyGuard, cap_bytes, refusal
+from models_admin.api.resumable import MAX_CHECKED_BYTES
 
 MAX_UPLOAD = 10 * SMALL_BYTES
 MAX_INFER = 5 * SMALL_BYTES
@@ -71,3 +72,34 @@ def test_f13_a_large_body_is_refused_as_503_while_sessions_cannot_be_read(monkey
     scope = {"type": "http", "path": "/models/digits/upload/", "headers": headers}
     asyncio.run(BodyGuard(never, MAX_INFER)(scope, never, send))
     assert sent[0]["status"] == json.loads(sent[1]["body"])["status"] == 503
+
+
+@pytest.mark.parametrize(
+    ("method", "named", "status"),
+    [
+        ("PATCH", {b"upload-offset": b"0"}, 204),
+        ("POST", {b"upload-offset": b"0", b"x-http-method-override": b"PATCH"}, 204),
+        ("PATCH", {b"upload-offset": b"0", b"upload-checksum": b"sha256 x"}, 413),
+        ("PATCH", {}, 413),
+        ("POST", {b"upload-offset": b"0"}, 413),
+    ],
+)
+def test_u21_only_what_is_cut_into_pieces_may_be_longer_than_a_checked_piece(
+    method: str, named: dict[bytes, bytes], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def is_known(*_: Any) -> bool:
+        return True
+
+    async def passed(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    monkeypatch.setattr("dlproxy_site.body_guard._is_known", is_known)
+    headers = [(b"content-length", b"%d" % (MAX_CHECKED_BYTES + 1)), *named.items()]
+    scope = {"type": "http", "method": method, "path": "/api/v1/uploads/0b0e", "headers": headers}
+    asyncio.run(BodyGuard(passed, MAX_INFER)(scope, passed, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == status
