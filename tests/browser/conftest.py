@@ -18,6 +18,15 @@ from bench.browser import CHROMIUM, FLAGS
 from bench.harness import ROOT, Site, running_site
 
 PATIENCE_MS = 60_000
+HUNG_AFTER_S = 600
+"""For the first test, which waits for a server that trains and checks its demo models, on a host that runs other tests."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test of the browser is given the time that the server's first start may take."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(HUNG_AFTER_S))
 
 
 def collect_static() -> None:
