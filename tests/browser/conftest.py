@@ -19,7 +19,7 @@ from bench.harness import ROOT, Site, running_site
 
 PATIENCE_MS = 60_000
 HUNG_AFTER_S = 600
-"""For the first test, which waits for a server that trains and checks its demo models, on a host that runs other tests."""
+"""The first test waits for a server that trains and checks its demo models, beside other tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
