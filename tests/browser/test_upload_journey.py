@@ -39,7 +39,7 @@ class Line:
     def __call__(self, route: Route) -> None:
         if route.request.method == "PATCH":
             if self.pieces == 0:
-                route.abort("connectionreset")
+                route.abort("internetdisconnected")
                 return
             self.pieces -= 1
         route.continue_()
