@@ -72,6 +72,7 @@ class SecondLevel:
         self._wanted: deque[_Wanted] = deque()
         self._fetching: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._is_stopping = False
 
     def start(self) -> None:
         """Connect, and begin to look after the connection."""
@@ -79,6 +80,7 @@ class SecondLevel:
 
     async def stop(self) -> None:
         """End what is under way; look-ups end as misses, queued writes are dropped."""
+        self._is_stopping = True  # a client that has its answer just then may swallow a cancellation
         tasks = [task for task in (self._keeper, self._fetching) if task is not None]
         for task in tasks:
             task.cancel()
@@ -209,7 +211,7 @@ class SecondLevel:
     async def _keep(self) -> None:
         """Make the first connection; then ask now and then whether Redis is well, which closes an open breaker."""
         well_ns = 0
-        while True:
+        while not self._is_stopping:
             now_ns = self._clock.now_ns()
             is_due = self.state is BreakerState.CLOSED and now_ns - well_ns >= WELL_S * NS_PER_S
             if is_due or self._breaker.may_try(now_ns):

@@ -310,3 +310,22 @@ async def test_a_look_up_that_is_under_way_when_the_server_stops_ends_as_a_miss(
         await asyncio.sleep(0.05)
     redis.thaw()
     assert await asked is None
+
+
+async def test_a_client_that_swallows_a_cancellation_does_not_keep_the_server_from_stopping(redis):
+    asked = asyncio.Event()
+
+    async def ping():
+        asked.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return True
+        raise AssertionError("nobody ended it")
+
+    server = Server(redis.url)
+    server.level._reader.ping = ping
+    server.level.start()
+    await asked.wait()
+    async with asyncio.timeout(10):
+        await server.level.stop()

@@ -353,8 +353,10 @@ def test_an_error_has_an_id_of_ours_where_the_caller_gave_none_that_can_be_repea
     assert (kept.status, kept.request_id) == (400, carried)
     mine, theirs = f"mine-{port}", f"theirs-{port}"
     asked = request(body=infer_body(id=mine), headers={"X-Request-Id": theirs})
-    assert ask(port, asked).status == 200
-    found = [rig.runtime.requests(RequestQuery(text=text)) for text in (mine, theirs)]
+    found: list = [[]]
+    while not all(found):  # of a busy second not every request is kept in detail
+        assert ask(port, asked).status == 200
+        found = [rig.runtime.requests(RequestQuery(text=text))[:1] for text in (mine, theirs)]
     assert [[(one.request_id, one.other_ids) for one in of] for of in found] == [[(theirs, (mine,))]] * 2
 
 
