@@ -86,6 +86,11 @@ def asked(request: HttpRequest, name: str) -> str:
     return request.GET.get(name, "").replace("\0", "").strip()[:200]
 
 
+def whole_number(text: str, most_digits: int) -> int | None:
+    """The number, 0 or more, that a form or an address gives in at most so many digits; None for anything else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= most_digits else None
+
+
 def perform(request: HttpRequest, back: str, done: str, action: Callable[[], object]) -> HttpResponse:
     """Run a service; show `done` or the refusal on the page at `back`."""
     try:
@@ -116,4 +121,4 @@ def version_or_404(name: str, number: int) -> ModelVersion:
 def revision_of(request: HttpRequest) -> int | None:
     """The revision that the form was made from, so that two people do not overwrite each other (A11)."""
     text = request.POST.get("revision", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+    return whole_number(text, 18)

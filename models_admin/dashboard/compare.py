@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from models_admin.dashboard.access import asked, model_or_404, page, version_or_404
+from models_admin.dashboard.access import asked, model_or_404, page, version_or_404, whole_number
 from models_admin.dashboard.model import head
 from models_admin.dashboard.steps import STEP_LABELS
 from models_admin.models import Model, ModelVersion
@@ -70,7 +70,7 @@ def compare(request: HttpRequest, name: str) -> HttpResponse:
     """The page; without two numbers the default version and the newest other one are compared."""
     model = model_or_404(name)
     numbers = [version.number for version in model.versions.all()]
-    first, second = (_number(asked(request, side)) for side in ("a", "b"))
+    first, second = (whole_number(asked(request, side), 9) or None for side in ("a", "b"))
     if first is None:
         first = _default(model) or (numbers[-1] if numbers else None)
     if second is None:
@@ -88,10 +88,6 @@ def compare(request: HttpRequest, name: str) -> HttpResponse:
 
 def _default(model: Model) -> int | None:
     return model.default_version.number if model.default_version else None
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and 0 < len(text) < 10 and int(text) else None
 
 
 def _clients(pair: tuple[ModelVersion, ModelVersion], sections: list[Section]) -> str:

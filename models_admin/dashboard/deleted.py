@@ -10,7 +10,16 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from models_admin.dashboard.access import actor_of, change, model_or_404, page, perform, revision_of, version_or_404
+from models_admin.dashboard.access import (
+    actor_of,
+    change,
+    model_or_404,
+    page,
+    perform,
+    revision_of,
+    version_or_404,
+    whole_number,
+)
 from models_admin.models import Model, ModelVersion
 from models_admin.selectors import deleted as selectors
 from models_admin.services import deletions
@@ -35,9 +44,9 @@ def undo_model(name: str) -> dict[str, object]:
 
 def undo_version(name: str, number: str) -> dict[str, object]:
     """As `undo_model`, of a version."""
-    is_number = number.isascii() and number.isdecimal() and len(number) < 10
-    row = selectors.deleted_versions(name).filter(number=int(number)).first() if is_number else None
-    return _undo(row, "version-undelete", name, int(number) if is_number else 0)
+    wanted = whole_number(number, 9)
+    row = selectors.deleted_versions(name).filter(number=wanted).first() if wanted is not None else None
+    return _undo(row, "version-undelete", name, wanted)
 
 
 def _undo(row: Model | ModelVersion | None, url_name: str, *names: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from models_admin.dashboard.access import actor_of, change, perform, version_or_404
+from models_admin.dashboard.access import actor_of, change, perform, version_or_404, whole_number
 from models_admin.services import golden as services
 from models_admin.services.errors import Invalid, TooLarge
 
@@ -38,8 +38,7 @@ def add(request: HttpRequest, name: str, number: int) -> HttpResponse:
 def remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Drop a sample."""
     row = version_or_404(name, number)
-    text = request.POST.get("sample", "")
-    sample_id = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    sample_id = whole_number(request.POST.get("sample", ""), 9) or 0
     return perform(
         request,
         _back(name, number),

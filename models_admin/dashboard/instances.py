@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from models_admin.dashboard.access import actor_of, asked, change, model_or_404, page
+from models_admin.dashboard.access import actor_of, asked, change, model_or_404, page, whole_number
 from models_admin.dashboard.model import head
 from models_admin.services import instances as services
 from models_admin.services.errors import ServiceError
@@ -67,8 +67,7 @@ def _listed(request: HttpRequest, model: str, template: str, context: dict[str, 
 
 def _tail(request: HttpRequest) -> dict[str, Any]:
     """The last lines of the instance whose number `?log=` gives."""
-    text = asked(request, "log")
-    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
+    number = whole_number(asked(request, "log"), 15)
     if not number or gateway.current() is None:
         return {"opened": 0}
     log = gateway.instance_log(number, TAIL_LINES)

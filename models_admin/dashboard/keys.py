@@ -12,7 +12,7 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 
 from models_admin import selectors
-from models_admin.dashboard.access import actor_of, change, page, perform
+from models_admin.dashboard.access import actor_of, change, page, perform, whole_number
 from models_admin.models import ApiKey, Model
 from models_admin.models.access import KeyScope
 from models_admin.services import keys as services
@@ -77,18 +77,20 @@ def _models(request: HttpRequest) -> list[Model]:
 
 def _weight(text: str) -> int:
     """The key's share; its bounds are the table's."""
-    if not (text.isascii() and text.isdecimal() and len(text) < 5):
+    weight = whole_number(text, 4)
+    if weight is None:
         raise Invalid(_("Give the weight as a whole number from 1 to 100."), field="weight")
-    return int(text)
+    return weight
 
 
 def _rate(text: str) -> int:
     """Requests a second; its bounds are the table's."""
     if not text:
         return 0
-    if not (text.isascii() and text.isdecimal() and len(text) < 9):
+    rate = whole_number(text, 8)
+    if rate is None:
         raise Invalid(_("Give the rate as a whole number from 0 to 1 000 000; 0 is no limit."), field="requests_per_s")
-    return int(text)
+    return rate
 
 
 def _expiry(text: str) -> datetime | None:

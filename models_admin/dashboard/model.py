@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from models_admin.dashboard.access import actor_of, change, model_or_404, page, perform, revision_of
+from models_admin.dashboard.access import actor_of, change, model_or_404, page, perform, revision_of, whole_number
 from models_admin.dashboard.status import model_status
 from models_admin.models import Model
 from models_admin.services import models as services
@@ -91,8 +91,8 @@ def unload(request: HttpRequest, name: str) -> HttpResponse:
 def set_instances(request: HttpRequest, name: str) -> HttpResponse:
     """The wanted number of instances."""
     model = model_or_404(name)
-    text = request.POST.get("count", "")
-    count = int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else -1
+    given = whole_number(request.POST.get("count", ""), 6)
+    count = -1 if given is None else given
     return perform(
         request,
         reverse("model", args=[name]),

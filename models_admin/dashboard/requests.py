@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from models_admin.dashboard.access import asked, model_or_404, page
+from models_admin.dashboard.access import asked, model_or_404, page, whole_number
 from models_admin.dashboard.inference_url import inference_url
 from models_admin.dashboard.model import head
 from models_admin.dashboard.request_rows import LEGEND, Row, rows_of
@@ -75,8 +75,7 @@ def _chosen(request: HttpRequest) -> dict[str, str]:
 
 def _number(request: HttpRequest) -> int:
     """The request that is opened; 0: none."""
-    text = asked(request, "open")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
+    return whole_number(asked(request, "open"), 15) or 0
 
 
 def _models_of(rows: list[Row], model: str | None) -> list[str]:
