@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import struct
 import time
 from collections.abc import Callable
 
@@ -13,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from bench.harness import HOST, Site
+from proxy.testing.weight_files import safetensors_file
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.test_journey import log_in
 
@@ -23,9 +22,7 @@ VERSIONS = f"/models/{NAME}/versions/"
 
 def weights(rows: int) -> bytes:
     """A safetensors file, without the architecture that would let it run: its validation fails at once."""
-    tensor = {"dtype": "F32", "shape": [rows, 2], "data_offsets": [0, 8 * rows]}
-    header = json.dumps({"layer.weight": tensor}).encode()
-    return struct.pack("<Q", len(header)) + header + bytes(8 * rows)
+    return safetensors_file({"layer.weight": [rows, 2]})
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from playwright.sync_api import Page, Route, expect
 
 from bench.browser import SHIFT_OBSERVER
 from bench.harness import Site
+from proxy.testing.weight_files import safetensors_file
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.look import AXE, MOST_SHIFT, RULES
 from tests.browser.test_journey import log_in
@@ -24,9 +23,8 @@ FILE_MIB = 18
 
 def weights(path: Path, value: int) -> Path:
     """A safetensors file of one large layer."""
-    header = {"w": {"dtype": "U8", "shape": [FILE_MIB * MIB], "data_offsets": [0, FILE_MIB * MIB]}}
-    raw = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(raw)) + raw + bytes([value]) * (FILE_MIB * MIB))
+    size_bytes = FILE_MIB * MIB
+    path.write_bytes(safetensors_file({"w": [size_bytes]}, bytes([value]) * size_bytes, datatype="U8"))
     return path
 
 

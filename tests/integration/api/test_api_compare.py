@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import struct
 from datetime import timedelta
 
 import pytest
@@ -14,19 +12,7 @@ from django.utils import timezone
 
 from models_admin.models import MetricSample, Model, ModelVersion
 from models_admin.selectors.artifacts import artifact_path
-
-
-def weights(**shapes: list[int]) -> bytes:
-    """A safetensors file of F32 tensors filled with zeros."""
-    header, end = {}, 0
-    for name, shape in shapes.items():
-        size = 4
-        for length in shape:
-            size *= length
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
-        end += size
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + bytes(end)
+from proxy.testing.weight_files import safetensors_file
 
 
 def signature(width: int, *outputs: str) -> dict[str, object]:
@@ -40,8 +26,8 @@ def signature(width: int, *outputs: str) -> dict[str, object]:
 def pair(digits: Model) -> Model:
     """Versions 1 and 2 that differ in files, signatures and notes; both were measured, only one was served."""
     for number, content, given in (
-        (1, weights(first=[2, 2], gone=[3], kept=[1]), signature(64, "scores")),
-        (2, weights(first=[2, 4], kept=[1], more=[5]), signature(64, "scores", "extra")),
+        (1, safetensors_file({"first": [2, 2], "gone": [3], "kept": [1]}), signature(64, "scores")),
+        (2, safetensors_file({"first": [2, 4], "kept": [1], "more": [5]}), signature(64, "scores", "extra")),
     ):
         version = digits.versions.get(number=number)
         artifact_path(version).write_bytes(content)

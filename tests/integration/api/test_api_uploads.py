@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 import struct
 import threading
@@ -25,6 +24,7 @@ from models_admin.selectors.artifacts import artifact_path
 from models_admin.selectors.uploads import part_path
 from models_admin.services import artifacts, keys, upload_files, uploads, versions
 from models_admin.services.actors import system_actor
+from proxy.testing.weight_files import safetensors_file
 
 pytestmark = pytest.mark.django_db
 
@@ -34,8 +34,7 @@ PIECE = "application/offset+octet-stream"
 
 def weights(value: float = 1.0) -> bytes:
     """A good safetensors file of one layer."""
-    header = json.dumps({"w": {"dtype": "F32", "shape": [64], "data_offsets": [0, 256]}}).encode()
-    return struct.pack("<Q", len(header)) + header + struct.pack("<64f", *[value] * 64)
+    return safetensors_file({"w": [64]}, struct.pack("<64f", *[value] * 64))
 
 
 CONTENT = weights()

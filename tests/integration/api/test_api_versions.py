@@ -18,6 +18,7 @@ from django.db import connection
 from models_admin.models import AuditEvent, Model, ModelVersion
 from models_admin.models.registry import VersionState
 from models_admin.selectors.artifacts import artifact_path
+from proxy.testing.weight_files import safetensors_file
 
 pytestmark = pytest.mark.django_db
 
@@ -25,14 +26,8 @@ MLP = json.dumps({"name": "mlp", "widths": [2, 1]})
 
 
 def safetensors(value: float = 1.0) -> bytes:
-    """A file of one layer, by the format's specification."""
-    header = json.dumps(
-        {
-            "0.weight": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]},
-            "0.bias": {"dtype": "F32", "shape": [1], "data_offsets": [8, 12]},
-        }
-    ).encode()
-    return struct.pack("<Q", len(header)) + header + struct.pack("<3f", value, value, value)
+    """A file of one layer."""
+    return safetensors_file({"0.weight": [1, 2], "0.bias": [1]}, struct.pack("<3f", value, value, value))
 
 
 def kept_files() -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from models_admin.models import Model, ModelVersion
 from models_admin.models.registry import VersionState
 from models_admin.services import models, versions
 from models_admin.services.actors import Actor
+from proxy.testing.weight_files import safetensors_file
 
 ANN = Actor("user:ann", is_admin=True, may_upload_code=True, remote_addr="127.0.0.1")
 BOB = Actor("user:bob", is_admin=True)
@@ -26,8 +26,7 @@ SIGNATURE = {
 
 def weights(value: float = 1.0) -> bytes:
     """A good safetensors file of one layer."""
-    header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
-    return struct.pack("<Q", len(header)) + header + struct.pack("<2f", value, value)
+    return safetensors_file({"w": [2]}, struct.pack("<2f", value, value))
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from models_admin.services.versions import STEPS
 from models_admin.tasks import validator_process
 from models_admin.tasks.housekeeping import sweep
 from models_admin.tasks.validation import validate_version
+from proxy.testing.weight_files import safetensors_file
 from tests.integration.control.conftest import ANN, SIGNATURE, make_ready, upload
 
 pytestmark = pytest.mark.django_db
@@ -282,17 +283,9 @@ def test_the_child_gets_none_of_our_secrets(model: Model, tmp_path: Path, monkey
 def test_a_real_file_goes_through_the_real_validator(model: Model) -> None:
     """An architecture that fits makes it ready; one that does not fails in words (U17)."""
     import io
-    import struct
 
     def layer(inputs: int, outputs: int) -> bytes:
-        parts = {"0.weight": [outputs, inputs], "0.bias": [outputs]}
-        header, end = {}, 0
-        for name, shape in parts.items():
-            size = 4 * shape[0] * (shape[1] if len(shape) > 1 else 1)
-            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
-            end += size
-        raw = json.dumps(header).encode()
-        return struct.pack("<Q", len(raw)) + raw + b"\0" * end
+        return safetensors_file({"0.weight": [outputs, inputs], "0.bias": [outputs]})
 
     options = {"architecture": json.dumps({"name": "mlp", "widths": [2, 1]})}
     good = outcome(upload(model, file=io.BytesIO(layer(2, 1)), options=options))
