@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 MAX_MESSAGES = 1_000
 """Messages kept while no worker runs; a worker that comes back needs only the newest, the rest have expired."""
 
+LONGEST_WAIT_S = 0.2
+"""How long the worker waits for a message before it looks whether it shall stop. Larger: a stop takes longer."""
+
 
 class Channel(filesystem.Channel):
     """kombu's file-system channel with atomic writes, atomic takes and a bound."""
@@ -61,6 +64,10 @@ class Transport(filesystem.Transport):
     """What `embedded://` resolves to."""
 
     Channel = Channel
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        """Deliver the next message. Raises TimeoutError when none came within `timeout` or LONGEST_WAIT_S."""
+        super().drain_events(connection, LONGEST_WAIT_S if timeout is None else min(timeout, LONGEST_WAIT_S))
 
 
 TRANSPORT_ALIASES["embedded"] = "dlproxy_site.broker:Transport"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import beat_init, worker_init
 
 import dlproxy_site.broker  # noqa: F401  registers embedded://
 
@@ -13,3 +17,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dlproxy_site.settings.default")
 app = Celery("dlproxy")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+@beat_init.connect
+def end_quickly(**_: Any) -> None:
+    """Let the process end without a last look through every object: that took three quarters of a second of CPU."""
+    atexit.register(gc.freeze)

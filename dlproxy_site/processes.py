@@ -1,4 +1,4 @@
-"""What ties processes together on Linux: death with the parent, adoption of orphans, signals to a whole group."""
+"""What ties processes together on Linux: death with the parent, orphans, kills of a group or a family."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Container
+
+import psutil
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -35,3 +38,18 @@ def kill_group(group: int) -> None:
     """SIGKILL to every process of the group; nothing happens when there is none left."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
+
+
+def kill_children(known: Container[int | None]) -> None:
+    """SIGKILL to every child of this process but the `known` ones."""
+    for process in psutil.Process().children():
+        if process.pid not in known:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def kill_descendants() -> None:
+    """SIGKILL to the children of this process, theirs, and so on."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()

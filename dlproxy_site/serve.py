@@ -67,7 +67,7 @@ def show_on_console(line: str) -> None:
 
 
 def children(home: Path) -> list[ChildSpec]:
-    """The processes of one node: web stops first, so that requests end while the control loop still runs."""
+    """The processes of one node."""
     celery = [sys.executable, "-m", "celery", "--app", "dlproxy_site.celery:app", "--quiet"]
     environment = {"PYTHONUNBUFFERED": "1"}
     return [
@@ -75,14 +75,22 @@ def children(home: Path) -> list[ChildSpec]:
             "web",
             [sys.executable, "-m", "dlproxy_site.web"],
             environment,
-            stop_order=0,
             required_at_start=True,
         ),
         ChildSpec(
             "worker",
-            [*celery, "worker", "--loglevel", "INFO", "--without-mingle", "--without-gossip", "--pool", "threads"],
+            [
+                *celery,
+                "worker",
+                "--loglevel",
+                "INFO",
+                "--without-mingle",
+                "--without-gossip",
+                "--without-heartbeat",
+                "--pool",
+                "threads",
+            ],
             environment,
-            stop_order=1,
         ),
         ChildSpec(
             "beat",
@@ -97,7 +105,6 @@ def children(home: Path) -> list[ChildSpec]:
                 str(home / "celery" / "beat-schedule"),
             ],
             environment,
-            stop_order=1,
         ),
     ]
 

@@ -1,11 +1,11 @@
-"""Keeps the processes of one node running: starts, restarts with back-off, stops in order, leaves none behind.
+"""Keeps the processes of one node running: starts, restarts with back-off, stops all at once, leaves none behind.
 
 Place: `dlproxy_site.serve` builds the list of children and calls `Supervisor.run`.
 Rules: a child dies with its supervisor, even under SIGKILL (`PR_SET_PDEATHSIG`); what a dead child leaves is
 killed before it is started again (the supervisor is a child subreaper, so orphans come to it); a stop ends
 within `grace_s`, then by SIGKILL.
-Each child has a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which stops the
-children in order: the web process finishes its requests while the others still run.
+Each child has a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which tells all
+children at the same time: none needs another to end well, and a stop takes as long as the slowest, not as their sum.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import psutil
-
-from dlproxy_site.processes import STOP_SIGNALS, adopt_orphans, kill_group, tie_to
+from dlproxy_site import processes
+from dlproxy_site.processes import STOP_SIGNALS, kill_group, tie_to
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0
 # A child that lived this long was healthy, so its next restart is quick again.
 HEALTHY_AFTER_S = 60.0
-# Share of the grace that children which stop first may use before the next ones are told, too.
-_FIRST_SHARE = 2 / 3
+# How a child ends that was told to.
+_GOOD_ENDS = (0, -signal.SIGTERM, -signal.SIGKILL)
+# A stop that takes longer than this says what it waits for.
+_QUIET_STOP_S = 2.0
 _LONGEST_LINE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """One process to keep running. `stop_order`: lower numbers are stopped first.
+    """One process to keep running.
 
     `required_at_start`: when it exits before the node was ready, the whole start fails (no half start).
     """
@@ -42,7 +43,6 @@ class ChildSpec:
     name: str
     argv: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    stop_order: int = 0
     required_at_start: bool = False
 
 
@@ -62,14 +62,17 @@ class _Child:
         self.started_s = 0.0
         self.delay_s = 0.0
         self.start_at_s: float | None = None
-        self.told_to_stop = False
+
+
+class _StopAsked(Exception):
+    """A stop signal came while `on_tick` waited for an answer."""
 
 
 class Supervisor:
     """Runs children until a stop signal; `run` returns the exit status of the whole.
 
     `emit(name, line)` takes every line of a child's output and of the supervisor itself (name "server").
-    `on_tick()` is called about twice a second until it returns True: the node is ready then.
+    `on_tick()` is called about twice a second until it returns True: the node is ready then. A stop signal ends a call.
     """
 
     def __init__(
@@ -90,11 +93,13 @@ class Supervisor:
         self._in_a_hurry = False
         self._status = 0
         self._stop_began_s: float | None = None
+        self._in_tick = False
+        self._has_said_what_is_late = False
         self._killed = False
 
     def run(self) -> int:
         """Start everything, keep it running, stop it on SIGINT, SIGTERM or SIGHUP. Call from the main thread."""
-        adopt_orphans()
+        processes.adopt_orphans()
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
@@ -118,6 +123,9 @@ class Supervisor:
         # A second Ctrl-C by a person, not the same stop delivered twice.
         if self._stop_began_s is not None and time.monotonic() - self._stop_began_s > 1:
             self._in_a_hurry = True
+        if self._in_tick:
+            self._in_tick = False
+            raise _StopAsked
 
     def _step(self, wake_read: int) -> bool:
         """One turn of the loop; True when everything has ended."""
@@ -137,8 +145,18 @@ class Supervisor:
             if child.start_at_s is not None and now_s >= child.start_at_s:
                 self._start(child)
         if not self._ready:
-            self._ready = self._on_tick()
+            self._ready = self._tick()
         return False
+
+    def _tick(self) -> bool:
+        """Whether the node is ready; a stop does not wait for the answer, which may take seconds at the start."""
+        try:
+            self._in_tick = True
+            ready = self._on_tick()
+            self._in_tick = False
+        except _StopAsked:
+            return False
+        return ready
 
     def _patience_s(self) -> float:
         if self._stop_began_s is not None:
@@ -225,10 +243,11 @@ class Supervisor:
         child.pid = None
         if pid is not None:
             kill_group(pid)
-        self._kill_orphans()
+        # With the subreaper bit set, what a dead child leaves is a child of ours.
+        processes.kill_children({child.pid for child in self._children})
         how = f"was ended by signal {-code}" if code < 0 else f"exited with status {code}"
         if self._stop_began_s is not None:
-            if not child.told_to_stop:
+            if code not in _GOOD_ENDS:
                 self._emit("server", f"{child.spec.name} {how} while stopping")
             return
         if child.spec.required_at_start and not self._ready:
@@ -244,46 +263,33 @@ class Supervisor:
 
     def _begin_stop(self, now_s: float) -> None:
         self._stop_began_s = now_s
+        self._emit("server", "stopping")
         for child in self._children:
             child.start_at_s = None
-        self._emit("server", "stopping")
+            if child.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGTERM)
 
     def _advance_stop(self, now_s: float) -> bool:
-        """Tell the next children to stop, or kill what is late; True when none is left."""
-        alive = [child for child in self._children if child.pid is not None]
+        """Say or kill what is late; True when none is left."""
+        alive = [child.spec.name for child in self._children if child.pid is not None]
         if not alive:
             return True
         waited_s = now_s - (self._stop_began_s or now_s)
-        late = waited_s >= self._grace_s or self._in_a_hurry
-        if late and not self._killed:
+        if (waited_s >= self._grace_s or self._in_a_hurry) and not self._killed:
             self._killed = True
-            self._emit("server", f"ending {', '.join(child.spec.name for child in alive)} without waiting longer")
+            self._emit("server", f"ending {', '.join(alive)} without waiting longer")
             self._kill_everything()
-            return False
-        first = min(child.spec.stop_order for child in alive)
-        everyone = waited_s >= self._grace_s * _FIRST_SHARE
-        for child in alive:
-            if not child.told_to_stop and (everyone or child.spec.stop_order == first):
-                child.told_to_stop = True
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child.pid, signal.SIGTERM)
+        elif waited_s >= _QUIET_STOP_S and not self._has_said_what_is_late:
+            self._has_said_what_is_late = True
+            self._emit("server", f"waiting for {', '.join(alive)} to finish; a second Ctrl-C ends at once")
         return False
-
-    def _kill_orphans(self) -> None:
-        """Kill what dead children left: with the subreaper bit set, their children are ours now."""
-        known = {child.pid for child in self._children}
-        for process in psutil.Process().children():
-            if process.pid not in known:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
 
     def _kill_everything(self) -> None:
         for child in self._children:
             if child.pid is not None:
                 kill_group(child.pid)
-        for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        processes.kill_descendants()
 
 
 @dataclass(slots=True)

@@ -1,26 +1,31 @@
 """A supervisor of small children for test_site_supervisor.py.
 
-Arguments: a JSON list of [name, argv, stop order, required at start]; the grace in seconds; "ready" or "starting".
+Arguments: a JSON list of [name, argv, required at start]; the grace in seconds; "ready", "starting" or "asking", which
+is a node whose readiness is being asked for without an answer.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 
 from dlproxy_site.supervisor import ChildSpec, Supervisor
 
 
 def main() -> int:
-    specs = [
-        ChildSpec(name, argv, stop_order=order, required_at_start=required)
-        for name, argv, order, required in json.loads(sys.argv[1])
-    ]
-    ready = sys.argv[3] == "ready"
+    specs = [ChildSpec(name, argv, required_at_start=required) for name, argv, required in json.loads(sys.argv[1])]
+
+    def is_ready() -> bool:
+        if sys.argv[3] == "asking":
+            print("server|asking", flush=True)
+            time.sleep(3600)
+        return sys.argv[3] == "ready"
+
     return Supervisor(
         specs,
         lambda name, line: print(f"{name}|{line}", flush=True),
-        on_tick=lambda: ready,
+        on_tick=is_ready,
         grace_s=float(sys.argv[2]),
     ).run()
 

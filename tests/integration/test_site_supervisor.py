@@ -34,10 +34,10 @@ WITH_GRANDCHILD = (
 class Run:
     """A running supervisor and the lines that it has said."""
 
-    def __init__(self, children: list[tuple[str, str, int, bool]], grace_s: float = 5, *, ready: bool = True) -> None:
-        specs = [[name, [sys.executable, "-c", code], order, required] for name, code, order, required in children]
+    def __init__(self, children: list[tuple[str, str, bool]], grace_s: float = 5, state: str = "ready") -> None:
+        specs = [[name, [sys.executable, "-c", code], required] for name, code, required in children]
         self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), json.dumps(specs), str(grace_s), "ready" if ready else "starting"],
+            [sys.executable, str(SCRIPT), json.dumps(specs), str(grace_s), state],
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
@@ -103,7 +103,7 @@ def test_the_restart_delay_doubles_to_thirty_seconds_and_is_short_after_a_health
 
 
 def test_a_killed_child_is_started_again_and_nothing_of_it_is_left(start: type[Run]) -> None:
-    run = start([("web", WITH_GRANDCHILD, 0, False)])
+    run = start([("web", WITH_GRANDCHILD, False)])
     first = run.wait_for(r"web\|pid (\d+) grandchild (\d+)")
     os.kill(int(first[1]), signal.SIGKILL)
     run.wait_for(r"server\|web was ended by signal 9; starting it again in 1 s")
@@ -116,28 +116,52 @@ def test_a_killed_child_is_started_again_and_nothing_of_it_is_left(start: type[R
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stop_signal_ends_every_child_and_the_status_is_zero(start: type[Run], number: int) -> None:
-    run = start([("web", OBEDIENT, 0, False), ("beat", WITH_GRANDCHILD, 1, False)])
+    run = start([("web", OBEDIENT, False), ("beat", WITH_GRANDCHILD, False)])
     pids = [run.wait_for(r"pid (\d+)(?: grandchild (\d+))?").groups() for _ in range(2)]
     assert run.stop(number) == 0
     assert all(gone(int(pid)) for found in pids for pid in found if pid)
 
 
-def test_children_of_a_later_order_are_told_to_stop_only_after_the_first_have_ended(start: type[Run]) -> None:
+def test_every_child_is_told_to_stop_at_once_so_that_none_waits_for_another(start: type[Run], tmp_path: Path) -> None:
     says_bye = (
-        "import signal, sys\n"
-        "signal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit(0)))\n"
+        "import pathlib, signal, sys, time\n"
+        "def end(*_):\n"
+        f"    mine, other = (pathlib.Path({str(tmp_path)!r}) / name for name in NAMES)\n"
+        "    mine.touch()\n"
+        "    while not other.exists(): time.sleep(0.01)\n"
+        "    print('bye', flush=True)\n"
+        "    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
         "print('pid 0', flush=True)\n"
         "while True: signal.pause()"
     )
-    run = start([("worker", says_bye, 1, False), ("web", says_bye, 0, False)])
+    one, other = (f"NAMES = {names}\n{says_bye}" for names in (["web", "worker"], ["worker", "web"]))
+    run = start([("web", one, False), ("worker", other, False)], grace_s=60)
     run.wait_for("pid 0")
     run.wait_for("pid 0")
     assert run.stop() == 0
-    assert [line for line in run.lines if line.endswith("bye")] == ["web|bye", "worker|bye"]
+    assert sorted(line for line in run.lines if line.endswith("bye")) == ["web|bye", "worker|bye"]
+
+
+def test_a_stop_does_not_wait_until_the_question_whether_the_node_is_ready_is_answered(start: type[Run]) -> None:
+    run = start([("web", OBEDIENT, False)], state="asking")
+    run.wait_for("asking")
+    assert run.stop() == 0
+    assert "server|stopping" in run.lines
+
+
+def test_a_stop_that_takes_long_says_what_it_waits_for(start: type[Run]) -> None:
+    run = start([("web", DEAF, False), ("beat", OBEDIENT, False)], grace_s=600)
+    run.wait_for(r"pid \d+")
+    run.wait_for(r"pid \d+")
+    run.process.send_signal(signal.SIGTERM)
+    run.wait_for("waiting for web to finish; a second Ctrl-C ends at once")
+    assert run.stop(signal.SIGINT) == 0
+    assert "server|ending web without waiting longer" in run.lines
 
 
 def test_a_child_that_ignores_the_stop_is_killed_when_the_grace_is_over(start: type[Run]) -> None:
-    run = start([("web", DEAF, 0, False)], grace_s=0.5)
+    run = start([("web", DEAF, False)], grace_s=0.5)
     pid = int(run.wait_for(r"pid (\d+)")[1])
     assert run.stop() == 0
     assert gone(pid)
@@ -145,7 +169,7 @@ def test_a_child_that_ignores_the_stop_is_killed_when_the_grace_is_over(start: t
 
 
 def test_sigkill_of_the_supervisor_ends_its_children(start: type[Run]) -> None:
-    run = start([("web", OBEDIENT, 0, False), ("worker", DEAF, 1, False)])
+    run = start([("web", OBEDIENT, False), ("worker", DEAF, False)])
     pids = [int(run.wait_for(r"pid (\d+)")[1]) for _ in range(2)]
     assert run.stop(signal.SIGKILL) == -signal.SIGKILL
     assert all(gone(pid) for pid in pids)
@@ -153,7 +177,7 @@ def test_sigkill_of_the_supervisor_ends_its_children(start: type[Run]) -> None:
 
 def test_f39_a_required_child_that_fails_at_the_start_ends_the_whole_start(start: type[Run]) -> None:
     run = start(
-        [("worker", OBEDIENT, 1, False), ("web", "import sys; sys.exit('port 1 is in use')", 0, True)], ready=False
+        [("worker", OBEDIENT, False), ("web", "import sys; sys.exit('port 1 is in use')", True)], state="starting"
     )
     run.wait_for("web exited with status 1 before the server was ready; giving up")
     assert run.process.wait(timeout=30) == 1
@@ -161,5 +185,5 @@ def test_f39_a_required_child_that_fails_at_the_start_ends_the_whole_start(start
 
 
 def test_an_unfinished_last_line_of_a_child_is_not_lost(start: type[Run]) -> None:
-    run = start([("web", "import sys; sys.stdout.write('no newline'); sys.stdout.flush()", 0, False)])
+    run = start([("web", "import sys; sys.stdout.write('no newline'); sys.stdout.flush()", False)])
     run.wait_for(r"^web\|no newline$")

@@ -74,3 +74,10 @@ def test_only_the_newest_messages_are_kept_while_nobody_reads(folder: Path, monk
     for number in range(10):
         sender._put("bells", {"n": number})
     assert [sender._get("bells")["n"] for _ in range(3)] == [7, 8, 9]
+
+
+def test_who_waits_for_a_message_without_end_is_woken_to_look_whether_it_shall_stop(folder: Path) -> None:
+    bells = channel(folder)
+    for timeout in (None, 3600):
+        with pytest.raises(TimeoutError):
+            bells.connection.drain_events(bells.connection.client, timeout=timeout)
