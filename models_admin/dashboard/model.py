@@ -11,7 +11,16 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from models_admin.dashboard.access import actor_of, change, model_or_404, page, perform, revision_of, whole_number
+from models_admin.dashboard.access import (
+    actor_of,
+    asked,
+    change,
+    model_or_404,
+    page,
+    perform,
+    revision_of,
+    whole_number,
+)
 from models_admin.dashboard.status import model_status
 from models_admin.models import Model
 from models_admin.services import models as services
@@ -35,6 +44,22 @@ def head(model: Model) -> dict[str, Any]:
         "status": model_status(model, gateway.latest_report()),
         "instance_choices": range(low, high + 1),
     }
+
+
+@page
+def head_part(request: HttpRequest, name: str) -> HttpResponse:
+    """The head alone, for htmx when the socket tells another state than it shows.
+
+    `?empty=` names the page, by its address' name, on which the model had no version. What shows nothing but words
+    without one is asked for anew, whole, as soon as it has something to show.
+    """
+    model = model_or_404(name)
+    known, empty = head(model), asked(request, "empty")
+    response = render(request, "parts/model_head.html", {**known, "empty": empty})
+    has_default = model.default_version is not None
+    if (empty == "model" and has_default) or (empty == "model-try" and known["status"].state == "ready"):
+        response.headers["HX-Refresh"] = "true"
+    return response
 
 
 @page

@@ -47,6 +47,7 @@ urlpatterns = [
     path("language/", set_language, name="language"),  # POST, CSRF-checked; for visitors without a login, too
     path("models/new", new_model.new_model, name="new-model"),
     path("models/<model:name>/", model.live, name="model"),
+    path("models/<model:name>/head/", model.head_part, name="model-head"),
     path("models/<model:name>/load/", model.load, name="model-load"),
     path("models/<model:name>/unload/", model.unload, name="model-unload"),
     path("models/<model:name>/instances/", model.set_instances, name="model-instances"),

@@ -145,6 +145,22 @@ function liveStatus() {
   live.start();
 }
 
+// The head of a model's pages is asked for anew when its version, or its first one, stands elsewhere than it shows.
+function modelHead() {
+  const head = () => document.getElementById("model-head");
+  if (!head()) return;
+  const { model, version, state } = head().dataset;
+  let seen = version && `${version} ${state}`;
+  live.onSecond((said) => {
+    const number = head().dataset.version;
+    const known = said.versions.find((one) => one.model === model && (!number || String(one.version) === number));
+    const now = known ? `${known.version} ${known.state}` : "";
+    if (now === seen) return;
+    seen = now;
+    globalThis.htmx?.trigger("#model-head", "renew");
+  });
+}
+
 document.addEventListener("click", (event) => {
   const dismiss = event.target.closest("[data-dismiss]");
   if (dismiss) dismiss.closest(".notice").remove();
@@ -165,4 +181,5 @@ theme();
 menu();
 currentTab();
 localTimes();
+modelHead();
 liveStatus();

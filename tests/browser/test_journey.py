@@ -97,6 +97,12 @@ def test_a_person_uploads_a_model_tries_it_and_watches_it_live(page: Page, site:
     page.get_by_role("button", name="Create model").click()
     expect(page.get_by_role("heading", name=NAME)).to_be_visible()
 
+    # Other pages of the new model, open all the time, follow by themselves.
+    others = [page.context.new_page() for _ in range(2)]
+    for other, name in zip(others, ("", "policy/"), strict=True):
+        other.goto(f"/models/{NAME}/{name}")
+        expect(other.locator("#model-state")).to_have_text("No version")
+
     page.goto(f"/models/{NAME}/versions/")
     page.locator("#file").set_input_files(digits_file)
     expect(page.get_by_role("list", name="Files to upload")).to_contain_text("digits.pt")
@@ -109,6 +115,14 @@ def test_a_person_uploads_a_model_tries_it_and_watches_it_live(page: Page, site:
     page.reload()
     expect(page.locator(".page-head").get_by_text("Ready", exact=True)).to_be_visible()
     expect(page.locator("#serving .state")).to_have_text("Ready", timeout=PATIENCE_MS)  # follows by itself
+
+    for other in others:
+        expect(other.locator("#model-state")).to_have_text("Ready")
+        expect(other.locator("#model-head")).to_contain_text("default: version 1")
+        expect(other.get_by_role("button", name="Unload")).to_be_visible()
+    expect(others[0].locator("[data-chart=rate] canvas").first).to_be_visible()
+    for other in others:
+        other.close()
 
     # Version 1 became the default and is loaded by the data plane; its page says so by itself.
     page.goto(f"/models/{NAME}/")

@@ -161,9 +161,15 @@ def test_a_knobs_mode_and_freezing_work_by_keyboard_and_last(page: Page, site: S
 
 
 def test_the_curve_is_drawn_from_load_and_the_next_size_is_told(page: Page, site: Site) -> None:
-    policy(site, cache_enabled=True, cache_max_mib=1)
+    # Nothing but this test moves the cache's size, and the page is open already when the cache is switched on.
+    policy(site, cache_enabled=False, cache_max_mib=1, tuning_modes={"cache_max_mib": "off"})
     log_in(page, site)
     page.goto(CACHE)
+    panel = page.get_by_role("region", name="What size is worth")
+    expect(page.locator("#cache-live .state")).to_have_text("Off")
+    expect(panel).to_be_hidden()
+    policy(site, cache_enabled=True)
+    expect(panel).to_be_visible()
     if PICTURES:  # the tuner makes the cache larger by itself; its own card is the picture
         policy(site, tuning_modes={"cache_max_mib": "automatic"})
     with skewed_load(site):
@@ -172,7 +178,7 @@ def test_the_curve_is_drawn_from_load_and_the_next_size_is_told(page: Page, site
         expect(page.locator("#cache-ratio")).to_have_text(re.compile(r"^\d+%$"))
         if PICTURES:
             page.wait_for_timeout(60_000)
-            keep(page.get_by_role("region", name="What size is worth"), "curve")
+            keep(panel, "curve")
             page.goto(f"{TUNING}?status=kept")
             kept = page.locator(".decision", has_text="Cache size").first
             expect(kept).to_be_visible(timeout=VERDICT_MS)

@@ -2,11 +2,13 @@
 import { readJson, setText } from "../lib/dom.js";
 import { CurveChart, curveRows } from "../lib/curve.js";
 
-const host = document.getElementById("curve-plot");
-const chart = host ? new CurveChart(host, document.getElementById("curve-at")) : null;
+const panel = document.getElementById("curve-panel");
+const chart = new CurveChart(document.getElementById("curve-plot"), document.getElementById("curve-at"));
 let shown = "";
 
+// The cache may be switched on and off while the page is open.
 function show() {
+  panel.hidden = !document.getElementById("curve-wanted");
   const node = document.getElementById("curve-data");
   document.getElementById("curve-note").hidden = Boolean(node);
   if (!node || node.textContent === shown) return;
@@ -17,7 +19,5 @@ function show() {
   document.getElementById("curve-rows").replaceChildren(...curveRows(curve));
 }
 
-if (chart) {
-  document.addEventListener("htmx:afterSwap", show);
-  show();
-}
+document.addEventListener("htmx:afterSwap", show);
+show();

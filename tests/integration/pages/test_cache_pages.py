@@ -122,8 +122,16 @@ def test_without_a_curve_the_chart_says_why(staff: Client, digits: Model) -> Non
     html = staff.get(PAGE).content.decode()
     assert "curve-data" not in html
     assert "Too few repeated look-ups" in html
-    reported(state="off")
-    assert "curve-plot" not in staff.get(PAGE).content.decode()
+
+
+@pytest.mark.parametrize(("state", "shown"), [("on", True), ("bypassed", True), ("off", False)])
+def test_the_curve_has_its_place_whatever_the_cache_was_when_the_page_was_opened(
+    staff: Client, digits: Model, state: str, shown: bool
+) -> None:
+    reported(state=state)
+    html = staff.get(PAGE).content.decode()
+    assert ('aria-labelledby="curve-title" hidden>' in html) is not shown
+    assert ("curve-wanted" in staff.get(f"{PAGE}now/").content.decode()) is shown
 
 
 def test_the_second_level_says_how_it_stands(staff: Client, digits: Model) -> None:

@@ -200,6 +200,18 @@ def test_the_first_run_banner_stays_until_the_file_is_deleted(
     assert "Delete the first-run file" not in staff.get("/").content.decode()
 
 
+@pytest.mark.parametrize("empty", ["model", "model-try", "model-policy", ""])
+def test_the_head_follows_by_itself_and_an_empty_page_is_read_anew(staff: Client, digits: Model, empty: str) -> None:
+    nothing = staff.get("/models/empty/head/", {"empty": empty})
+    assert "No version" in nothing.content.decode()
+    assert "HX-Refresh" not in nothing.headers
+    assert 'hx-get="/models/empty/head/?empty=model-policy"' in staff.get("/models/empty/policy/").content.decode()
+    first = staff.get("/models/digits/head/", {"empty": empty})
+    assert "default: version 1" in first.content.decode()
+    # Without a data plane version 1 is not ready to be tried.
+    assert ("HX-Refresh" in first.headers) is (empty == "model")
+
+
 def test_steps_are_polled_until_validation_is_final(staff: Client, digits: Model) -> None:
     moving = staff.get("/models/digits/versions/3/steps/")
     assert 'hx-trigger="every 1s"' in moving.content.decode()

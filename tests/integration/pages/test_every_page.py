@@ -17,6 +17,8 @@ PAGES = [
     "/problems/",
     "/models/digits/",
     "/models/empty/",
+    "/models/digits/head/",
+    "/models/empty/head/?empty=model",
     "/models/digits/versions/",
     "/models/digits/versions/?archived=true&deleted=5",
     "/deleted/",
