@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy
 
 from models_admin.models.registry import Model, ModelVersion
+from proxy.core.words import parts_of
 
 MAX_LABEL_CHARACTERS = 40
 # Begins with a letter, so that no label is a number; no dot or slash, so that it stands in a path as it is.
@@ -78,7 +79,7 @@ class Rollout(models.Model):
     """A candidate on its way to be the default version.
 
     `steps` are {"weight_percent", "hold_s"} in order; `evidence` has the numbers of the last look, those of a shadow
-    among them; `reason` says in words why it stands where it stands. `revision` is the ETag.
+    among them; `reason` says in words why it stands where it stands (set by `put`). `revision` is the ETag.
     """
 
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="rollouts")
@@ -116,6 +117,11 @@ class Rollout(models.Model):
         help_text=gettext_lazy("Instances of the candidate."),
     )
     reason = models.TextField(blank=True)
+    said = models.JSONField(
+        default=list,
+        blank=True,
+        help_text=gettext_lazy("What the reason's words are made of, to say them in any language."),
+    )
     started_by = models.CharField(max_length=200, blank=True)
     fence = models.PositiveBigIntegerField(
         default=0, help_text=gettext_lazy("Lease number of its last automatic writer.")
@@ -135,6 +141,10 @@ class Rollout(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model.name} rollout {self.pk}"
+
+    def put(self, reason: str) -> None:
+        """Set `reason`, and keep what its words are made of (proxy.core.words)."""
+        self.reason, self.said = str(reason), parts_of(reason)
 
     @property
     def is_active(self) -> bool:

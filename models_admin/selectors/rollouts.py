@@ -13,6 +13,7 @@ from models_admin.models import MetricSample, NodeStatus, Rollout
 from models_admin.models.measurements import SECOND_S, WHOLE_MODEL
 from models_admin.models.rollouts import RolloutModeChoice
 from models_admin.selectors.histograms import merged
+from proxy.core.words import Words
 from proxy.metrics import histogram
 from proxy.tuner.evidence import Compared, Counts
 from proxy.tuner.rollout import Window
@@ -59,8 +60,13 @@ def measure(rollout: Rollout, *, now: datetime) -> Measured:
         trouble=str(trouble.get("message", "")),
         failed_starts=int(trouble.get("restarts", 0)),
         age_s=None if node is None else (now - node.at).total_seconds(),
-        stopped=next((r["words"] for r in info.get("stopped_rollouts", ()) if r["rollout_id"] == rollout.pk), ""),
+        stopped=next((_why(r) for r in info.get("stopped_rollouts", ()) if r["rollout_id"] == rollout.pk), ""),
     )
+
+
+def _why(stopped: Mapping[str, Any]) -> str:
+    """Why the data plane stopped it, with what the words are made of where it said that."""
+    return Words(stopped["words"], stopped.get("parts") or None)
 
 
 def shadow_numbers(rollout: Rollout) -> Mapping[str, Any]:

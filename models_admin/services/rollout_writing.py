@@ -76,7 +76,7 @@ def changed(
     fence: int = 0,
 ) -> Rollout:
     """Save a change of a rollout that goes on, with its Decision and audit event."""
-    row.reason = words
+    row.put(words)
     row.fence = fence
     row.revision += 1
     if restart:
@@ -135,7 +135,7 @@ def end_for(default: ModelVersion, model: Model, actor: Actor, words: str) -> No
 def finish(row: Rollout, state: RolloutState, words: str, evidence: dict[str, Any], fence: int) -> None:
     """Set the last state of a rollout."""
     row.state = state
-    row.reason = words
+    row.put(words)
     row.evidence = evidence or row.evidence
     row.fence = fence
     row.revision += 1
@@ -145,14 +145,14 @@ def finish(row: Rollout, state: RolloutState, words: str, evidence: dict[str, An
 
 def decide(row: Rollout, before: str, after: str, reason: str, words: str, *, actor: str, fence: int = 0) -> None:
     """Write the Decision row."""
-    Decision.objects.create(
+    decision = Decision(
         model_id=row.model_id,
         knob=KNOB,
         from_value=before,
         to_value=after,
         reason=reason,
-        explanation=words,
         evidence=row.evidence,
         actor=actor[:200],
         fence=fence,
     )
+    decision.put(explanation=words).save()

@@ -25,6 +25,7 @@ from models_admin.services import rollout_writing as changes
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict
 from models_admin.services.rollout_writing import OPERATOR
+from proxy.core.words import say
 
 DEFAULT_STEPS = (
     {"weight_percent": 5, "hold_s": 60},
@@ -71,9 +72,10 @@ def start(
         **rollout_rules.check_bounds(bounds),
     )
     writing.check_except_unique(rollout)
-    rollout.reason = f"Started by {actor.label} at {rollout.weight_percent:g} %."
+    words = say("Started by %(actor)s at %(weight)s %%.", actor=actor.label, weight=f"{rollout.weight_percent:g}")
+    rollout.put(words)
     rollout.save(force_insert=True)
-    changes.decide(rollout, "0", changes.weight(rollout), OPERATOR, rollout.reason, actor=actor.label)
+    changes.decide(rollout, "0", changes.weight(rollout), OPERATOR, words, actor=actor.label)
     writing.audit(actor, "rollout.start", "rollout", str(rollout), candidate=version.number, steps=rollout.steps)
     writing.publish()
     return rollout
@@ -85,7 +87,8 @@ def advance(*, actor: Actor, rollout: Rollout, expected_revision: int | None = N
         row = changes.lock_active(rollout, expected_revision)
         if row.step_index + 1 >= len(row.steps):
             raise Conflict(_("This is the last step; promote the candidate instead."), code="last_step")
-        return changes.step(row, row.step_index + 1, actor, OPERATOR, f"{actor.label} went on.", {}, timezone.now())
+        words = say("%(actor)s went on.", actor=actor.label)
+        return changes.step(row, row.step_index + 1, actor, OPERATOR, words, {}, timezone.now())
 
 
 @transaction.atomic
@@ -99,9 +102,8 @@ def set_weight(
     row.steps = [
         {**step, "weight_percent": weight} if n == row.step_index else step for n, step in enumerate(row.steps)
     ]
-    return changes.changed(
-        row, actor, "rollout.weight", before, OPERATOR, f"{actor.label} set {weight:g} %.", restart=True
-    )
+    words = say("%(actor)s set %(weight)s %%.", actor=actor.label, weight=f"{weight:g}")
+    return changes.changed(row, actor, "rollout.weight", before, OPERATOR, words, restart=True)
 
 
 @transaction.atomic
@@ -111,7 +113,8 @@ def hold(*, actor: Actor, rollout: Rollout, expected_revision: int | None = None
     if row.state == RolloutState.HOLDING:
         return row
     row.state = RolloutState.HOLDING
-    return changes.changed(row, actor, "rollout.hold", changes.weight(row), OPERATOR, f"{actor.label} holds it.")
+    words = say("%(actor)s holds it.", actor=actor.label)
+    return changes.changed(row, actor, "rollout.hold", changes.weight(row), OPERATOR, words)
 
 
 @transaction.atomic
@@ -121,7 +124,7 @@ def resume(*, actor: Actor, rollout: Rollout, expected_revision: int | None = No
     if row.state == RolloutState.RUNNING:
         return row
     row.state = RolloutState.RUNNING
-    words = f"{actor.label} let it go on."
+    words = say("%(actor)s let it go on.", actor=actor.label)
     return changes.changed(row, actor, "rollout.resume", changes.weight(row), OPERATOR, words, restart=True)
 
 
@@ -129,14 +132,16 @@ def resume(*, actor: Actor, rollout: Rollout, expected_revision: int | None = No
 def promote(*, actor: Actor, rollout: Rollout, expected_revision: int | None = None) -> Rollout:
     """Make the candidate the default now; the replaced default stays warm for the policy's rollback window."""
     row = changes.lock_active(rollout, expected_revision)
-    return changes.promote(row, actor, OPERATOR, f"{actor.label} promoted it.", {}, 0)
+    return changes.promote(row, actor, OPERATOR, say("%(actor)s promoted it.", actor=actor.label), {}, 0)
 
 
 @transaction.atomic
 def abort(*, actor: Actor, rollout: Rollout, reason: str = "", expected_revision: int | None = None) -> Rollout:
     """End it because the candidate is bad: its traffic goes back to the default at once."""
     row = changes.lock_active(rollout, expected_revision)
-    words = f"{actor.label} aborted it{': ' + reason[:500] if reason else '.'}"
+    words = say("%(actor)s aborted it.", actor=actor.label)
+    if reason:
+        words = say("%(actor)s aborted it: %(reason)s", actor=actor.label, reason=reason[:500])
     return changes.end(row, RolloutState.ABORTED, actor, OPERATOR, words, {}, 0)
 
 
@@ -144,7 +149,8 @@ def abort(*, actor: Actor, rollout: Rollout, reason: str = "", expected_revision
 def cancel(*, actor: Actor, rollout: Rollout, expected_revision: int | None = None) -> Rollout:
     """End it without a verdict on the candidate; its traffic goes back to the default."""
     row = changes.lock_active(rollout, expected_revision)
-    return changes.end(row, RolloutState.CANCELLED, actor, OPERATOR, f"{actor.label} cancelled it.", {}, 0)
+    words = say("%(actor)s cancelled it.", actor=actor.label)
+    return changes.end(row, RolloutState.CANCELLED, actor, OPERATOR, words, {}, 0)
 
 
 @transaction.atomic
@@ -163,17 +169,21 @@ def roll_back(*, actor: Actor, model: Model, expected_revision: int | None = Non
     left = row.default_version
     version = versions.lock_version(warm)
     defaults.make_default(row, version, keep_warm=False)
-    words = f"{actor.label} went back from version {left.number if left else 'none'} to {version.number}."
+    words = say(
+        "%(actor)s went back from version %(left)s to %(number)s.",
+        actor=actor.label,
+        left=left.number if left else say("none"),
+        number=version.number,
+    )
     changes.end_for(version, row, actor, words)
-    Decision.objects.create(
+    Decision(
         model=row,
         knob="default_version",
         from_value=str(left.number) if left else "",
         to_value=str(version.number),
         reason="rollback",
-        explanation=words,
         actor=actor.label[:200],
-    )
+    ).put(explanation=words).save()
     writing.audit(actor, "version.roll_back", "version", str(version), before=left.number if left else None)
     writing.publish()
     return version

@@ -27,6 +27,11 @@ from proxy.core.words import say
 from proxy.tuner import tried
 
 SWITCH = "all"
+_MODES = {
+    TuningMode.OFF: say("off"),
+    TuningMode.ADVISE: say("advise"),
+    TuningMode.AUTOMATIC: say("automatic"),
+}
 UNDOABLE = (DecisionStatus.APPLIED, DecisionStatus.KEPT, DecisionStatus.MEASURING)
 """In force, or tried just now."""
 
@@ -62,7 +67,8 @@ def set_modes(*, actor: Actor, model: Model, modes: dict[str, str], expected_rev
         )
     for knob, mode in modes.items():
         if mode != TuningMode.ADVISE:
-            close_cards(model, f"{actor.label} set its mode to {mode}.", knob=knob)
+            words = say("%(actor)s set its mode to %(mode)s.", actor=actor.label, mode=_MODES[TuningMode(mode)])
+            close_cards(model, words, knob=knob)
     return policy
 
 

@@ -18,6 +18,7 @@ from models_admin.models.rollouts import ACTIVE_STATES
 from models_admin.services import artifacts, declarations, defaults, rollout_writing, transitions, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict, Forbidden, Invalid
+from proxy.core.words import say
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,8 @@ def promote(*, actor: Actor, version: ModelVersion, expected_revision: int | Non
         return row
     before = model.default_version.number if model.default_version else None
     defaults.make_default(model, row)
-    rollout_writing.end_for(row, model, actor, f"{actor.label} made version {row.number} the default.")
+    words = say("%(actor)s made version %(number)s the default.", actor=actor.label, number=row.number)
+    rollout_writing.end_for(row, model, actor, words)
     writing.audit(actor, "version.promote", "version", str(row), before=before)
     writing.publish()
     return row

@@ -40,9 +40,9 @@ def no_longer_true(
         if proposal is None or value != proposal.from_value:
             reasons[card.knob] = say("It is %(value)s by now.", value=in_column(value))
         elif mode_of(model.policy, card.knob) != TuningMode.ADVISE:
-            reasons[card.knob] = "Its mode is another one by now."
+            reasons[card.knob] = say("Its mode is another one by now.")
         elif not model.loaded:
-            reasons[card.knob] = "The model was unloaded."
+            reasons[card.knob] = say("The model was unloaded.")
         elif now_unix_s - confirmed_at_unix_s.get(card.knob, card.at.timestamp()) > LIFE_S:
             reasons[card.knob] = say(
                 "Nothing measured in the last %(minutes)s minutes spoke for it any more.", minutes=f"{LIFE_S / 60:.0f}"

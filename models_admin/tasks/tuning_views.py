@@ -96,20 +96,20 @@ def interruption(model: Model, measured: Measured, *, frozen: bool) -> tuple[Dec
     trial, policy = model.tuning.trial, model.policy
     proposal = proposal_of(trial)
     if proposal is None or trial.applied_at is None:
-        return DecisionStatus.INCONCLUSIVE, "What it was expected to do cannot be read any more."
+        return DecisionStatus.INCONCLUSIVE, say("What it was expected to do cannot be read any more.")
     if getattr(policy, trial.knob) != proposal.to_value:
         value = in_column(getattr(policy, trial.knob))
         return DecisionStatus.DISMISSED, say(
             "%(actor)s set it to %(value)s while it was measured.", actor=_who_moved(model, measured), value=value
         )
     if frozen:
-        return DecisionStatus.UNDONE, "All tuning was frozen while it was measured."
+        return DecisionStatus.UNDONE, say("All tuning was frozen while it was measured.")
     if mode_of(policy, trial.knob) == TuningMode.OFF:
-        return DecisionStatus.UNDONE, "Tuning of it was switched off while it was measured."
+        return DecisionStatus.UNDONE, say("Tuning of it was switched off while it was measured.")
     if not model.loaded or model.default_version is None:
-        return DecisionStatus.INCONCLUSIVE, "The model was unloaded while it was measured."
+        return DecisionStatus.INCONCLUSIVE, say("The model was unloaded while it was measured.")
     if model.pk in measured.rolling_out or model.default_version.number != trial.predicted.get(VERSION):
-        return DecisionStatus.INCONCLUSIVE, "Another version came in while it was measured."
+        return DecisionStatus.INCONCLUSIVE, say("Another version came in while it was measured.")
     for change in measured.changes.get(model.pk, ()):
         if change.at > trial.applied_at and change.revision != trial.evidence.get(REVISION):
             fields = ", ".join(change.fields)
@@ -123,4 +123,4 @@ def _who_moved(model: Model, measured: Measured) -> str:
     """Who changed the trial's knob last; people in general where that is too long ago."""
     knob = model.tuning.trial.knob
     movers = [change.actor for change in measured.changes.get(model.pk, ()) if knob in change.fields]
-    return movers[-1] if movers else "Someone"
+    return movers[-1] if movers else say("Someone")

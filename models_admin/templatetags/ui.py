@@ -15,6 +15,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from proxy.core.words import parts_of, readable
+
 register = template.Library()
 
 BYTES_PER_STEP = 1024
@@ -63,6 +65,12 @@ def state(value: str, label: str = "") -> SafeString:
     return format_html(
         '<span class="state" data-tone="{}">{}</span>', TONES.get(value, ""), label or value.capitalize()
     )
+
+
+@register.filter
+def said(text: str, parts: Any = None) -> str:
+    """Words in the reader's language, by what they are made of (proxy.core.words): their own parts, or those given."""
+    return readable(parts or parts_of(text), _, text)
 
 
 @register.filter

@@ -209,11 +209,12 @@ class MachineReport:
 
 @dataclass(frozen=True, slots=True)
 class StoppedRollout:
-    """A canary that the data plane sends nothing any more, and why."""
+    """A canary that the data plane sends nothing any more, and why; `parts`: what the words are made of."""
 
     model: str
     rollout_id: int
     words: str
+    parts: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
+from proxy.core.words import Words, joined, say
 from proxy.tuner.batch_queue import Load, Prediction, Served, predict
 from proxy.tuner.knobs import Settings
 from proxy.tuner.service_time import ServiceTime
@@ -107,16 +108,23 @@ def capacity(
     `max_instances` is the policy's: the answer may lie above it, and the words say so.
     """
     if fit is None:
-        words = "Nothing was executed lately, so nothing is known of the service time: send some load, then ask again."
+        words = say(
+            "Nothing was executed lately, so nothing is known of the service time: send some load, then ask again."
+        )
         return _answer(None, None, words, "fit", rate_per_s, target_ms, quantile, None)
     if not (isfinite(rate_per_s) and isfinite(target_ms)) or rate_per_s <= 0 or target_ms < 0:
-        words = "Ask for a rate above 0 and a latency of 0 (any) or more."
+        words = say("Ask for a rate above 0 and a latency of 0 (any) or more.")
         return _answer(fit, None, words, "question", rate_per_s, target_ms, quantile, None)
     best_ms = fit.factor(quantile) * _at(fit, rate_per_s, MOST_INSTANCES, quantile).quantile_ms
     if target_ms and best_ms > target_ms:
-        words = (
-            f"No number of instances holds p{quantile} at {target_ms:g} ms: {best_ms:.1f} ms is what "
-            f"{MOST_INSTANCES} would give, since an execution takes {_line(fit.line)}."
+        words = say(
+            "No number of instances holds p%(quantile)s at %(target_ms)s ms: %(best_ms)s ms is what "
+            "%(most)s would give, since an execution takes %(line)s.",
+            quantile=quantile,
+            target_ms=f"{target_ms:g}",
+            best_ms=f"{best_ms:.1f}",
+            most=MOST_INSTANCES,
+            line=_line(fit.line),
         )
         return _answer(fit, None, words, "service time", rate_per_s, target_ms, quantile, None)
     limited_by = "load"
@@ -128,15 +136,17 @@ def capacity(
         if target_ms and found_ms > target_ms:
             limited_by = "target"
             continue
-        words = (
-            f"{count} for {rate_per_s:g} requests/s: p{quantile} of {found_ms:.1f} ms"
-            f"{f' (target {target_ms:g} ms)' if target_ms else ''}, {found.utilisation:.0%} busy, "
-            f"{found.rows:.1f} rows an execution. {_why(limited_by, count, fit, rate_per_s, quantile)}"
-        )
+        sentences = [_found(count, rate_per_s, target_ms, quantile, found_ms, found)]
+        sentences.append(_why(limited_by, count, fit, rate_per_s, quantile))
         if count > max_instances:
-            words += f" The policy allows {max_instances}."
+            sentences.append(say("The policy allows %(max_instances)s.", max_instances=max_instances))
+        words = joined(" ", sentences)
         return _answer(fit, count, words, limited_by, rate_per_s, target_ms, quantile, found)
-    words = f"More than {MOST_INSTANCES} instances would be needed for {rate_per_s:g} requests/s."
+    words = say(
+        "More than %(most)s instances would be needed for %(rate_per_s)s requests/s.",
+        most=MOST_INSTANCES,
+        rate_per_s=f"{rate_per_s:g}",
+    )
     return _answer(fit, None, words, "load", rate_per_s, target_ms, quantile, None)
 
 
@@ -146,14 +156,46 @@ def _at(fit: Fit, rate_per_s: float, count: int, quantile: int) -> Prediction:
     return predict(fit.line, load, Served(count, fit.served.max_rows, fit.served.delay_ms), quantile / 100)
 
 
-def _why(limited_by: str, count: int, fit: Fit, rate_per_s: float, quantile: int) -> str:
+def _found(count: int, rate_per_s: float, target_ms: float, quantile: int, found_ms: float, found: Prediction) -> Words:
+    told = {
+        "count": count,
+        "rate_per_s": f"{rate_per_s:g}",
+        "quantile": quantile,
+        "found_ms": f"{found_ms:.1f}",
+        "busy": f"{found.utilisation:.0%}",
+        "rows": f"{found.rows:.1f}",
+    }
+    if not target_ms:
+        return say(
+            "%(count)s for %(rate_per_s)s requests/s: p%(quantile)s of %(found_ms)s ms, %(busy)s busy, "
+            "%(rows)s rows an execution.",
+            **told,
+        )
+    return say(
+        "%(count)s for %(rate_per_s)s requests/s: p%(quantile)s of %(found_ms)s ms (target %(target_ms)s ms), "
+        "%(busy)s busy, %(rows)s rows an execution.",
+        target_ms=f"{target_ms:g}",
+        **told,
+    )
+
+
+def _why(limited_by: str, count: int, fit: Fit, rate_per_s: float, quantile: int) -> Words:
     if count == 1:
-        return "One is enough."
+        return say("One is enough.")
     fewer = _at(fit, rate_per_s, count - 1, quantile)
     if limited_by == "load":
-        return f"With {count - 1}, the load would be {fewer.load_ratio:.0%} of what full batches carry."
+        return say(
+            "With %(fewer)s, the load would be %(load)s of what full batches carry.",
+            fewer=count - 1,
+            load=f"{fewer.load_ratio:.0%}",
+        )
     fewer_ms = fewer.quantile_ms * fit.factor(quantile)
-    return f"With {count - 1}, p{quantile} would be {fewer_ms:.1f} ms."
+    return say(
+        "With %(fewer)s, p%(quantile)s would be %(fewer_ms)s ms.",
+        fewer=count - 1,
+        quantile=quantile,
+        fewer_ms=f"{fewer_ms:.1f}",
+    )
 
 
 def _answer(
@@ -206,20 +248,28 @@ def _present(fit: Fit | None) -> dict[str, float | None]:
 def _assumptions(fit: Fit | None) -> tuple[str, ...]:
     if fit is None:
         return ()
-    takes = (
-        f"An execution takes {_line(fit.line)}, as fitted to {fit.executions} executions with "
-        f"{fit.served.instances} instances; more of them on the same cores may be slower."
+    takes = say(
+        "An execution takes %(line)s, as fitted to %(executions)s executions with %(instances)s instances; "
+        "more of them on the same cores may be slower.",
+        line=_line(fit.line),
+        executions=fit.executions,
+        instances=fit.served.instances,
     )
-    brings = (
-        f"Requests bring {fit.load.rows_per_request:.2f} rows each, gaps between them vary by Ca² = "
-        f"{fit.load.gap_variation:.2f}, and {fit.load.hit_ratio:.0%} are answered from the cache."
+    brings = say(
+        "Requests bring %(rows)s rows each, gaps between them vary by Ca² = %(variation)s, "
+        "and %(hits)s are answered from the cache.",
+        rows=f"{fit.load.rows_per_request:.2f}",
+        variation=f"{fit.load.gap_variation:.2f}",
+        hits=f"{fit.load.hit_ratio:.0%}",
     )
-    scaled = "One shared queue, equal instances; latencies are scaled by measured over predicted at the present load."
+    scaled = say(
+        "One shared queue, equal instances; latencies are scaled by measured over predicted at the present load."
+    )
     return takes, brings, scaled
 
 
-def _line(line: ServiceTime) -> str:
-    return f"{line.alpha_s * 1_000:.2f} + {line.beta_s * 1_000:.3f}·rows ms"
+def _line(line: ServiceTime) -> Words:
+    return say("%(alpha)s + %(beta)s·rows ms", alpha=f"{line.alpha_s * 1_000:.2f}", beta=f"{line.beta_s * 1_000:.3f}")
 
 
 def _factor(measured: float | None, predicted: float | None) -> float:

@@ -12,6 +12,7 @@ from math import isfinite
 from typing import Any
 
 from proxy.core.policies import Eviction, Knob, Placement
+from proxy.core.words import Words, joined, say
 
 Value = int | float | str
 
@@ -125,14 +126,49 @@ def _delays(value: float) -> tuple[float, ...]:
     return (value / 2 if value / 2 >= LEAST_DELAY_MS else 0.0, value * 2)
 
 
-_NAMES = {"lru": "LRU", "s3_fifo": "S3-FIFO", "sieve": "SIEVE", "w_tinylfu": "W-TinyLFU"}
+_NAMES = {
+    Eviction.LRU.value: Words("LRU"),
+    Eviction.S3_FIFO.value: Words("S3-FIFO"),
+    Eviction.SIEVE.value: Words("SIEVE"),
+    Eviction.W_TINYLFU.value: Words("W-TinyLFU"),
+    Eviction.SAVED_PER_BYTE.value: say("saved per byte"),
+    Placement.LEAST_OUTSTANDING.value: say("least outstanding"),
+    Placement.LEAST_RESPONSE_TIME.value: say("least response time"),
+    Placement.POWER_OF_TWO_CHOICES.value: say("power of two choices"),
+    Placement.ROUND_ROBIN.value: say("round robin"),
+    Placement.RANDOM.value: say("random"),
+}
+_KNOBS = {
+    Knob.BATCH_ROWS: say("max batch rows"),
+    Knob.QUEUE_DELAY: say("max queue delay ms"),
+    Knob.CONCURRENCY: say("concurrency limit"),
+    Knob.PLACEMENT: say("placement"),
+    Knob.CACHE_SIZE: say("cache max mib"),
+    Knob.CACHE_POLICY: say("cache eviction"),
+}
 
 
-def shown(knob: Knob, value: Value) -> str:
+def shown(knob: Knob, value: Value) -> Words:
     """The value in words, with its unit."""
     if isinstance(value, str):
-        return _NAMES.get(value, value.replace("_", " "))
+        return _NAMES.get(value) or Words(value.replace("_", " "))
     if knob is Knob.CONCURRENCY and not value:
-        return "no limit"
-    unit = {Knob.CACHE_SIZE: " MiB", Knob.QUEUE_DELAY: " ms", Knob.BATCH_ROWS: " rows"}.get(knob, "")
-    return f"{value:g}{unit}"
+        return say("no limit")
+    number = f"{value:g}"
+    if knob is Knob.BATCH_ROWS:
+        return say("%(count)s rows", count=number)
+    unit = {Knob.CACHE_SIZE: " MiB", Knob.QUEUE_DELAY: " ms"}.get(knob, "")
+    return Words(f"{number}{unit}")
+
+
+def moved_in_words(knob: Knob, from_value: Value, to_value: Value) -> Words:
+    """A step without its knob, such as `32 rows → 64 rows`."""
+    return joined(" → ", (shown(knob, from_value), shown(knob, to_value)))
+
+
+def named_move(knob: Knob, from_value: Value, to_value: Value) -> Words:
+    """A step with its knob, as sentences name it."""
+    step = moved_in_words(knob, from_value, to_value)
+    if knob is Knob.INSTANCES:
+        return say("instances %(step)s", step=step)
+    return _KNOBS[knob] + " " + step

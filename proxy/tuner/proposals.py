@@ -24,7 +24,7 @@ from math import ceil, isfinite
 
 from proxy.core.policies import ScalingPolicy
 from proxy.core.units import NS_PER_S
-from proxy.core.words import joined, say
+from proxy.core.words import Words, joined, say
 from proxy.tuner.queueing import mean_wait_s
 from proxy.tuner.signals import ScalingSignals
 
@@ -100,9 +100,13 @@ def _utilisation(signals: ScalingSignals, target: float) -> Proposal:
 
 
 def _host(signals: ScalingSignals) -> str:
-    named = (("CPU", signals.cpu_ratio), ("GPU", signals.gpu_ratio), ("memory", signals.memory_ratio))
-    told = [f"{name} {value:.0%}" for name, value in named if value is not None]
-    return f"; {', '.join(told)}" if told else ""
+    named = (
+        (Words("CPU"), signals.cpu_ratio),
+        (Words("GPU"), signals.gpu_ratio),
+        (say("memory"), signals.memory_ratio),
+    )
+    told = [name + f" {value:.0%}" for name, value in named if value is not None]
+    return joined("", ("; ", joined(", ", told))) if told else ""
 
 
 def _demand(signals: ScalingSignals, target: float, target_wait_s: float, load_s: float | None) -> Proposal:

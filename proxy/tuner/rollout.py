@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from proxy.core.snapshot import RolloutMode
+from proxy.core.words import joined, say
 from proxy.metrics import histogram
 from proxy.tuner.evidence import Compared, Counts, bounds, surely_more
 
@@ -145,44 +146,62 @@ Verdict = Advance | Promote | Abort | Wait
 def judge_rollout(view: RolloutView, policy: RolloutPolicy) -> Verdict:
     """What to do now. Breaches come first: a rollout that an operator holds is watched all the same."""
     if view.age_s is None or view.age_s > MAX_AGE_S:
-        age = "none" if view.age_s is None else f"{view.age_s:.0f} s old"
-        return Wait(RolloutReason.STALE_MEASUREMENTS, f"Nothing is decided without fresh measurements ({age}).")
+        age = say("none") if view.age_s is None else say("%(age_s)s s old", age_s=f"{view.age_s:.0f}")
+        words = say("Nothing is decided without fresh measurements (%(age)s).", age=age)
+        return Wait(RolloutReason.STALE_MEASUREMENTS, words)
     evidence = evidence_of(view.windows[0])
     if view.candidate_state in GIVEN_UP or (
         view.candidate_state != "ready" and view.failed_starts >= MAX_FAILED_STARTS
     ):
-        words = f"The candidate does not run: {view.trouble or 'its instances were given up'}"
+        trouble = view.trouble or say("its instances were given up")
+        words = say("The candidate does not run: %(trouble)s", trouble=trouble)
         return Abort(RolloutReason.CANDIDATE_FAILED, words, evidence)
     if view.stopped:
-        return Abort(RolloutReason.ERROR_RATE, f"Stopped by the data plane: {view.stopped}", evidence)
+        words = say("Stopped by the data plane: %(why)s", why=view.stopped)
+        return Abort(RolloutReason.ERROR_RATE, words, evidence)
     for window in view.windows:
         breach = _breach(window, policy)
         if breach is not None:
             return breach
     if view.candidate_state != "ready":
-        words = "The candidate is loading; its hold time begins when it answers."
+        words = say("The candidate is loading; its hold time begins when it answers.")
         return Wait(RolloutReason.CANDIDATE_LOADING, words, evidence, restart_clock=True)
     if view.is_held:
-        return Wait(RolloutReason.HELD_BY_OPERATOR, "Held until an operator lets it go on.", evidence)
+        return Wait(RolloutReason.HELD_BY_OPERATOR, say("Held until an operator lets it go on."), evidence)
     return _go_on(view, policy, evidence)
 
 
 def _go_on(view: RolloutView, policy: RolloutPolicy, evidence: Evidence) -> Verdict:
     weight, hold_s = policy.steps[view.step_index]
     if view.step_age_s < hold_s:
-        words = f"{weight:g} % for {view.step_age_s:.0f} s of {hold_s:g} s."
+        words = say(
+            "%(weight)s %% for %(age_s)s s of %(hold_s)s s.",
+            weight=f"{weight:g}",
+            age_s=f"{view.step_age_s:.0f}",
+            hold_s=f"{hold_s:g}",
+        )
         return Wait(RolloutReason.HOLD_TIME, words, evidence)
     seen = view.windows[0].candidate.requests
     if seen < MIN_EVIDENCE and weight > 0:
-        words = f"{seen} requests of the candidate in this step; {MIN_EVIDENCE} are needed to judge it."
+        words = say(
+            "%(seen)s requests of the candidate in this step; %(least)s are needed to judge it.",
+            seen=seen,
+            least=MIN_EVIDENCE,
+        )
         return Wait(RolloutReason.FEW_REQUESTS, words, evidence)
-    passed = f"{seen} requests over {view.step_age_s:.0f} s at {weight:g} % broke no rule."
+    passed = say(
+        "%(seen)s requests over %(age_s)s s at %(weight)s %% broke no rule.",
+        seen=seen,
+        age_s=f"{view.step_age_s:.0f}",
+        weight=f"{weight:g}",
+    )
     if view.step_index + 1 < len(policy.steps):
-        return Advance(view.step_index + 1, f"{passed} Next: {policy.steps[view.step_index + 1][0]:g} %.", evidence)
+        following = say("Next: %(weight)s %%.", weight=f"{policy.steps[view.step_index + 1][0]:g}")
+        return Advance(view.step_index + 1, joined(" ", (passed, following)), evidence)
     if policy.mode is RolloutMode.SHADOW:
-        words = f"{passed} The comparison is complete; promote the candidate, or start a canary."
-        return Wait(RolloutReason.SHADOW_DONE, words, evidence)
-    return Promote(f"{passed} That was the last step.", evidence)
+        done = say("The comparison is complete; promote the candidate, or start a canary.")
+        return Wait(RolloutReason.SHADOW_DONE, joined(" ", (passed, done)), evidence)
+    return Promote(joined(" ", (passed, say("That was the last step."))), evidence)
 
 
 def _breach(window: Window, policy: RolloutPolicy) -> Abort | None:
@@ -198,9 +217,15 @@ def error_breach(window: Window, policy: RolloutPolicy) -> Abort | None:
     surely = surely_more(share, (default.failed, default.requests)) if default.requests else bounds(*share)[0]
     if surely <= policy.max_error_ratio:
         return None
-    words = (
-        f"{candidate.failed} of {candidate.requests} requests of the candidate failed ({candidate.failed_ratio:.1%}; "
-        f"the default's {default.failed_ratio:.1%}): surely {surely:.1%} more; {policy.max_error_ratio:.1%} may."
+    words = say(
+        "%(failed)s of %(requests)s requests of the candidate failed (%(failed_ratio)s; the default's "
+        "%(default_ratio)s): surely %(surely)s more; %(most)s may.",
+        failed=candidate.failed,
+        requests=candidate.requests,
+        failed_ratio=f"{candidate.failed_ratio:.1%}",
+        default_ratio=f"{default.failed_ratio:.1%}",
+        surely=f"{surely:.1%}",
+        most=f"{policy.max_error_ratio:.1%}",
     )
     return Abort(RolloutReason.ERROR_RATE, words, evidence_of(window))
 
@@ -214,9 +239,14 @@ def _latency(window: Window, policy: RolloutPolicy) -> Abort | None:
     slow = sum(n for bucket, n in window.candidate.histogram.items() if histogram.lower_ns(bucket) > limit_ns)
     if slow < MIN_BAD or bounds(slow, answered)[0] <= SLOW_RATIO:
         return None
-    words = (
-        f"{slow} of {answered} answers of the candidate took longer than {limit_ns / 1e6:.1f} ms, "
-        f"{policy.max_p99_ratio:g} times the default's p99 of {default_p99_ns / 1e6:.1f} ms; 1 % may."
+    words = say(
+        "%(slow)s of %(answered)s answers of the candidate took longer than %(limit_ms)s ms, "
+        "%(ratio)s times the default's p99 of %(default_ms)s ms; 1 %% may.",
+        slow=slow,
+        answered=answered,
+        limit_ms=f"{limit_ns / 1e6:.1f}",
+        ratio=f"{policy.max_p99_ratio:g}",
+        default_ms=f"{default_p99_ns / 1e6:.1f}",
     )
     return Abort(RolloutReason.LATENCY, words, evidence_of(window))
 
@@ -226,9 +256,14 @@ def _drift(window: Window, policy: RolloutPolicy) -> Abort | None:
     surely = bounds(compared.differing, compared.compared)[0]
     if compared.differing < MIN_BAD or surely <= policy.max_differing_ratio:
         return None
-    words = (
-        f"{compared.differing} of {compared.compared} compared answers differ beyond the tolerance (the largest by "
-        f"{compared.largest:.3g}): surely {surely:.1%}, {policy.max_differing_ratio:.1%} are allowed."
+    words = say(
+        "%(differing)s of %(compared)s compared answers differ beyond the tolerance (the largest by %(largest)s): "
+        "surely %(surely)s, %(most)s are allowed.",
+        differing=compared.differing,
+        compared=compared.compared,
+        largest=f"{compared.largest:.3g}",
+        surely=f"{surely:.1%}",
+        most=f"{policy.max_differing_ratio:.1%}",
     )
     return Abort(RolloutReason.OUTPUT_DRIFT, words, evidence_of(window))
 

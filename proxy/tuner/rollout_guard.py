@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from proxy.core.reports import ModelSecond, SecondReport, StoppedRollout
 from proxy.core.snapshot import RolloutMode, RolloutSnapshot, Snapshot
+from proxy.core.words import parts_of
 from proxy.tuner.evidence import Counts
 from proxy.tuner.rollout import RolloutPolicy, Window, error_breach
 
@@ -58,7 +59,7 @@ class RolloutGuard:
     def stopped(self) -> tuple[StoppedRollout, ...]:
         """What gets no traffic any more, and why."""
         return tuple(
-            StoppedRollout(name, watched.rollout.rollout_id, watched.words)
+            StoppedRollout(name, watched.rollout.rollout_id, watched.words, parts_of(watched.words))
             for name, watched in self._watched.items()
             if watched.words
         )

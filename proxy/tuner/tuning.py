@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from proxy.core.policies import Knob, Objective, TuningMode
-from proxy.core.words import say
-from proxy.tuner.knobs import shown
+from proxy.core.words import Words, say
+from proxy.tuner.knobs import moved_in_words, named_move
 from proxy.tuner.trial import LEAST_REQUESTS, LOAD_RANGE, judge, measured_until_unix_s
 from proxy.tuner.trial_length import longer_s
 from proxy.tuner.tried import Circumstances, Outcome, load_bucket, rests_until_unix_s
@@ -112,10 +112,9 @@ def _measure(running: Running, until_s: float, now_unix_s: float) -> Measure:
     return Measure(words, until_s)
 
 
-def _running_words(running: Running) -> str:
+def _running_words(running: Running) -> Words:
     proposal = running.proposal
-    name = proposal.knob.value.replace("_", " ")
-    return f"{name} {shown(proposal.knob, proposal.from_value)} → {shown(proposal.knob, proposal.to_value)}"
+    return named_move(proposal.knob, proposal.from_value, proposal.to_value)
 
 
 def _not_yet(view: TuningView, seconds: Sequence[TuningSecond], window: Window | None) -> Hold | None:
@@ -200,8 +199,8 @@ def _nothing(told: Mapping[Knob, str], promised: bool) -> Hold:
     return Hold(Why.NOTHING_PROMISING, say("No step promises a measurable gain."), told)
 
 
-def _step(proposal: Proposal) -> str:
-    return f"{shown(proposal.knob, proposal.from_value)} → {shown(proposal.knob, proposal.to_value)}"
+def _step(proposal: Proposal) -> Words:
+    return moved_in_words(proposal.knob, proposal.from_value, proposal.to_value)
 
 
 def _span(seconds: float) -> str:

@@ -17,8 +17,9 @@ from math import isfinite
 from proxy.core.hit_ratio import hit_ratio
 from proxy.core.means import weighted_mean
 from proxy.core.units import ns_to_ms
-from proxy.core.words import say
+from proxy.core.words import Words, say
 from proxy.metrics import histogram
+from proxy.tuner.measured_names import MEASURED
 from proxy.tuner.service_time import ServiceTime, fit_with_prior
 from proxy.tuner.signals import MeasuredSecond, signals_from
 
@@ -274,7 +275,7 @@ def _crowded_per_s(seconds: Sequence[TuningSecond]) -> float:
     return sum(count * count for count in counts) / total if total else 0.0
 
 
-def _absurd(second: TuningSecond) -> str | None:
+def _absurd(second: TuningSecond) -> Words | None:
     """The name of a number that cannot be; None if all can."""
     counts = ("requests", "errors", "rejections", "cache_hits", "cache_misses", "coalesced", "inferences", "executions")
     limits: dict[str, float] = dict.fromkeys((*counts, "queue_depth", "in_flight"), MAX_COUNT)
@@ -283,5 +284,5 @@ def _absurd(second: TuningSecond) -> str | None:
     for name, most in limits.items():
         value = getattr(second, name)
         if value is not None and not (isfinite(value) and 0 <= value <= most):
-            return name.replace("_", " ")
+            return MEASURED[name]
     return None

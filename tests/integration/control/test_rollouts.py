@@ -18,6 +18,7 @@ from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict, Invalid, PreconditionFailed
 from models_admin.tasks.rollout import run_tick
 from proxy.core.snapshot import RolloutMode
+from proxy.core.words import readable, say
 from proxy.metrics import histogram
 
 pytestmark = pytest.mark.django_db
@@ -226,13 +227,19 @@ def test_f33_what_the_data_plane_stopped_meanwhile_is_recorded_as_an_abort(
     tick(measured(1, stopped_rollouts=[others]))
     running.refresh_from_db()
     assert running.state == "running"
-    stopped = {"model": "net", "rollout_id": running.pk, "words": "9 of 10 requests of the candidate failed"}
+    why = say("%(failed)s of 10 requests of the candidate failed", failed=9)
+    stopped = {"model": "net", "rollout_id": running.pk, "words": str(why), "parts": why.parts}
     tick(measured(1, stopped_rollouts=[others, stopped]))
     running.refresh_from_db()
     assert (running.state, running.reason) == (
         "aborted",
         "Stopped by the data plane: 9 of 10 requests of the candidate failed",
     )
+    decision = Decision.objects.filter(knob="rollout").latest("pk")
+    for kept in (running.said, decision.said["explanation"]):
+        assert readable(kept, lambda text: f"[{text}]", "") == (
+            "[Stopped by the data plane: [9 of 10 requests of the candidate failed]]"
+        )
 
 
 def test_f22_drift_aborts_a_shadow(net: Model, second: ModelVersion, measured: Callable[..., datetime]) -> None:
