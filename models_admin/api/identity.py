@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from models_admin.models import ApiKey
 from models_admin.publishing.snapshot import tenant_of
+from models_admin.services import keys
 from models_admin.services.actors import Actor, user_actor
 from proxy.core.principals import Principal
 
@@ -22,15 +23,11 @@ def actor_of(request: Request) -> Actor:
     return Actor(
         label=f"key:{key.name}",
         is_admin=key.administers,
-        may_upload_code=key.may_upload_code and _owner_may_upload_code(key),
+        may_upload_code=keys.gives_code(key),
         remote_addr=remote_addr,
         user_id=key.created_by_id,  # what a key makes belongs to the account that made the key
+        ends_at=key.expires_at,
     )
-
-
-def _owner_may_upload_code(key: ApiKey) -> bool:
-    """A right that the account has lost is lost to its keys, too; the server's own keys belong to nobody."""
-    return key.created_by is None or user_actor(key.created_by).may_upload_code
 
 
 def principal_id(request: Request) -> str:

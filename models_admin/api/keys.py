@@ -88,7 +88,12 @@ class NewKeySerializer(StrictSerializer):
         max_value=1_000_000,
         help_text="Requests a second it may send, in bursts of 2 s; 0: any.",
     )
-    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    expires_at = serializers.DateTimeField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Default: never; for a caller whose own key has an expiry that one, which is the latest, too.",
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """`models` and `all_models` agree."""

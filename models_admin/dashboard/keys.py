@@ -58,8 +58,9 @@ def revoke(request: HttpRequest, key_id: int) -> HttpResponse:
 
 
 def _context(request: HttpRequest) -> dict[str, object]:
+    known, now = list(selectors.keys()), timezone.now()
     return {
-        "keys": [(key, services.state_of(key, timezone.now())) for key in list(selectors.keys())],
+        "keys": [(key, services.state_of(key, now), services.gives_code(key)) for key in known],
         "scopes": KeyScope.choices,
         "models": Model.objects.order_by("name"),
         "typed": request.POST,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """`label` is `user:ann`, `key:ci` or `system:autoscaler`. Services check rights that belong to the change itself
     (code uploads); whether the caller may write at all is decided at the door (API permissions, staff pages).
+    `ends_at`: when its own right to act ends; no key that it makes works longer.
     """
 
     label: str
@@ -16,6 +18,7 @@ class Actor:
     may_upload_code: bool = False
     remote_addr: str | None = None
     user_id: int | None = None
+    ends_at: datetime | None = None
 
 
 def system_actor(part: str) -> Actor:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from models_admin.models import ApiKey, Model
 from models_admin.models.access import KeyScope
 from models_admin.services import writing
-from models_admin.services.actors import Actor
+from models_admin.services.actors import Actor, user_actor
 from models_admin.services.errors import Forbidden, Invalid
 
 KEY_PREFIX = "dlp_"
@@ -62,6 +62,12 @@ def working_keys(now: datetime) -> dict[int, int]:
     return dict(rows.order_by().values_list("created_by").annotate(count=Count("pk")))
 
 
+def gives_code(key: ApiKey) -> bool:
+    """Whether code may be uploaded with the key. A right that its account has lost is lost to it, too."""
+    owner = key.created_by
+    return key.administers and key.may_upload_code and (owner is None or user_actor(owner).may_upload_code)
+
+
 def digest_of(secret: str) -> str:
     """What is stored and looked up: the SHA-256 of the whole key, hexadecimal."""
     return hashlib.sha256(secret.encode()).hexdigest()
@@ -84,7 +90,8 @@ def create_key(
     """A new key and its secret, which cannot be shown again.
 
     `weight` (1 to 100): its share of a busy model. `tenant`: on whose behalf it asks ("": its own). `requests_per_s`:
-    how many requests it may send (0: no limit).
+    how many requests it may send (0: no limit). `expires_at`: None where the actor's own right has an end is that end,
+    so that nobody prolongs a key with another.
     """
     chosen = list(models)
     if not all_models and not chosen:
@@ -97,6 +104,7 @@ def create_key(
         raise Forbidden(_("You may not give a right that you do not have: uploading code."), field="may_upload_code")
     if expires_at is not None and expires_at <= timezone.now():
         raise Invalid(_("The expiry lies in the past."), field="expires_at")
+    expires_at = _within(actor, expires_at)
     secret = KEY_PREFIX + secrets.token_urlsafe(32)
     key = ApiKey(
         name=name,
@@ -121,6 +129,18 @@ def create_key(
     writing.audit(actor, "key.create", "key", str(key.pk), name=name, scope=scope, models=names, **rights, **shares)
     writing.publish()
     return key, secret
+
+
+def _within(actor: Actor, expires_at: datetime | None) -> datetime | None:
+    """The expiry of a key that the actor makes. Raises Forbidden where it lies beyond the actor's own."""
+    if actor.ends_at is None or (expires_at is not None and expires_at <= actor.ends_at):
+        return expires_at
+    if expires_at is None:
+        return actor.ends_at
+    raise Forbidden(
+        _("A key that is made with a key ends with it at the latest: %(end)s.") % {"end": actor.ends_at.isoformat()},
+        field="expires_at",
+    )
 
 
 @transaction.atomic

@@ -92,6 +92,24 @@ def test_nobody_gives_a_right_that_they_lack(admin: Caller) -> None:
     assert (answer.status_code, list(answer.json()["errors"])) == (403, ["may_upload_code"])
 
 
+def test_a_key_that_ends_makes_no_key_that_outlives_it(staff: Caller) -> None:
+    end = (timezone.now() + timedelta(days=7)).replace(microsecond=0)
+    parent = staff("POST", "/keys", {"name": "ci", "scope": "admin", "expires_at": end.isoformat()}).json()
+    robot = Caller(secret=parent["secret"])
+    for scope in ("admin", "inference"):
+        child = robot("POST", "/keys", {"name": "child", "scope": scope})
+        assert (child.status_code, child.json()["expires_at"]) == (201, parent["expires_at"])
+        grandchild = Caller(secret=child.json()["secret"])("POST", "/keys", {"name": "grandchild"})
+        assert grandchild.status_code == (201 if scope == "admin" else 403)
+    assert {key.expires_at for key in ApiKey.objects.all()} == {end}
+    sooner = (end - timedelta(days=1)).isoformat()
+    assert robot("POST", "/keys", {"name": "sooner", "expires_at": sooner}).status_code == 201
+    later = robot("POST", "/keys", {"name": "later", "expires_at": (end + timedelta(seconds=1)).isoformat()})
+    assert (later.status_code, list(later.json()["errors"])) == (403, ["expires_at"])
+    # A person's own keys end when the person says.
+    assert staff("POST", "/keys", {"name": "person's"}).json()["expires_at"] is None
+
+
 def test_a_revoked_key_stays_in_the_list_and_opens_nothing(staff: Caller) -> None:
     made = staff("POST", "/keys", {"name": "ci", "scope": "admin"}).json()
     robot = Caller(secret=made["secret"])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
 from django.test import Client
 
 from models_admin.live import sessions
 from models_admin.models import AuditEvent
-from models_admin.services import users
+from models_admin.services import keys, users
 from models_admin.services.actors import Actor, user_actor
 from models_admin.services.errors import Conflict
 
@@ -98,6 +98,21 @@ def test_a06_a_demoted_person_changes_nothing_from_the_next_call_on(staff: Clien
     assert operator.post("/models/new", {"name": "two"}).status_code == 403
     event = AuditEvent.objects.get(action="user.role")
     assert event.details == {"before": "operator", "after": "viewer"}
+
+
+def test_the_keys_page_says_what_an_admin_key_of_a_demoted_person_may_really_do(
+    staff: Client, operator: Client
+) -> None:
+    olga = User.objects.get(username="olga")
+    actor = Actor("system:test", is_admin=True, may_upload_code=True, user_id=olga.pk)
+    keys.create_key(actor=actor, name="robot", scope="admin", may_upload_code=True)
+    assert ">Everything<" in staff.get("/keys/").content.decode()  # operators may not upload code, nor may their keys
+    olga.user_permissions.add(Permission.objects.get(codename="upload_code"))
+    assert "Everything, with code uploads" in staff.get("/keys/").content.decode()
+    staff.post(f"/users/{olga.pk}/role/", {"role": "viewer"})
+    page = staff.get("/keys/").content.decode()
+    assert "Everything" not in page
+    assert "Its account may not administer any more." in page
 
 
 def test_w3_a_switched_off_person_is_logged_out_and_so_is_their_live_socket(
