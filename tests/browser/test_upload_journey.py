@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,21 @@ def test_two_files_outlive_a_lost_connection_and_a_reload(
     status, answer = site.api("GET", "/api/v1/models/large/versions?ordering=number", site.admin_key())
     assert status == 200
     assert [version["original_filename"] for version in answer["results"]] == [first.name, second.name]
+
+
+def test_a_file_too_large_to_be_digested_by_the_browser_gets_the_servers_digest(
+    page: Page, site: Site, tmp_path: Path
+) -> None:
+    page.add_init_script("Object.defineProperty(crypto, 'subtle', { value: undefined })")  # as if each were too large
+    log_in(page, site)
+    assert site.api("POST", "/api/v1/models", site.admin_key(), {"name": "undigested"})[0] == 201
+    paths = [tmp_path / f"{name}.safetensors" for name in ("one", "two")]
+    for value, path in enumerate(paths):
+        path.write_bytes(safetensors_file({"w": [64]}, bytes([value]) * 64, datatype="U8"))
+    page.goto("/models/undigested/versions/")
+    page.locator("#file").set_input_files(paths)
+    page.get_by_role("button", name="Upload and validate").click()
+    files = page.get_by_role("list", name="Files to upload").locator("> li")
+    for row, path in zip((files.nth(0), files.nth(1)), paths, strict=True):
+        digest = sha256(path.read_bytes()).hexdigest()
+        expect(row.locator("[data-part=digest]")).to_have_text(f"SHA-256 {digest}")

@@ -83,8 +83,10 @@ export class UploadRow {
     link.hidden = false;
   }
 
-  // A step each: a dot with its name; the words say the one that runs, or how it ended.
+  // A step each: a dot with its name; the words say the one that runs, or how it ended. A file that was too large to be
+  // digested here has the server's digest.
   validation(version, labels) {
+    if (!this.digest) this.showDigest(version.digest);
     const list = this.part("steps");
     version.steps.forEach((step, position) => {
       const item = list.children[position] ?? list.appendChild(document.createElement("li"));
