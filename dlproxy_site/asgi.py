@@ -22,6 +22,7 @@ from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 
 from dlproxy_site.body_guard import BodyGuard
+from dlproxy_site.forwarded import client_of
 from dlproxy_site.origin import SameOrigin
 from dlproxy_site.reports import keep_report
 from dlproxy_site.repository import set_loaded
@@ -62,6 +63,8 @@ class Site:
             return
         if self._inference is None:
             await self._start()
+        if settings.HTTPS:
+            scope["client"] = client_of(scope["headers"], scope.get("client"))
         if scope["type"] == "websocket":
             await self._websockets(scope, receive, send)
         elif self._is_inference(scope["path"]) and self._inference is not None:

@@ -1,0 +1,31 @@
+"""Whose request it is behind a reverse proxy."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlproxy_site.forwarded import client_of
+
+PROXY = ("127.0.0.1", 40_000)
+
+
+@pytest.mark.parametrize(
+    ("lines", "client"),
+    [
+        ([], PROXY),
+        ([b"192.0.2.7"], ("192.0.2.7", 0)),
+        ([b"2001:db8::7"], ("2001:db8::7", 0)),
+        ([b"10.0.0.1, 192.0.2.7"], ("192.0.2.7", 0)),
+        ([b"10.0.0.1", b"192.0.2.7"], ("192.0.2.7", 0)),
+        ([b"192.0.2.7, unknown"], PROXY),
+        ([b"192.0.2.7,"], PROXY),
+        ([b"\xff\xfe"], PROXY),
+    ],
+)
+def test_only_the_address_that_the_proxy_wrote_itself_is_believed(lines: list[bytes], client: tuple[str, int]) -> None:
+    headers = [(b"host", b"models.example.org"), *((b"x-forwarded-for", line) for line in lines)]
+    assert client_of(headers, PROXY) == client
+
+
+def test_without_a_peer_and_a_word_of_the_proxy_nobody_is_named() -> None:
+    assert client_of([], None) is None
