@@ -17,7 +17,7 @@ from models_admin.services.errors import ServiceError
 from proxy import gateway
 from proxy.core.errors import NotReady
 from proxy.core.instance_reports import ExitReport
-from proxy.core.reports import InstanceReport
+from proxy.core.reports import InstanceReport, SecondReport
 
 LOG_LINES = 200
 TAIL_LINES = 20
@@ -118,6 +118,13 @@ def _ordered(request: HttpRequest, number: int, order: Callable[..., services.Or
     else:
         messages.success(request, f"{ordered.instance_id}: {ordered.words}")
     return redirect("instances")
+
+
+def instances_of(report: SecondReport | None, model: str, version: int) -> list[tuple[int, InstanceReport]]:
+    """Those of one version, with their numbers, the oldest first."""
+    everyone = report.instances if report is not None else ()
+    own = [one for one in everyone if (one.model, one.version) == (model, version)]
+    return [(number_of(one.instance_id), one) for one in sorted(own, key=_order)]
 
 
 def number_of(instance_id: str) -> int:

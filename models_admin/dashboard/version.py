@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from models_admin.dashboard.access import actor_of, change, page, perform, revision_of, version_or_404
+from models_admin.dashboard.instances import instances_of
 from models_admin.dashboard.roles import roles
 from models_admin.dashboard.status import is_moving, load_status, report_of
 from models_admin.dashboard.steps import STEP_LABELS
@@ -47,6 +48,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "load_moves": is_moving(load),
         "golden": row.golden_samples.all(),
         "live": report_of(report, name, number),
+        "instances": instances_of(report, name, number),
         **_steps(row),
     }
     return render(request, "dashboard/version.html", context)

@@ -145,6 +145,17 @@ def test_a_models_own_instances_have_their_last_lines_and_orders(
     assert viewer.get("/models/nosuch/processes/").status_code == 404
 
 
+def test_a_versions_own_page_lists_its_instances_and_no_others(
+    viewer: Client, digits: Model, runtime: FakeRuntime
+) -> None:
+    page = viewer.get("/models/digits/versions/1/").content.decode()
+    for number, words in ((1, "12 s"), (2, "0 s")):
+        assert f'href="/instances/{number}/">#{number}</a>' in page
+        assert words in page
+    assert 'href="/models/digits/processes/?version=1"' in page
+    assert "/instances/" not in viewer.get("/models/digits/versions/5/").content.decode().partition("<main")[2]
+
+
 def test_viewers_see_logs_and_no_orders(viewer: Client, digits: Model, runtime: FakeRuntime) -> None:
     html = viewer.get("/instances/1/").content.decode()
     assert "restart" not in html
