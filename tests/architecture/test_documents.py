@@ -81,15 +81,42 @@ def test_every_package_of_the_requirements_is_pinned_and_says_why_it_is_there() 
                 assert re.match(r"^[\w.\[\]-]+==\S+ +# .", line), f"{name}: {line}"
 
 
+def prose(text: str) -> str:
+    """The document without its blocks of code: a comment in a shell is no heading, a call in brackets no link."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """The names under which a document's headings can be linked to, as GitHub makes them."""
+    found: Counter[str] = Counter()
+    names = set()
+    for heading in re.findall(r"^#{1,6} +(.+?) *$", prose(text), re.MULTILINE):
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
+        name = re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
+        names.add(f"{name}-{found[name]}" if found[name] else name)
+        found[name] += 1
+    return names
+
+
 def test_links_between_our_documents_lead_somewhere() -> None:
     broken = []
     for name in tracked_files():
         if name.endswith(".md"):
             page = ROOT / name
-            targets = re.findall(r"\]\(([^)#\s]+)", page.read_text())
-            ours = [target for target in targets if "://" not in target and not target.startswith("mailto:")]
-            broken += [f"{name} → {target}" for target in ours if not (page.parent / target).exists()]
+            for target in re.findall(r"\]\(([^)\s]+)", prose(page.read_text())):
+                if "://" in target or target.startswith("mailto:"):
+                    continue
+                path, _, anchor = target.partition("#")
+                there = (page.parent / path).resolve() if path else page
+                is_there = there.exists() and there.is_relative_to(ROOT)
+                if not is_there or (anchor and anchor not in anchors(there.read_text())):
+                    broken.append(f"{name} → {target}")
     assert not broken
+
+
+def test_headings_are_linked_to_by_the_names_that_github_gives_them() -> None:
+    text = "# How it works, in ten lines\n## `a_b` & [c](d.md)\n```\n# no heading\n```\n## Same\n## Same\n"
+    assert anchors(text) == {"how-it-works-in-ten-lines", "a_b--c", "same", "same-1"}
 
 
 def test_no_committed_file_names_the_paths_of_one_machine_or_a_registry_host() -> None:
