@@ -17,7 +17,7 @@ from typing import Any
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dlproxy_site.settings.default")
 import django
 
-from bench import wrk
+from bench import page_goals, wrk
 from bench.harness import ROOT, Site, machine, running_site, write_result
 
 Row = dict[str, Any]
@@ -79,6 +79,7 @@ def markdown(content: Row) -> str:
     computer = content["machine"]
     what = f"{computer['processor']}, {computer['cores']} cores, {computer['memory_gib']} GiB"
     parts = [f"# The dashboard at commit {computer['commit']}", f"{what}, Python {computer['python']}."]
+    parts += ["## Goals", page_goals.table(content)]
     if "list" in content:
         parts += ["## 1,000 models", _list_table(content["list"], content["update"])]
     if "dashboards" in content:

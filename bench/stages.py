@@ -230,27 +230,38 @@ def stages(repeats: int) -> list[tuple[str, str, float]]:
     return [(name, what, _time_us(function, repeats)) for name, what, function in table]
 
 
-def whole_line_us(repeats: int, *, cached: bool = False) -> float:
-    """µs a request from bytes in to bytes out, 32 connections at once, everything but kernel and event loop.
+class WholeLine:
+    """From bytes in to bytes out, `connections` at once, everything but kernel and event loop.
 
     `cached`: every request is the same, and its answer a hit.
     """
-    bench = Bench(cached=cached)
-    sinks = [Sink() for _ in range(BATCH)]
-    connections = [Connection(bench.server) for _ in sinks]
-    for connection, sink in zip(connections, sinks, strict=True):
-        connection.connection_made(sink)
-    packet = bench.head + bench.body
 
-    def turn() -> None:
-        for connection in connections:
-            connection.data_received(packet)
-        bench.end_turn()
+    def __init__(self, *, cached: bool = False, connections: int = BATCH) -> None:
+        self._bench = Bench(cached=cached)
+        self._sinks = [Sink() for _ in range(connections)]
+        self._connections = [Connection(self._bench.server) for _ in self._sinks]
+        for connection, sink in zip(self._connections, self._sinks, strict=True):
+            connection.connection_made(sink)
+        self._packet = self._bench.head + self._bench.body
 
-    spent_us = _time_us(turn, repeats)
-    answered = {sink.answers for sink in sinks}
-    if answered != {repeats + 1}:
-        raise RuntimeError(f"not every request was answered: {answered}")
+    def turn(self) -> None:
+        """One request from each connection."""
+        for connection in self._connections:
+            connection.data_received(self._packet)
+        self._bench.end_turn()
+
+    def check(self, turns: int) -> None:
+        """Raise RuntimeError unless every request of so many turns was answered."""
+        answered = {sink.answers for sink in self._sinks}
+        if answered != {turns}:
+            raise RuntimeError(f"not every request was answered: {answered}")
+
+
+def whole_line_us(repeats: int, *, cached: bool = False) -> float:
+    """µs a request of the whole line, 32 connections at once."""
+    line = WholeLine(cached=cached)
+    spent_us = _time_us(line.turn, repeats)
+    line.check(repeats + 1)
     return spent_us
 
 
