@@ -63,10 +63,14 @@ class Again:
         """When the first suspect runs whatever the others do; 0: there is none."""
         return self._suspects[0].suspect_until_ns if self._suspects else 0
 
+    def entries(self) -> list[Entry]:
+        """Everything that has not ended, in the order in which it runs."""
+        left = [entry for part in self._parts for entry in part if entry.state is RETRYING]
+        return left + [entry for entry in self._suspects if entry.state is RETRYING]
+
     def drain(self) -> list[Entry]:
         """Remove and return everything that has not ended."""
-        left = [entry for part in self._parts for entry in part if entry.state is RETRYING]
-        left += [entry for entry in self._suspects if entry.state is RETRYING]
+        left = self.entries()
         self._parts.clear()
         self._suspects.clear()
         return left

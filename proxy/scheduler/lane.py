@@ -122,7 +122,8 @@ class Lane:
         self.blocked = False
 
     def exchange(self, group: GroupPort, policy: ModelPolicy) -> None:
-        """Let what waits, and all that comes, go to another group of the same version; what runs is still answered."""
+        """Let what waits and comes go to another group of the same version, which blames nobody; what runs goes on."""
+        self.offenders = Offenders()
         self.group = group
         self.version = group.version
         self._variable = variable_inputs(self.version)
@@ -147,7 +148,7 @@ class Lane:
 
     @property
     def is_idle(self) -> bool:
-        """True if nothing waits or runs."""
+        """Nothing waits or runs."""
         return not (self.queue.depth or self.retrying or self.in_flight or self.measured.running)
 
     @property
@@ -296,4 +297,4 @@ class Lane:
 
 
 def _nothing() -> None:
-    """The timer's function until the scheduler has given its own."""
+    """Until the scheduler has given its own."""

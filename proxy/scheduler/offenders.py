@@ -1,11 +1,13 @@
 """Requests that made their neighbours fail, remembered so that a repeat runs alone; and keys that keep sending them.
 
-Inputs that ended two instances, the second time alone, are not run again while they are remembered.
+Inputs that surely ended two instances (proxy.scheduler.culprits) are not run again while they are remembered; what is
+answered right, alone, is forgotten.
 Rules: a request is known by a digest of its inputs, not by who sent it; at most `MOST_KNOWN` are remembered, for
 `REMEMBERED_NS`; nothing is digested while none is known, and then only of requests whose first bytes and shapes match.
-Only what was found among other keys' requests, or cost an instance, counts against its key: who fails alone, or among
-its own, harms nobody else. A key is refused for `REFUSED_NS` after `OFFENCES` such requests within `OFFENCE_WINDOW_NS`,
-if they are at least `OFFENCE_RATIO` of what it sent. Memory for keys is bounded, too.
+Only what was found among other keys' requests, or cost an instance that others could have used, counts against its
+key: who fails alone, or among its own, or while the version answers nobody, harms nobody else. A key is refused for
+`REFUSED_NS` after `OFFENCES` such requests within `OFFENCE_WINDOW_NS`, if they are at least `OFFENCE_RATIO` of what it
+sent. Memory for keys is bounded, too.
 Source: ATTACKS F4; a penalty that ends by itself, as the ejection of Envoy's outlier detection does.
 """
 
@@ -17,6 +19,7 @@ from hashlib import blake2b
 
 from proxy.core.requests import InferenceRequest
 from proxy.core.units import NS_PER_S
+from proxy.scheduler.culprits import TRIAL_NS, Trials, is_culprit
 
 # Larger: more memory (about 200 bytes each), fewer culprits forgotten under an attack.
 MOST_KNOWN = 1_024
@@ -49,35 +52,71 @@ class _Key:
 class Offenders:
     """What one lane remembers."""
 
-    __slots__ = ("_explained_at", "_keys", "_killers", "_known", "_samples", "are_charged", "are_known")
+    __slots__ = (
+        "_accused",
+        "_explained_at",
+        "_keys",
+        "_killers",
+        "_known",
+        "_samples",
+        "are_charged",
+        "are_known",
+        "trials",
+    )
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, tuple[int, Sample]] = OrderedDict()
-        self._killers: set[bytes] = set()
+        self._killers: dict[bytes, tuple[int, int]] = {}  # when found, and results between its first loss and then
+        self._accused: dict[bytes, int] = {}  # ended an instance alone; results of the lane at its first loss
         self._explained_at = 0  # executions of the lane when a loss was last explained
         self._samples: dict[Sample, int] = {}
         self._keys: OrderedDict[str, _Key] = OrderedDict()
         self.are_known = False  # plain flags: asked for each request
         self.are_charged = False
+        self.trials = Trials()
 
-    def found(self, request: InferenceRequest, now_ns: int, *, harmed_others: bool, kills: bool = False) -> None:
-        """`request` is the one that made its execution fail; `kills`: it ended two instances, the last one alone."""
-        digest, sample = fingerprint(request), sample_of(request)
-        if self._known.pop(digest, None) is None:
-            self._samples[sample] = self._samples.get(sample, 0) + 1
-        self._known[digest] = (now_ns + REMEMBERED_NS, sample)
-        self.are_known = True
-        if kills:
-            self._killers.add(digest)
-        while len(self._known) > MOST_KNOWN:
-            self._forget_oldest()
+    def found(self, request: InferenceRequest, now_ns: int, *, harmed_others: bool) -> None:
+        """`request` is the one that made its execution fail."""
+        self._remember(fingerprint(request), sample_of(request), now_ns)
         if harmed_others:
             self._charge(request.principal_id, now_ns)
 
+    def ended(
+        self, request: InferenceRequest, now_ns: int, *, losses: int, results_then: int, results: int, is_proven: bool
+    ) -> bool:
+        """An instance crashed that ran `request` alone; True if its inputs are surely to blame, and not run any more.
+
+        `losses` are those of this request, this one included; `results_then` the executions with results that the lane
+        had when it lost its first instance, `results` those that it has now; `is_proven`: the instance had given some.
+        """
+        digest = fingerprint(request)
+        self.trials.died(digest, now_ns)
+        first = self._accused.get(digest)
+        is_second = losses > 1 or first is not None
+        first = results_then if first is None else min(first, results_then)
+        self._remember(digest, sample_of(request), now_ns)
+        self._accused[digest] = first
+        answered = results - first if is_proven else 0
+        if is_second and answered > 0:
+            self._charge(request.principal_id, now_ns)
+        is_sure = is_second and is_culprit(answered, *self.trials.of_others(digest, now_ns))
+        if is_sure:
+            self._killers[digest] = (now_ns, answered)
+        self._judge_again(now_ns)
+        return is_sure
+
+    def answered(self, request: InferenceRequest, now_ns: int, *, is_suspect: bool) -> None:
+        """`request` ran alone and was answered: nothing is held against its inputs any more."""
+        is_known = self.are_known and self.is_known(request, now_ns)
+        if is_suspect or is_known:
+            self.trials.right(now_ns)
+        if is_known:
+            self._forget(fingerprint(request))
+
     def is_known(self, request: InferenceRequest, now_ns: int) -> bool:
         """True if these inputs made an execution fail lately."""
-        while self._known and next(iter(self._known.values()))[0] <= now_ns:
-            self._forget_oldest()
+        while self._known and (oldest := next(iter(self._known.items())))[1][0] <= now_ns:
+            self._forget(oldest[0])
         return sample_of(request) in self._samples and fingerprint(request) in self._known
 
     @property
@@ -97,6 +136,20 @@ class Offenders:
             return 0
         digest = fingerprint(request)
         return self._known[digest][0] if digest in self._killers else 0
+
+    def _judge_again(self, now_ns: int) -> None:
+        """Those who were blamed lately: what others did since may speak for them."""
+        for digest, (found_ns, answered) in tuple(self._killers.items()):
+            if now_ns - found_ns < TRIAL_NS and not is_culprit(answered, *self.trials.of_others(digest, now_ns)):
+                del self._killers[digest]
+
+    def _remember(self, digest: bytes, sample: Sample, now_ns: int) -> None:
+        if self._known.pop(digest, None) is None:
+            self._samples[sample] = self._samples.get(sample, 0) + 1
+        self._known[digest] = (now_ns + REMEMBERED_NS, sample)
+        self.are_known = True
+        while len(self._known) > MOST_KNOWN:
+            self._forget(next(iter(self._known)))
 
     def refused_until_ns(self, key: str, now_ns: int) -> int:
         """Until when `key` is refused, 0 if it is not. Asked once for each request while any key has an offence."""
@@ -123,9 +176,10 @@ class Offenders:
         while len(self._keys) > MOST_KEYS:
             self._keys.popitem(last=False)
 
-    def _forget_oldest(self) -> None:
-        digest, (_, sample) = self._known.popitem(last=False)
-        self._killers.discard(digest)
+    def _forget(self, digest: bytes) -> None:
+        _, sample = self._known.pop(digest)
+        self._killers.pop(digest, None)
+        self._accused.pop(digest, None)
         left = self._samples[sample] - 1
         if left:
             self._samples[sample] = left

@@ -80,6 +80,16 @@ class Records(dict[str, InstanceRecord]):
             record = self[instance.instance_id] = InstanceRecord()
         return record
 
+    def for_trial(self, ready: Sequence[InstancePort], idle: Sequence[InstancePort]) -> InstancePort | None:
+        """Which of `idle` (never empty) may run what may end it: one that has answered others; None: that one is busy.
+
+        Any where none of `ready` has. One that dies without ever having answered says little about what it ran.
+        """
+        proven = [one for one in ready if (record := self.get(one.instance_id)) is not None and record.idle_ns]
+        if not proven:
+            return idle[0]
+        return next((one for one in proven if one in idle), None)
+
 
 def place(
     ready: Sequence[InstancePort],

@@ -70,12 +70,12 @@ def _retry(
 ) -> None:
     """Some of `live` run once more, in which way the fault says; the others have failed."""
     again = []
-    ratio = lane.policy.retry.budget_ratio
+    ratio, results = lane.policy.retry.budget_ratio, lane.measured.executions
     for entry in live:
         entry.losses += 1
-        if entry.losses >= MAX_LOSSES:
-            if is_alone:
-                _blame(lane, entry, fault, now_ns)
+        if entry.losses == 1:
+            entry.results_at_loss = results
+        if (is_alone and _is_to_blame(lane, entry, fault, now_ns)) or entry.losses >= MAX_LOSSES:
             recovery.failed.append((entry, refusals.instance_lost()))
         elif lane.budget.take(ratio, lane.measured.requests, now_ns):
             again.append(entry)
@@ -89,8 +89,22 @@ def _retry(
         recovery.suspects = again
 
 
-def _blame(lane: Lane, entry: Entry, fault: BatchFault, now_ns: int) -> None:
-    """`entry` was alone in the second instance that it lost: a crash is its doing, a kill may be chance."""
-    kills = not fault.from_outside
-    lane.offenders.found(entry.request, now_ns, harmed_others=True, kills=kills)
-    fault.is_explained = kills and lane.offenders.explain(lane.measured.executions)
+def _is_to_blame(lane: Lane, entry: Entry, fault: BatchFault, now_ns: int) -> bool:
+    """`entry` was alone in an instance that it lost: a crash may be its doing, a kill may be chance."""
+    offenders, results = lane.offenders, lane.measured.executions
+    if fault.from_outside:
+        if entry.losses >= MAX_LOSSES:
+            offenders.found(entry.request, now_ns, harmed_others=True)
+        return False
+    run = entry.request.run
+    record = lane.records.get(run.instance_id) if run is not None else None
+    is_sure = offenders.ended(
+        entry.request,
+        now_ns,
+        losses=entry.losses,
+        results_then=entry.results_at_loss,
+        results=results,
+        is_proven=record is not None and record.idle_ns > 0,
+    )
+    fault.is_explained = is_sure and offenders.explain(results)
+    return is_sure

@@ -135,6 +135,16 @@ def not_handed_over() -> ProxyError:
     return ExecutionFailed(Reason.INTERNAL, "The batch could not be handed to an instance.")
 
 
+def not_formed() -> ProxyError:
+    """Something raised while an execution was put together: a fault of ours."""
+    return ExecutionFailed(Reason.INTERNAL, "No execution could be formed for the request; the server's log says why.")
+
+
+def not_recovered() -> ProxyError:
+    """Something raised while it was decided who of a failed execution runs again: a fault of ours."""
+    return ExecutionFailed(Reason.INTERNAL, "The execution failed, and so did what follows; the server's log says why.")
+
+
 def not_kept() -> ProxyError:
     """The parts were executed, and there was no memory for them as one."""
     return ExecutionFailed(Reason.INTERNAL, "The parts of the answer could not be joined; the server's log says why.")

@@ -14,7 +14,7 @@ from proxy.core.errors import ProxyError, Reason
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.scheduler import refusals
 from proxy.scheduler.admission import retry_after_ns
-from proxy.scheduler.entries import DONE, RUNNING, Entry, OnDone
+from proxy.scheduler.entries import DONE, RETRYING, RUNNING, WAITING, Entry, OnDone
 from proxy.scheduler.joining import is_better
 from proxy.scheduler.lane import Lane
 from proxy.scheduler.ports import Chance
@@ -83,7 +83,11 @@ class Register:
             entry.split = None
             entry.on_done(whole, outcome)
 
-        entry.split = self.queue_parts(lane, request, joined, *lane.place_of(request), now_ns, is_part=entry.part)
+        try:
+            entry.split = self.queue_parts(lane, request, joined, *lane.place_of(request), now_ns, is_part=entry.part)
+        except Exception:
+            self._on_fault(f"a request of {lane.key} could not be cut")
+            self.splits[request].end(refusals.not_recovered())
 
     def displace(self, lane: Lane, entry: Entry, error: ProxyError) -> None:
         """Take a waiting request's place away now; `tell_displaced` answers it."""
@@ -118,6 +122,16 @@ class Register:
             else:
                 harmless.append(entry)
         return [entry for entry in harmless if entry.state is not DONE]
+
+    def stranded(self, lane: Lane) -> list[Entry]:
+        """Those of a lane that were taken to run and do not: a fault came between. Looks through all that is open."""
+        again = {*lane.again.entries()}
+        return [
+            entry
+            for of, entry in self.entries.values()
+            if of is lane
+            and ((entry.state is WAITING and entry.line is None) or (entry.state is RETRYING and entry not in again))
+        ]
 
     def deliver(self, lane: Lane, entries: list[Entry], batch: Batch, outcome: BatchResult) -> None:
         """Answer each that waits for its rows of an execution that gave outputs."""

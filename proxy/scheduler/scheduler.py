@@ -23,7 +23,7 @@ from proxy.core.units import NS_PER_S
 from proxy.scheduler import refusals
 from proxy.scheduler.admission import retry_after_ns
 from proxy.scheduler.batching import TIMER_NS, WaitUntil
-from proxy.scheduler.entries import RETRYING, RUNNING, WAITING, Entry, OnDone
+from proxy.scheduler.entries import RETRYING, WAITING, Entry, OnDone
 from proxy.scheduler.expected import Expected
 from proxy.scheduler.gate import ask
 from proxy.scheduler.lane import Lane
@@ -32,6 +32,7 @@ from proxy.scheduler.ports import Chance, GroupPort, InstancePort, MeterPort, Ti
 from proxy.scheduler.reading import read
 from proxy.scheduler.recovery import recover
 from proxy.scheduler.register import Register
+from proxy.scheduler.starting import begin
 from proxy.scheduler.statistics import LaneStatistics
 
 logger = logging.getLogger(__name__)
@@ -169,9 +170,20 @@ class Scheduler:
             self._call_soon(lane.on_turn)
 
     def _pump(self, lane: Lane) -> None:
-        """Send batches while an instance is idle and something waits."""
+        """Send batches while an instance is idle and something waits. Never raises: whom a fault meets is answered."""
         lane.pump_due = False
         expired: list[Entry] = []
+        try:
+            self._send(lane, expired)
+        except Exception:
+            logger.exception("an execution of %s could not be formed", lane.key)
+            self._register.end_all(lane, self._register.stranded(lane) or lane.abandon(), refusals.not_formed())
+            self._call_later(SHORTEST_TIMER_S, lane.on_turn)
+        if expired:
+            lane.measured.expired += sum(not entry.part for entry in expired)
+            self._register.end_all(lane, expired, refusals.expired_waiting())
+
+    def _send(self, lane: Lane, expired: list[Entry]) -> None:
         now_ns = self._now_ns()
         queue = lane.queue
         while queue.depth or lane.again:
@@ -189,24 +201,26 @@ class Scheduler:
                     lane.blocked = True
                     break
                 instance = chosen
-            following = self._next(lane, len(idle), now_ns, expired)
-            if isinstance(following, WaitUntil):
-                self._arm(lane, following.at_ns, now_ns)
+            on_trial = lane.records.for_trial(ready, idle) if lane.again else None
+            entries = self._next(lane, len(idle), now_ns, expired, may_try=on_trial is not None)
+            if isinstance(entries, WaitUntil):
+                self._arm(lane, entries.at_ns, now_ns)
                 break
-            entries = following
+            if on_trial is not None and entries and entries[0].suspect_until_ns:
+                instance = on_trial
             if lane.offenders.are_killers_known:
                 entries = self._register.without_killers(lane, entries, now_ns, self._chance)
             if entries:
                 self._start(lane, instance, entries, now_ns)
-        if expired:
-            lane.measured.expired += sum(not entry.part for entry in expired)
-            self._register.end_all(lane, expired, refusals.expired_waiting())
 
-    def _next(self, lane: Lane, idle: int, now_ns: int, expired: list[Entry]) -> list[Entry] | WaitUntil:
-        """What runs next, or until when that which waits has to wait."""
+    def _next(
+        self, lane: Lane, idle: int, now_ns: int, expired: list[Entry], *, may_try: bool
+    ) -> list[Entry] | WaitUntil:
+        """What runs next (`may_try`: a suspect, too), or until when that which waits has to wait."""
         others_wait = bool(lane.queue.depth)
         if lane.again:
-            entries = lane.again.next(lane.ready, lane.group.wanted, now_ns, others_wait=others_wait)
+            wanted, ready = lane.group.wanted, lane.ready if may_try else 0
+            entries = lane.again.next(ready, wanted, now_ns, others_wait=others_wait)
             if entries is not None:
                 return entries
             if not others_wait:
@@ -214,37 +228,13 @@ class Scheduler:
         return lane.next_batch(idle, now_ns, expired)
 
     def _start(self, lane: Lane, instance: InstancePort, entries: list[Entry], now_ns: int) -> None:
-        requests, rows, waited_ns = [], 0, 0
-        record = lane.records.get(instance.instance_id) or lane.records.of(instance, lane.group.ready_instances())
-        idle_ns = record.idle_ns
         self._batches += 1
-        run = Run(self._batches, instance.instance_id, len(entries))
-        for entry in entries:
-            request = entry.request
-            request.run = run
-            if entry.state is RETRYING:
-                lane.retrying -= 1
-                lane.again.suspects_running += bool(entry.suspect_until_ns)
-            entry.state = RUNNING
-            request.dispatched_ns = now_ns
-            request.idle_ns = idle_ns
-            request.attempts += 1
-            waited_ns += now_ns - request.queued_ns
-            requests.append(request)
-            rows += entry.rows
-        measured = lane.measured
-        measured.queue_wait_ns += waited_ns
-        measured.queue_waits += len(entries)
-        lane.in_flight += len(entries)
-        lane.turn = record.last_turn = lane.turn + 1
-        run.rows = rows
-        batch = Batch(self._batches, lane.version, requests, rows, lane.padded_rows(rows))
-        measured.account(1, now_ns)
+        batch, run = begin(lane, instance, entries, self._batches, now_ns)
         try:
             instance.execute(batch, partial(self._finished, lane, run, entries))
         except Exception:
             logger.exception("execute of %s raised", instance.instance_id)
-            measured.account(-1, now_ns)
+            lane.measured.account(-1, now_ns)
             lane.again.suspects_running -= bool(entries[0].suspect_until_ns)
             self._register.end_all(lane, entries, refusals.not_handed_over())
 
@@ -254,25 +244,35 @@ class Scheduler:
         now_ns = run.finished_ns = self._now_ns()
         lane.measured.account(-1, now_ns)
         lane.blocked = False
-        lane.again.suspects_running -= bool(entries[0].suspect_until_ns)
+        is_suspect = bool(entries[0].suspect_until_ns)
+        lane.again.suspects_running -= is_suspect
         if isinstance(outcome, BatchFault):
             self._recover(lane, entries, batch, outcome, now_ns)
             return
-        lane.note_service(run.instance_id, batch, outcome.service_ns, now_ns)
-        if self._meter is not None:
-            requests, service_ns = len(batch.requests), outcome.service_ns
-            self._meter.on_execution(lane.key, batch.rows, requests, service_ns, outcome.input_ns, outcome.output_ns)
+        try:  # whatever fails here, the answers are there
+            if is_suspect or (lane.offenders.are_known and len(entries) == 1):
+                lane.offenders.answered(batch.requests[0], now_ns, is_suspect=is_suspect)
+            lane.note_service(run.instance_id, batch, outcome.service_ns, now_ns)
+            if self._meter is not None:
+                rows, requests, times = batch.rows, len(batch.requests), (outcome.input_ns, outcome.output_ns)
+                self._meter.on_execution(lane.key, rows, requests, outcome.service_ns, *times)
+        except Exception:
+            logger.exception("an execution of %s could not be counted", lane.key)
         self._pump(lane)
         self._register.deliver(lane, entries, batch, outcome)
 
     def _recover(self, lane: Lane, entries: list[Entry], batch: Batch, fault: BatchFault, now_ns: int) -> None:
         """Answer those who failed, run the others again. A part that failed takes the rest of its request with it."""
-        recovery = recover(lane, entries, batch.requests, fault, now_ns)
-        lane.run_again(recovery.again, recovery.suspects, now_ns)
-        if recovery.too_large is not None:
-            self._register.cut_again(lane, recovery.too_large, now_ns)
-        for entry, error in recovery.failed:
-            self._register.end(lane, entry, error)
+        try:
+            recovery = recover(lane, entries, batch.requests, fault, now_ns)
+            lane.run_again(recovery.again, recovery.suspects, now_ns)
+            if recovery.too_large is not None:
+                self._register.cut_again(lane, recovery.too_large, now_ns)
+            for entry, error in recovery.failed:
+                self._register.end(lane, entry, error)
+        except Exception:
+            logger.exception("what ran in a failed execution of %s could not be sorted", lane.key)
+            self._register.end_all(lane, entries, refusals.not_recovered())
         if lane.closed is not None:
             self._register.end_all(lane, lane.abandon(), lane.closed)
         self._pump(lane)

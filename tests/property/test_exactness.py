@@ -58,7 +58,7 @@ class Line:
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
-        self.rig = Rig()
+        self.rig = Rig(seed=seed)
         self.group = self.rig.group
         for instance in self.group.all_instances():
             instance.respond = self.respond
@@ -185,7 +185,7 @@ def test_tens_of_thousands_of_distinct_requests_meet_only_their_own_answers() ->
     counts = line.counts
     assert counts[200] > IN_CI // 4
     for kind in ("cancelled", 500, 503, 504):
-        assert counts[kind] > 200, f"the run is to meet {kind}, too: {counts}"
+        assert counts[kind] > 100, f"the run is to meet {kind}, too: {counts}"
 
 
 @pytest.mark.parametrize("planted", ["shifted", "swapped"])

@@ -7,6 +7,7 @@ import pytest
 from proxy.core.errors import QuotaExceeded, Reason
 from proxy.core.units import NS_PER_MS, NS_PER_S
 from proxy.scheduler.again import may_run
+from proxy.scheduler.culprits import TRIAL_NS
 from proxy.scheduler.offenders import REMEMBERED_NS
 from tests.unit.scheduler.rig import Rig, policy
 
@@ -134,13 +135,24 @@ def test_a_suspect_that_left_or_ended_is_not_run():
     assert rig.scheduler.is_idle(rig.version.key)
 
 
+def prove(rig):
+    """Each instance answers somebody."""
+    for _ in rig.instances:
+        rig.submit(number=1)
+    for one in rig.instances:
+        one.finish()
+
+
 class Killed(Rig):
-    """Three instances, one ended in a batch by inputs that then ended another alone."""
+    """Three instances, one ended by inputs that then ended another, alone, while the third answered somebody."""
 
     def __init__(self):
         super().__init__(3)
+        prove(self)
         self.first = self.submit(number=7)
+        other = self.submit(number=1)
         crash(self, self.first)
+        next(one for one in self.instances if one.current and other in one.current.requests).finish()
         crash(self, self.first)
 
     def request(self, *args, **more):
@@ -213,10 +225,76 @@ def test_a_loss_is_explained_just_where_the_model_works_for_others():
     rig.submit()
     rig.lose()
     rig.lose()  # alone, the second time: but nothing was ever answered
-    rig.submit()
-    rig.instances[0].finish()
-    rig.submit()
-    for _ in range(2):
-        rig.group.add()
-        rig.lose()
+    assert rig.lane.executions == 0
+    rig.clock.advance(TRIAL_NS)
+    prove(rig)
+    killer = rig.submit(number=7)
+    rig.lose()
+    rig.group.add()
+    other = rig.submit(number=1)
+    next(one for one in rig.instances if one.current and other in one.current.requests).finish()
+    assert running(rig) == [[killer]]
+    rig.lose()
     assert faults == [False, False, False, True]
+
+
+def test_a_suspect_is_tried_on_an_instance_that_has_answered_others():
+    """One that dies before it ever answered says little about what it ran."""
+    rig = Rig(2)
+    prove(rig)
+    killer = rig.submit(number=7)
+    other = rig.submit()
+    proven = next(one for one in rig.instances if other in one.current.requests)
+    crash(rig, killer)
+    fresh = rig.group.add()
+    assert fresh.idle
+    assert running(rig) == [[other]], "the proven one is busy"
+    proven.finish()
+    assert proven.current.requests == [killer]
+
+
+def test_a_version_that_dies_of_everything_makes_nobody_a_killer():
+    """A bad driver, say: what was sent then is served as soon as instances live again."""
+    rig = Rig(2)
+    prove(rig)
+    numbers = range(10, 16)
+    for _ in range(3):  # clients ask again
+        for number in numbers:
+            rig.submit(number=number, timeout_ns=60 * NS_PER_S, principal_id="key:innocent")
+        for _ in range(40):
+            for one in rig.instances:
+                if one.current:
+                    rig.group.lose(one)
+            while len(rig.instances) < 2:
+                rig.group.add()
+    assert {outcome.reason for outcome in rig.answers.values() if hasattr(outcome, "reason")} == {Reason.INSTANCE_LOST}
+    again = [rig.submit(number=number, principal_id="key:innocent") for number in numbers]
+    while busy := [one for one in rig.instances if one.current]:
+        busy[0].finish()
+    assert all(rig.is_right(request) for request in again)
+    assert not rig.scheduler._lanes[rig.version.key].offenders.are_known, "they were answered right since"
+
+
+def test_whom_another_s_end_speaks_for_is_a_killer_no_more():
+    rig = Killed()
+    assert rig.reason(rig.submit()) is Reason.REPEAT_OFFENDER
+    for number in (8, 9):
+        victim = rig.submit(number=number)
+        while victim not in rig.answers:
+            crash(rig, victim)
+            rig.group.add()
+            rig.group.add()
+    again = rig.submit()
+    while busy := [one for one in rig.instances if one.current]:
+        busy[0].finish()
+    assert rig.is_right(again)
+
+
+def test_other_instances_of_the_same_version_know_no_killers():
+    rig = Killed()
+    assert rig.reason(rig.submit()) is Reason.REPEAT_OFFENDER
+    rig.group.version = rig.version
+    rig.scheduler.attach(rig.version.key, rig.group, policy())
+    again = rig.submit()
+    rig.instances[0].finish()
+    assert rig.is_right(again)

@@ -1,0 +1,129 @@
+"""A fault of the scheduler's own (placement, composition, the meter) loses no answer and leaves nobody waiting."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.batches import BatchFault
+from proxy.core.errors import Reason
+from proxy.core.units import NS_PER_S
+from proxy.scheduler import register, scheduler
+from proxy.scheduler.queue import RequestQueue
+from tests.unit.scheduler.rig import Rig, policy
+
+
+def broken(*_args, **_more):
+    msg = "a fault of ours"
+    raise RuntimeError(msg)
+
+
+def once(real):
+    """Breaks the first time, after it has done its work."""
+    calls = []
+
+    def call(*args, **more):
+        result = real(*args, **more)
+        calls.append(result)
+        return broken() if len(calls) == 1 else result
+
+    return call
+
+
+def run_all(rig):
+    while busy := [one for one in rig.instances if one.current]:
+        busy[0].finish()
+        rig.clock.advance(NS_PER_S // 100)
+
+
+def is_at_rest(rig):
+    return rig.scheduler.is_idle(rig.version.key) and not rig.scheduler._register.entries and not rig.lane.in_flight
+
+
+def test_the_answers_of_an_execution_are_given_though_the_next_cannot_be_placed(monkeypatch):
+    rig = Rig(2)
+    first, second, waiting = rig.submit(), rig.submit(), rig.submit()
+    monkeypatch.setattr(scheduler, "place", broken)
+    rig.instances[0].finish()
+    assert rig.is_right(first)
+    assert rig.reason(waiting) is Reason.INTERNAL
+    rig.instances[1].finish()
+    assert rig.is_right(second)
+    assert is_at_rest(rig)
+
+
+def test_who_waits_is_served_again_once_the_fault_is_gone(monkeypatch):
+    rig = Rig(2)
+    rig.submit(), rig.submit(), rig.submit()
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduler, "place", broken)
+        rig.instances[0].finish()
+    later = rig.submit()
+    run_all(rig)
+    assert rig.is_right(later)
+    assert is_at_rest(rig)
+
+
+@pytest.mark.parametrize("where", ["taken", "begun"])
+def test_those_in_an_execution_that_could_not_be_formed_are_told_and_the_others_run(monkeypatch, where):
+    rig = Rig(1, the_policy=policy(2))
+    running = rig.submit()
+    taken = [rig.submit(), rig.submit()]
+    others = [rig.submit(), rig.submit()]
+    if where == "taken":
+        monkeypatch.setattr(RequestQueue, "take", once(RequestQueue.take))
+    else:
+        real = scheduler.begin
+        monkeypatch.setattr(scheduler, "begin", lambda *args: broken() if args[2][0].request in taken else real(*args))
+    rig.instances[0].finish()
+    assert rig.is_right(running)
+    assert [rig.reason(request) for request in taken] == [Reason.INTERNAL] * 2
+    rig.clock.advance(NS_PER_S // 100)
+    run_all(rig)
+    assert all(rig.is_right(request) for request in others)
+    assert is_at_rest(rig)
+
+
+def test_what_cannot_be_counted_is_answered(monkeypatch):
+    rig = Rig(1)
+    monkeypatch.setattr(rig, "on_execution", broken)
+    first, second = rig.submit(), rig.submit()
+    run_all(rig)
+    assert rig.is_right(first)
+    assert rig.is_right(second)
+    assert is_at_rest(rig)
+
+
+def test_who_was_in_a_failed_execution_that_cannot_be_sorted_is_told(monkeypatch):
+    rig = Rig(1)
+    rig.submit()
+    members = [rig.submit() for _ in range(3)]
+    rig.instances[0].finish()
+    waiting = rig.submit()
+    monkeypatch.setattr(scheduler, "recover", broken)
+    rig.instances[0].finish(BatchFault("the model raised", lost=False))
+    assert [rig.reason(request) for request in members] == [Reason.INTERNAL] * 3
+    run_all(rig)
+    assert rig.is_right(waiting)
+    assert is_at_rest(rig)
+
+
+def test_a_request_that_cannot_be_cut_for_its_memory_is_told(monkeypatch):
+    rig = Rig(1)
+    large = rig.submit(rows=4)
+    monkeypatch.setattr(register, "cut", broken)
+    rig.instances[0].finish(BatchFault("out of memory", lost=False, out_of_memory=True))
+    assert rig.reason(large) is Reason.INTERNAL
+    assert is_at_rest(rig)
+
+
+def test_deadlines_go_on_ending_requests_though_nothing_can_be_formed(monkeypatch):
+    rig = Rig(2)
+    hasty, patient = rig.submit(timeout_ns=NS_PER_S), rig.submit(timeout_ns=3 * NS_PER_S)
+    waiting = rig.submit(timeout_ns=NS_PER_S // 2)
+    monkeypatch.setattr(scheduler, "place", broken)
+    later = rig.submit(timeout_ns=2 * NS_PER_S)
+    rig.clock.advance(4 * NS_PER_S)
+    assert {rig.reason(request) for request in (hasty, patient)} == {Reason.DEADLINE_EXCEEDED}
+    assert {rig.reason(request) for request in (waiting, later)} <= {Reason.DEADLINE_EXCEEDED, Reason.INTERNAL}
+    run_all(rig)
+    assert is_at_rest(rig)
