@@ -56,7 +56,10 @@ class CacheView(ApiView):
         responses={204: None, **problems(400, 404, 503)},
     )
     def delete(self, request: Request, name: str) -> Response:
-        """The model's cached answers, or those of one version, are forgotten; the next calls are executed."""
+        """The model's cached answers, or those of one version, are forgotten; the next calls are executed.
+
+        A shared second level tells no versions apart: of whatever version, it forgets all of the model's.
+        """
         number = validated(PurgeSerializer(data=request.query_params.dict())).get("version")
         model = find_model(name)
         version = None if number is None else find_version(name, number)

@@ -12,6 +12,7 @@ from models_admin.models import Decision, Model, Policy, PolicyRevision
 from models_admin.services import scaling, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Invalid, NotFound
+from proxy.core.words import say
 
 FIXED_FIELDS = frozenset({"id", "model", "revision", "updated_at"})
 EDITABLE_FIELDS = tuple(field.name for field in Policy._meta.fields if field.name not in FIXED_FIELDS)
@@ -30,7 +31,7 @@ def update_policy(*, actor: Actor, model: Model, expected_revision: int | None =
     wanted number moves into them, as a Decision.
     """
     row = locked(model, expected_revision)
-    _change(actor, row, fields, f"{actor.label} changed the policy.")
+    _change(actor, row, fields, say("%(actor)s changed the policy.", actor=actor.label))
     return row
 
 
@@ -38,7 +39,8 @@ def update_policy(*, actor: Actor, model: Model, expected_revision: int | None =
 def revert(*, actor: Actor, model: Model, revision: int, expected_revision: int | None = None) -> Policy:
     """Go back to what the policy was at `revision`, as a new revision. Fields that there were not then stay."""
     row = locked(model, expected_revision)
-    _change(actor, row, values_at(model, revision), f"{actor.label} went back to the policy's revision {revision}.")
+    words = say("%(actor)s went back to the policy's revision %(revision)s.", actor=actor.label, revision=revision)
+    _change(actor, row, values_at(model, revision), words)
     return row
 
 
@@ -121,10 +123,9 @@ def _decision(actor: Actor, policy: Policy, name: str, words: str, before: Any, 
         from_value=in_column(before),
         to_value=in_column(after),
         reason=scaling.OPERATOR,
-        explanation=words,
         actor=actor.label[:200],
         evidence={REVISION: policy.revision},
-    )
+    ).put(explanation=words)
 
 
 def in_column(value: Any) -> str:

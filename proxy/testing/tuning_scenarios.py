@@ -57,6 +57,8 @@ def _combinations(start: Settings, grid: Grid) -> Iterator[Settings]:
 ONCE = Mix()
 POPULAR = Mix(keys=4_000, skew=0.9, once=0.3, answer_bytes=65_536)
 LATENCY = Goal(Objective.LOWEST_LATENCY, 99)
+# Bursts come so often, seconds, and last so long.
+BURST_EACH_S, BURST_S = 15, 3
 CACHES = (32, 64, 128, 256, 512)
 ORDERS = (Eviction.LRU.value, Eviction.S3_FIFO.value, Eviction.SAVED_PER_BYTE.value)
 
@@ -132,7 +134,7 @@ def bursts_latency() -> Scenario:
     """Three seconds of each fifteen bring eight times the load."""
     kind = Kind(12.0, 0.5, 0.1)
     bounds = Bounds(instances=(2, 2), cache_max_mib=(1, 512), max_batch_rows=(1, 256))
-    trace = Trace("burst", lambda s: 480.0 if s % 15 < 3 else 60.0, lambda _: ONCE)
+    trace = Trace("burst", lambda s: 480.0 if s % BURST_EACH_S < BURST_S else 60.0, lambda _: ONCE)
     grid: Grid = {
         Knob.BATCH_ROWS: (4, 8, 16, 32),
         Knob.QUEUE_DELAY: (0.0, 2.0, 5.0, 10.0),

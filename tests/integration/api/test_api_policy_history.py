@@ -9,6 +9,7 @@ from api_cast import Caller
 
 from models_admin.models import AuditEvent, Decision, Model, Policy, PolicyRevision
 from models_admin.services.policies import EDITABLE_FIELDS, values_of
+from proxy.core.words import readable
 
 pytestmark = pytest.mark.django_db
 
@@ -39,8 +40,9 @@ def test_going_back_sets_what_was_then_as_a_new_revision(admin: Caller, digits: 
     assert newest is not None
     assert newest.changes == {"preferred_batch_rows": [[4], [8, 16]], "cache_ttl_s": [60, 0]}
     assert AuditEvent.objects.filter(action="policy.update").count() == 3
-    words = set(Decision.objects.filter(knob="cache_ttl_s", to_value="0").values_list("explanation", flat=True))
-    assert words == {"key:ci went back to the policy's revision 2."}
+    decision = Decision.objects.get(knob="cache_ttl_s", to_value="0")
+    assert decision.explanation == "key:ci went back to the policy's revision 2."
+    assert readable(decision.said["explanation"], lambda text: f"[{text}]", "") == f"[{decision.explanation}]"
 
 
 def test_what_was_before_the_oldest_change_can_be_gone_back_to(admin: Caller, digits: Model) -> None:
