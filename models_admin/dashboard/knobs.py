@@ -25,8 +25,6 @@ def knob_label(knob: str) -> str:
 
 def value_in_words(knob: str, value: Any) -> str:
     """A knob's value, or the text that a Decision keeps of it, with its unit."""
-    if knob == Knob.CONCURRENCY and str(value) == "0":
-        return _("no limit")
     try:
         field: Any = Policy._meta.get_field(knob)
     except FieldDoesNotExist:

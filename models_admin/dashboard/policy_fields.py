@@ -130,8 +130,14 @@ def in_words(name: str, value: Any) -> str:
 
 def value_with_unit(name: str, value: Any) -> str:
     """A value of the field in words, with its unit where it is a number."""
+    if name in UNBOUNDED_AT_0 and value == 0:
+        return _("no limit")
     unit = unit_of(name) if isinstance(value, int | float) and not isinstance(value, bool) else ""
     return f"{in_words(name, value)} {unit}".strip()
+
+
+UNBOUNDED_AT_0 = frozenset({"cache_ttl_s", "concurrency_limit"})
+"""Fields whose 0 says that there is no bound, not that the bound is none."""
 
 
 def modes_in_words(modes: Mapping[str, str]) -> str:

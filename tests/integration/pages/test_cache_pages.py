@@ -80,6 +80,7 @@ def test_the_figures_are_those_of_the_report(staff: Client, digits: Model) -> No
     for figure in ("90%", "25%", "340", "32.0 MiB", "of 64.0 MiB", "1,234", "12.3 µs", "20.0 µs", "5.00 ms"):
         assert figure in page, figure
     assert "Repeated inputs are answered from memory." in page
+    assert "Longest age no limit" in page
 
 
 @pytest.mark.parametrize("state", ["on", "off", "bypassed", "probing", "<b>new"])
