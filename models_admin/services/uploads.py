@@ -85,8 +85,9 @@ def expire(*, now: datetime) -> int:
     old = [upload for upload in open_uploads().filter(created_at__lte=now - KEPT) if expires_at(upload) <= now]
     for upload in old:
         _end(system_actor("housekeeping"), upload, "upload.expire")
-    ended, _by_table = Upload.objects.filter(ended_at__lte=now - KEPT).delete()
-    return len(old) + ended
+    ended = list(Upload.objects.filter(ended_at__lte=now - KEPT).values_list("pk", flat=True))
+    # One by one: a removal of their model, which deletes several in an order of its own, waits for one at most.
+    return len(old) + sum(Upload.objects.filter(pk=key).delete()[0] for key in ended)
 
 
 def _check_count(owner: str) -> None:
@@ -121,10 +122,12 @@ def _finish(actor: Actor, upload: Upload, digest: str) -> None:
     try:
         received = artifacts.look_into(path, upload.pk, digest, upload.declared.get("sha256"))
         with transaction.atomic():
-            # First, so that what it had declared no longer counts beside the version.
+            # The model before what belongs to it, as everywhere: its removal would lock the two the other way round.
+            model = writing.lock(upload.model)
+            # Before the version, so that what it had declared no longer counts beside that.
             if not open_uploads().filter(pk=upload.pk).update(ended_at=timezone.now()):
                 raise _cancelled()
-            version = versions.create_version(actor=actor, model=upload.model, file=received, **upload.declared)
+            version = versions.create_version(actor=actor, model=model, file=received, **upload.declared)
             Upload.objects.filter(pk=upload.pk).update(version=version)
     except NoSpace:
         raise
