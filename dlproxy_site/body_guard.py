@@ -1,8 +1,9 @@
 """Refuses bodies before they are read: too long for their route, of unknown length, or large and anonymous.
 
 Place: ahead of Django's handler, which would spool a whole body to disk before any view asks who sent it.
-Rules: a body over `SMALL_BYTES` needs a live session or a known key, an upload an admin's key (U21, U27); one over its
-route's cap is never read. A piece of an upload that is not cut further (`upload_pieces`) is a checked one, or faulty.
+Rules: a body over `SMALL_BYTES` needs a live session or a known key; an upload a session that may change things, or an
+admin's key (U21, U27); one over its route's cap is never read. A piece of an upload that is not cut further
+(`upload_pieces`) is a checked one, or faulty.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import json
 import re
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
+from enum import Enum, auto
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import aget_user
 from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest
 
 from dlproxy_site.upload_pieces import stays_whole
 from models_admin.api.problems import CONTENT_TYPE, Problem
@@ -37,6 +41,15 @@ _UPLOAD = re.compile(r"^/(?:(?:api/v1/)?models/[^/]+/(?:versions|upload)|api/v1/
 _INFER = re.compile(r"^/api/v1/models/[^/]+/(?:versions/[^/]+/)?infer/?$")
 
 
+class Sender(Enum):
+    """Who sends a body."""
+
+    STRANGER = auto()
+    MAY_NOT = auto()
+    """Known, but this route is not for them."""
+    MAY = auto()
+
+
 def cap_bytes(path: str, max_upload_bytes: int, max_infer_bytes: int) -> int:
     """Longest body that `path` may receive. Pure."""
     if _UPLOAD.match(path):
@@ -44,7 +57,7 @@ def cap_bytes(path: str, max_upload_bytes: int, max_infer_bytes: int) -> int:
     return max_infer_bytes if _INFER.match(path) else SMALL_BYTES
 
 
-def refusal(path: str, headers: dict[bytes, bytes], cap: int, *, known_caller: bool) -> tuple[int, str] | None:
+def refusal(path: str, headers: dict[bytes, bytes], cap: int, sender: Sender) -> tuple[int, str] | None:
     """Status and words, or None if the body may be read. Pure."""
     length = headers.get(b"content-length")
     if length is None:
@@ -56,9 +69,11 @@ def refusal(path: str, headers: dict[bytes, bytes], cap: int, *, known_caller: b
     size_bytes = int(length)
     if size_bytes > cap:
         return 413, f"The body has {size_bytes} bytes; {path} takes at most {cap}."
-    if size_bytes > SMALL_BYTES and not known_caller:
-        return 401, "Log in or send an API key before sending a body of this size."
-    return None
+    if size_bytes <= SMALL_BYTES or sender is Sender.MAY:
+        return None
+    if sender is Sender.MAY_NOT:
+        return 403, "Your account or key may not upload. Ask an administrator."
+    return 401, "Log in or send an API key before sending a body of this size."
 
 
 class BodyGuard:
@@ -77,8 +92,8 @@ class BodyGuard:
         length = headers.get(b"content-length", b"0")
         large = length.isdigit() and int(length) > SMALL_BYTES
         try:
-            known = not large or await _is_known(scope["path"], headers)
-            refused = refusal(scope["path"], headers, cap, known_caller=known)
+            sender = await _sender(scope["path"], headers) if large else Sender.STRANGER
+            refused = refusal(scope["path"], headers, cap, sender)
         except (InterfaceError, OperationalError):
             refused = 503, "The database is busy or away, so your session cannot be looked up; try again."
         if refused is None:
@@ -95,18 +110,25 @@ class BodyGuard:
         await send({"type": "http.response.body", "body": body})
 
 
-async def _is_known(path: str, headers: dict[bytes, bytes]) -> bool:
-    """True if the body's sender has a live session, or a key that may use the route at all."""
+async def _sender(path: str, headers: dict[bytes, bytes]) -> Sender:
+    """Whether the request has a live session or a key, and the route is for them at all. The view decides the rest."""
+    is_upload = _UPLOAD.match(path) is not None
     authorization = headers.get(b"authorization")
     if authorization is not None:
         holder = gateway.key_holder(authorization)
-        return holder is not None and (holder.is_admin or not _UPLOAD.match(path))
+        if holder is None:
+            return Sender.STRANGER
+        return Sender.MAY if holder.is_admin or not is_upload else Sender.MAY_NOT
     try:
         cookies = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1"))
     except CookieError:
-        return False
+        return Sender.STRANGER
     cookie = cookies.get(settings.SESSION_COOKIE_NAME)
     if cookie is None:
-        return False
-    session = import_module(settings.SESSION_ENGINE).SessionStore(cookie.value)
-    return bool(await session.aget("_auth_user_id"))
+        return Sender.STRANGER
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookie.value)
+    user = await aget_user(request)
+    if not user.is_authenticated:
+        return Sender.STRANGER
+    return Sender.MAY if not is_upload or getattr(user, "is_staff", False) else Sender.MAY_NOT

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError
 
-from dlproxy_site.body_guard import SMALL_BYTES, UPLOAD_SLACK_BYTES, BodyGuard, cap_bytes, refusal
+from dlproxy_site.body_guard import SMALL_BYTES, UPLOAD_SLACK_BYTES, BodyGuard, Sender, cap_bytes, refusal
 from models_admin.api.resumable import MAX_CHECKED_BYTES
 
 MAX_UPLOAD = 10 * SMALL_BYTES
@@ -36,22 +36,25 @@ def test_each_route_has_its_cap(path: str, cap: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "known", "status"),
+    ("headers", "sender", "status"),
     [
-        ({}, False, None),
-        ({b"content-length": b"0"}, False, None),
-        ({b"content-length": b"1048576"}, False, None),
-        ({b"content-length": b"1048577"}, False, 401),
-        ({b"content-length": b"1048577"}, True, None),
-        ({b"content-length": str(MAX_UPLOAD).encode()}, True, None),
-        ({b"content-length": str(MAX_UPLOAD + 1).encode()}, True, 413),
-        ({b"content-length": b"-1"}, True, 400),
-        ({b"content-length": b"1e3"}, True, 400),
-        ({b"transfer-encoding": b"chunked"}, True, 411),
+        ({}, Sender.STRANGER, None),
+        ({b"content-length": b"0"}, Sender.STRANGER, None),
+        ({b"content-length": b"1048576"}, Sender.STRANGER, None),
+        ({b"content-length": b"1048576"}, Sender.MAY_NOT, None),
+        ({b"content-length": b"1048577"}, Sender.STRANGER, 401),
+        ({b"content-length": b"1048577"}, Sender.MAY_NOT, 403),
+        ({b"content-length": b"1048577"}, Sender.MAY, None),
+        ({b"content-length": str(MAX_UPLOAD).encode()}, Sender.MAY, None),
+        ({b"content-length": str(MAX_UPLOAD + 1).encode()}, Sender.MAY, 413),
+        ({b"content-length": str(MAX_UPLOAD + 1).encode()}, Sender.MAY_NOT, 413),
+        ({b"content-length": b"-1"}, Sender.MAY, 400),
+        ({b"content-length": b"1e3"}, Sender.MAY, 400),
+        ({b"transfer-encoding": b"chunked"}, Sender.MAY, 411),
     ],
 )
-def test_u21_a_body_is_judged_by_its_head(headers: dict[bytes, bytes], known: bool, status: int | None) -> None:
-    refused = refusal("/x", headers, MAX_UPLOAD, known_caller=known)
+def test_u21_a_body_is_judged_by_its_head(headers: dict[bytes, bytes], sender: Sender, status: int | None) -> None:
+    refused = refusal("/x", headers, MAX_UPLOAD, sender)
     assert (refused and refused[0]) == status
 
 
@@ -87,8 +90,8 @@ def test_f13_a_large_body_is_refused_as_503_while_sessions_cannot_be_read(monkey
 def test_u21_only_what_is_cut_into_pieces_may_be_longer_than_a_checked_piece(
     method: str, named: dict[bytes, bytes], status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def is_known(*_: Any) -> bool:
-        return True
+    async def may(*_: Any) -> Sender:
+        return Sender.MAY
 
     async def passed(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})
@@ -98,7 +101,7 @@ def test_u21_only_what_is_cut_into_pieces_may_be_longer_than_a_checked_piece(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    monkeypatch.setattr("dlproxy_site.body_guard._is_known", is_known)
+    monkeypatch.setattr("dlproxy_site.body_guard._sender", may)
     headers = [(b"content-length", b"%d" % (MAX_CHECKED_BYTES + 1)), *named.items()]
     scope = {"type": "http", "method": method, "path": "/api/v1/uploads/0b0e", "headers": headers}
     asyncio.run(BodyGuard(passed, MAX_INFER)(scope, passed, send))  # type: ignore[arg-type]
