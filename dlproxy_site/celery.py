@@ -5,14 +5,19 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import warnings
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from celery.signals import beat_init, worker_init
 
 import dlproxy_site.broker  # noqa: F401  registers embedded://
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dlproxy_site.settings.default")
+
+# Celery warns in five lines who runs it as root. Its reason is pickle; these messages are JSON, from our own processes.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("dlproxy")
 app.config_from_object("django.conf:settings", namespace="CELERY")
