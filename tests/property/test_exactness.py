@@ -26,6 +26,8 @@ from tests.unit.pipeline.test_answering import Rig
 
 LIMITS = Limits()
 IN_CI = 30_000
+MET = 50
+"""Ends of each kind that the long run has to see: enough to say that it went there, far below what it sees."""
 POISON = -8.0
 ACTIONS = {
     "send_some": 40,
@@ -110,8 +112,6 @@ class Line:
         """One thing happens."""
         (name,) = self.chance.choices(tuple(ACTIONS), tuple(ACTIONS.values()))
         getattr(self, name)()
-        if len(self.open) > 2_000:
-            self.open = [one for one in self.open if one.status is None]
 
     def send_some(self) -> None:
         for _ in range(self.chance.randint(1, 4)):
@@ -126,6 +126,8 @@ class Line:
         self.send([*self.new_rows(), [POISON, float(len(self.sent))]])
 
     def leave_one(self) -> None:
+        """Of those that still wait for their answer."""
+        self.open = [one for one in self.open if one.status is None]
         if self.open:
             self.leave(self.open.pop(self.chance.randrange(len(self.open))))
 
@@ -185,7 +187,7 @@ def test_tens_of_thousands_of_distinct_requests_meet_only_their_own_answers() ->
     counts = line.counts
     assert counts[200] > IN_CI // 4
     for kind in ("cancelled", 500, 503, 504):
-        assert counts[kind] > 100, f"the run is to meet {kind}, too: {counts}"
+        assert counts[kind] > MET, f"the run is to meet {kind}, too: {counts}"
 
 
 @pytest.mark.parametrize("planted", ["shifted", "swapped"])

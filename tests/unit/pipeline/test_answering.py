@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import struct
 from dataclasses import replace
 
@@ -29,16 +30,19 @@ from proxy.testing.instances import FakeGroup, fake_version
 
 
 class Rig:
-    """One echo model with a cache, and every answer by the number that was sent."""
+    """One echo model with a cache, and every answer by the number that was sent. All chance in it comes of `seed`."""
 
-    def __init__(self, *, cacheable: bool = True, width: int = 2, scheduler: type[Scheduler] = Scheduler) -> None:
+    def __init__(
+        self, *, cacheable: bool = True, width: int = 2, scheduler: type[Scheduler] = Scheduler, seed: int = 0
+    ) -> None:
         self.clock = ManualClock()
         self.width = width
         self.version = replace(fake_version(trailing=(width,)), cacheable=cacheable)
         self.metrics = Metrics()
         self.cache = ResultCache(self.clock)
         self.cache.configure("echo", CachePolicy())
-        self.scheduler = scheduler(self.clock, self.clock.call_later, meter=self.metrics)
+        chance = random.Random(seed)
+        self.scheduler = scheduler(self.clock, self.clock.call_later, meter=self.metrics, chance=chance)
         self.group = FakeGroup(self.version, self.clock, 1, on_change=lambda g: self.scheduler.wake("echo/1"))
         self.scheduler.attach("echo/1", self.group, ModelPolicy())
         offload = Offload()
