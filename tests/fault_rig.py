@@ -224,8 +224,8 @@ class FaultRig:
         """Return once every gauge is at its base; AssertionError after `limit_s`."""
         try:
             await self.plane.until(lambda: not self.busy_gauges(), limit_s)
-        except TimeoutError:
-            raise AssertionError(f"gauges not back to base: {self.busy_gauges()}") from None
+        except AssertionError as waited:
+            raise AssertionError(f"gauges not back to base: {self.busy_gauges()}; {waited}") from None
 
     async def close(self) -> None:
         if self._clients is not None:

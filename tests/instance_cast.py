@@ -47,12 +47,17 @@ class Watched:
         self._changed.set()
 
     async def until(self, holds: Callable[[InstanceGroup], bool]) -> InstanceGroup:
-        """Wait for a change after which `holds(group)`."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not holds(self.group):
-                assert not self.group.failed or holds(self.group), self.group.message
-                self._changed.clear()
-                await self._changed.wait()
+        """Wait for a change after which `holds(group)`; AssertionError that says how the group stands."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not holds(self.group):
+                    assert not self.group.failed or holds(self.group), self.group.message
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            states = [f"{one.instance_id} {one.state}" for one in self.group.all_instances()]
+            words = f"{states}, {self.group.restarts} restarts, stages {self.stages}, {self.group.message!r}"
+            raise AssertionError(f"what was waited for did not come within {PATIENCE_S:g} s: {words}") from None
         return self.group
 
     async def ready(self, instances: int = 1) -> Instance:

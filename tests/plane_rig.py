@@ -11,14 +11,19 @@ from pathlib import Path
 
 import httpx
 
-from proxy.core.policies import CachePolicy, ModelPolicy, ScalingPolicy
+from proxy.core.policies import CachePolicy, ModelPolicy, QueuePolicy, ScalingPolicy
 from proxy.core.snapshot import KeySnapshot, ModelSnapshot, Snapshot, VersionSnapshot
+from proxy.core.units import NS_PER_S
 from proxy.runtime import Runtime, RuntimeConfig
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request hides what a failing test has to say
 
 KEY = "dlp_" + "k" * 43
-PLAIN_POLICY = ModelPolicy(cache=CachePolicy(enabled=False), scaling=ScalingPolicy(enabled=False))
+HANGS_S = 180.0
+"""Longer than anything here takes on any machine: a test that waits so long hangs."""
+PATIENT_QUEUE = QueuePolicy(default_timeout_ns=120 * NS_PER_S)
+"""The longest that a policy allows: on a busy machine an instance may take half a minute to start."""
+PLAIN_POLICY = ModelPolicy(cache=CachePolicy(enabled=False), scaling=ScalingPolicy(enabled=False), queue=PATIENT_QUEUE)
 
 
 class Plane:
@@ -50,14 +55,32 @@ class Plane:
         return httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{self.runtime.inference_port}",
             headers={"authorization": f"Bearer {KEY}"},
-            timeout=60,
+            timeout=HANGS_S,
         )
 
-    async def until(self, reached, limit_s: float = 60) -> None:
-        """Wait for a condition."""
-        async with asyncio.timeout(limit_s):
-            while not reached():
-                await asyncio.sleep(0.005)
+    async def until(self, reached, limit_s: float = HANGS_S) -> None:
+        """Wait for a condition; AssertionError that says how all stands, beside the line that waited."""
+        try:
+            async with asyncio.timeout(limit_s):
+                while not reached():
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise AssertionError(f"what was waited for did not come within {limit_s:g} s; {self.words()}") from None
+
+    def words(self) -> str:
+        """What the data plane says of its versions, instances and lanes."""
+        runtime = self.runtime
+        versions = [
+            f"{one.model}/{one.version} {one.state}, {one.instances_ready} ready {one.message!r}"
+            for one in runtime.manager.statistics()
+        ]
+        instances = [f"{one.instance_id} {one.state}" for one in runtime.manager.instance_statistics()]
+        lanes = [
+            f"{key}: {lane.queue_depth} wait, {lane.in_flight} in flight, {lane.executions} executions"
+            for key, lane in runtime.scheduler.statistics().items()
+        ]
+        generations = f"generation {self.snapshot.generation}, applied {runtime.pipeline.snapshot.generation}"
+        return f"{generations}; versions {versions}; instances {instances}; lanes {lanes}"
 
     def serving(self, model: str) -> int | None:
         return self.runtime.manager.routes.defaults.get(model)

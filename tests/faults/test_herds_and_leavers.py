@@ -14,16 +14,18 @@ from dataclasses import replace
 
 import pytest
 from fault_rig import FaultRig, Footprint, echoing, invariant, until_gone
-from plane_rig import KEY, PLAIN_POLICY
+from plane_rig import KEY, PATIENT_QUEUE, PLAIN_POLICY
 
-from proxy.core.policies import BatchingPolicy, CachePolicy, QueuePolicy, ScalingPolicy
+from proxy.core.policies import BatchingPolicy, CachePolicy, ExecutionPolicy, ScalingPolicy
 from proxy.core.units import NS_PER_MS, NS_PER_S
 from proxy.instances import process as processes
 from proxy.testing import models
 from proxy.testing.clients import Clients, Connection, inference
 
 pytestmark = pytest.mark.slow
-CACHED = replace(PLAIN_POLICY, cache=CachePolicy(enabled=True))
+# An instance that a test has stopped is not to be given up while the herd arrives, however long that takes.
+PATIENT = replace(PLAIN_POLICY, execution=ExecutionPolicy(timeout_ns=120 * NS_PER_S))
+CACHED = replace(PATIENT, cache=CachePolicy(enabled=True))
 HERD = 1_000
 COLD = [[3.0, 1.0, 4.0, 1.5]]
 
@@ -100,8 +102,8 @@ async def test_f26_a_herd_on_a_sleeping_model_is_one_load_and_what_finds_no_plac
         return started[-1]
 
     monkeypatch.setattr(processes, "_spawn", spawn_stopped)
-    sleeps = ScalingPolicy(enabled=False, zero_after_ns=60 * NS_PER_S)
-    policy = replace(PLAIN_POLICY, scaling=sleeps, queue=QueuePolicy(max_requests=HERD))
+    sleeps = ScalingPolicy(enabled=False, zero_after_ns=600 * NS_PER_S, wake_timeout_ns=120 * NS_PER_S)
+    policy = replace(PATIENT, scaling=sleeps, queue=replace(PATIENT_QUEUE, max_requests=HERD))
     async with invariant(tmp_path) as rig:
         rig.direct.knows(version)
         rig.want(version, instances=0, policy=policy)
@@ -133,7 +135,7 @@ async def test_f26_a_sleeping_model_that_cannot_be_loaded_refuses_the_herd_withi
 
 async def test_f11_queued_work_of_clients_that_left_is_never_executed(tmp_path):
     version = echoing(tmp_path)
-    policy = replace(PLAIN_POLICY, batching=BatchingPolicy(max_rows=1))
+    policy = replace(PATIENT, batching=BatchingPolicy(max_rows=1))
     async with invariant(tmp_path) as rig:
         await rig.serve(version, policy=policy)
         instance = await stopped_instance(rig, version)

@@ -129,13 +129,13 @@ async def test_f03_a_damaged_artifact_is_refused_with_words_and_ends_in_quaranti
 
 async def test_f05_a_stopped_instance_is_killed_at_the_limit_of_an_execution(tmp_path):
     version = echoing(tmp_path)
-    policy = replace(POLICY, timeout_ns=300 * NS_PER_MS)
+    policy = replace(POLICY, timeout_ns=1_500 * NS_PER_MS)
     async with started(version, policy, worker_module=MISBEHAVING) as watched:
         instance = await watched.ready()
         os.kill(instance.pid, signal.SIGSTOP)
         fault = await run(instance, batch(version, rows([1, 0, 0, 0])))
         assert (fault.lost, fault.timed_out) == (True, True)
-        assert "limit of 0.3 s" in fault.message
+        assert "limit of 1.5 s" in fault.message
         replacement = await watched.ready()
         assert isinstance(await run(replacement, batch(version, rows([1, 0, 0, 0]))), BatchResult)
 

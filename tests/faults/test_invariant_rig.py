@@ -53,6 +53,16 @@ async def test_a_gauge_that_stays_up_is_found(tmp_path):
             rig.plane.runtime.scheduler._lanes["identity/1"].in_flight += 1
 
 
+async def test_a_wait_that_is_given_up_says_how_all_stands(tmp_path):
+    version = echoing(tmp_path)
+    async with invariant(tmp_path) as rig:
+        await rig.serve(version)
+        with pytest.raises(AssertionError) as found:
+            await rig.plane.until(lambda: False, 0.1)
+    for words in ("within 0.1 s", "identity/1 ready, 1 ready", "identity/1: 0 wait, 0 in flight, 0 executions"):
+        assert words in str(found.value)
+
+
 async def test_a_leaked_descriptor_mapping_and_process_are_found():
     base = Footprint.now()
     read, write = os.pipe()

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from plane_rig import Plane
+from plane_rig import HANGS_S, Plane
 
 from proxy.core.snapshot import RolloutMode, RolloutSnapshot
 from proxy.testing import models
@@ -111,7 +111,7 @@ async def test_f33_a_canary_that_fails_is_stopped_without_the_control_plane(plan
     want(plane, 50)
     await until_applied(plane)
     statuses: Counter[int] = Counter()
-    async with plane.client() as client, asyncio.timeout(60):
+    async with plane.client() as client, asyncio.timeout(HANGS_S):
         while not plane.runtime.guard.stopped:
             statuses[(await client.post("/v2/models/net/infer", json=body_of(1))).status_code] += 1
         answers = [await ask(client) for _ in range(100)]
@@ -132,7 +132,7 @@ async def test_a_shadow_is_compared_and_no_client_meets_it(both: Plane) -> None:
     await until_applied(both)
     shadows = both.runtime.pipeline.shadows
     async with both.client() as client:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANGS_S):
             sent = 0
             while shadows.reports()[0].compared < 20:
                 sent += 1
@@ -140,7 +140,7 @@ async def test_a_shadow_is_compared_and_no_client_meets_it(both: Plane) -> None:
     report = shadows.reports()[0]
     assert (report.differing, report.failed) == (report.compared, 0)
     assert report.largest_difference == pytest.approx(0.5, abs=0.1)  # |3x − 2x| / (1 + 2x)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANGS_S):
         while both.reports[-1].shadows == ():
             await asyncio.sleep(0.05)
     assert sum(second.total.requests for second in both.reports[before:]) <= sent, "copies were counted as requests"

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from plane_rig import PLAIN_POLICY, Plane
+from plane_rig import HANGS_S, PATIENT_QUEUE, PLAIN_POLICY, Plane
 
-from proxy.core.policies import BatchingPolicy, Oversize, Placement, QueuePolicy
+from proxy.core.policies import BatchingPolicy, Oversize, Placement
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import NS_PER_MS
 
@@ -44,7 +44,7 @@ async def test_r34_a_request_larger_than_a_batch_comes_back_whole_and_in_order(
     assert lane.splits == 3
     assert max(lane.by_size) <= 4
     plane.want(affine, default=1, policy=replace(SMALL, batching=BatchingPolicy(4, oversize=Oversize.REFUSE)))
-    async with plane.client() as client, asyncio.timeout(10):
+    async with plane.client() as client, asyncio.timeout(HANGS_S):
         while (answer := await client.post("/v2/models/affine/infer", json=rows(5))).status_code == 200:
             await asyncio.sleep(0.02)
     assert answer.status_code == 413
@@ -62,7 +62,7 @@ async def test_policies_that_change_under_load_lose_nothing(plane: Plane, affine
             SMALL,
             placement=list(Placement)[turn % len(Placement)],
             batching=BatchingPolicy((4, 1, 32)[turn % 3], (0, NS_PER_MS)[turn % 2]),
-            queue=QueuePolicy(priority_levels=1 + turn % 3, fair_share=bool(turn % 2)),
+            queue=replace(PATIENT_QUEUE, priority_levels=1 + turn % 3, fair_share=bool(turn % 2)),
         )
         before = seen["right"]
         plane.want(affine, default=1, instances=2, policy=policy)
@@ -75,7 +75,7 @@ async def test_policies_that_change_under_load_lose_nothing(plane: Plane, affine
 
 @pytest.mark.slow
 async def test_f11_a_client_that_leaves_takes_its_queued_work_with_it(plane: Plane, affine: VersionSnapshot) -> None:
-    policy = replace(PLAIN_POLICY, batching=BatchingPolicy(1), queue=QueuePolicy(max_requests=100_000))
+    policy = replace(PLAIN_POLICY, batching=BatchingPolicy(1), queue=replace(PATIENT_QUEUE, max_requests=100_000))
     plane.want(affine, default=1, policy=policy)
     await plane.until(lambda: plane.serving("affine") == 1)
     scheduler = plane.runtime.scheduler
