@@ -37,7 +37,7 @@ class OwnRedis:
         """Return when it answers."""
         command = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen([*command, "--dir", str(self._folder)], stdout=subprocess.DEVNULL)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while True:
                 try:
                     reader, writer = await asyncio.open_connection("127.0.0.1", self.port)

@@ -22,7 +22,7 @@ from proxy.runtime import Runtime, RuntimeConfig
 from proxy.testing.models import save_script, scripted
 
 ADMIN_KEY = "dlp_" + "A" * 43
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 KINDS = ("BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64")
 
 

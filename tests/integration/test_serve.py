@@ -49,7 +49,7 @@ def serve(home: Path, *command: str, **variables: str) -> subprocess.CompletedPr
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

@@ -18,6 +18,8 @@ from dlproxy_site.supervisor import HEALTHY_AFTER_S, restart_delay_s
 
 SCRIPT = Path(__file__).with_name("supervised.py")
 ROOT = Path(__file__).parents[2]
+HANGS_S = 120.0
+"""Longer than anything here takes on any machine: a test that waits so long hangs."""
 OBEDIENT = "import os, signal; print('pid', os.getpid(), flush=True); signal.pause()"
 DEAF = (
     "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('pid', os.getpid(), flush=True)\n"
@@ -57,7 +59,7 @@ class Run:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask for a stop and return the exit status."""
         self.process.send_signal(number)
-        rest, _ = self.process.communicate(timeout=30)
+        rest, _ = self.process.communicate(timeout=HANGS_S)
         self.lines += rest.splitlines()
         return self.process.returncode
 
@@ -75,7 +77,7 @@ def start() -> Iterator[type[Run]]:
     for run in runs:
         if run.process.poll() is None:
             run.process.kill()
-        run.process.communicate(timeout=30)
+        run.process.communicate(timeout=HANGS_S)
 
 
 def gone(pid: int) -> bool:
@@ -84,7 +86,7 @@ def gone(pid: int) -> bool:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return True
-        process.wait(timeout=20)
+        process.wait(timeout=HANGS_S)
     except psutil.NoSuchProcess:
         return True
     except psutil.TimeoutExpired:
@@ -180,7 +182,7 @@ def test_f39_a_required_child_that_fails_at_the_start_ends_the_whole_start(start
         [("worker", OBEDIENT, False), ("web", "import sys; sys.exit('port 1 is in use')", True)], state="starting"
     )
     run.wait_for("web exited with status 1 before the server was ready; giving up")
-    assert run.process.wait(timeout=30) == 1
+    assert run.process.wait(timeout=HANGS_S) == 1
     assert "web|port 1 is in use" in run.lines
 
 

@@ -33,7 +33,7 @@ class Source:
 async def run_until(feed: Feed, reached: asyncio.Event) -> None:
     task = asyncio.create_task(feed.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await reached.wait()
     finally:
         task.cancel()

@@ -96,7 +96,7 @@ class Rig:
         return {report.version: report.state for report in self.manager.statistics()}
 
     async def until(self, reached: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not reached():
                 await asyncio.sleep(0.001)
 

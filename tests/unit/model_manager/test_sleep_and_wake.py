@@ -241,7 +241,7 @@ async def play(folder: Path, events: list[str]) -> None:
     plane.want(plane.version(1), default=1, policy=POLICY, instances=0)
     for event in events:
         await happen(plane, event)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(plane.answers) < plane.sent:
             await asyncio.sleep(0)
             start_one(plane)

@@ -88,7 +88,7 @@ class Line:
 
     async def answer(self) -> Answer:
         """The one answer."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.answered.done():
                 await asyncio.sleep(0.001)
                 self.clock.advance(1_000)
@@ -122,7 +122,7 @@ async def test_a_caller_that_leaves_while_its_large_answer_is_written_is_no_faul
     tensor = {"name": "x", "datatype": "FP32", "shape": [1, 300_000], "data": [1.0] * 300_000}
     body = json.dumps({"inputs": [tensor]}).encode()
     caller = asyncio.create_task(line.pipeline.answer(Principal("key:1", "key:test"), "echo", None, body))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not line.scheduler.statistics()["echo/1"].executions:
             await asyncio.sleep(0.001)
             line.clock.advance(1_000)

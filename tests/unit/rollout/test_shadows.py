@@ -187,7 +187,7 @@ def test_large_outputs_are_compared_beside_the_loop(rig: Rig, monkeypatch: pytes
         rig.shadows.offer(request(), result([1.0]))
         rig.lanes.answer(result([1.0], number=2))
         assert rig.report.compared == 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not rig.report.compared:
                 await asyncio.sleep(0)
 
