@@ -10,6 +10,8 @@ What it costs is known beforehand: an execution of α + β·b runs b / (α + β�
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from proxy.core.units import NS_PER_S
 from proxy.scheduler.flows import Flow
 
@@ -27,6 +29,14 @@ class Contention:
         self.rows = 0
         self.is_on = False
         self._until_ns = 0
+
+    def follow(self, rows: int, padded: Sequence[int]) -> None:
+        """Take the policy's bound; with allowed sizes (ascending), the largest of them within it, or else the smallest.
+
+        A batch of another size would be padded beyond the bound, and what was padded gains nobody anything.
+        """
+        within = [size for size in padded if size <= rows]
+        self.rows = rows if not (rows and padded) else within[-1] if within else padded[0]
 
     def look(self, now_ns: int) -> None:
         """An execution is about to be formed."""

@@ -113,7 +113,7 @@ class Lane:
         self.default_level = min(max(queue.default_priority, 1), self.levels)
         self.is_fair = queue.fair_share
         self.queue.ageing_ns = queue.ageing_ns
-        self.queue.contention.rows = queue.contended_rows
+        self.queue.contention.follow(queue.contended_rows, padded)
         self.concurrency_limit = policy.admission.concurrency_limit
         if not policy.admission.adaptive_limit:
             self.limit = None
