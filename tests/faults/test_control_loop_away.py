@@ -17,7 +17,8 @@ from bench.harness import HOST, Site, new_home, serving
 from proxy.testing import models
 from proxy.testing.clients import Clients, Reply, inference
 
-pytestmark = pytest.mark.slow
+# A whole server starts, which the harness gives four minutes.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WEB_ALONE = (sys.executable, "-m", "dlproxy_site.web")
 QUEUE = 4
 # A ready version, as its validation left it, and the last heartbeats of Celery, half an hour old.

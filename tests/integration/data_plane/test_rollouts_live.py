@@ -62,6 +62,7 @@ CANDIDATES_FAIL_BY = {
     "breaks a golden sample": "'y' differs by up to 0.5",
 }
 """Words of the reason that the aborted rollout gives."""
+SHADOW_NUMBERS = ("rollout_id", "compared", "differing", "failed", "skipped", "largest_difference")
 Value = TypeVar("Value")
 
 
@@ -176,9 +177,10 @@ class Site:
             said.append(f"the rollout is {row.state}: {row.reason!r} on {row.evidence}")
         if node is not None:
             age_s = (timezone.now() - node.at).total_seconds()
-            said.append(f"measured {age_s:.1f} s ago: {node.info['versions']}, shadows {node.info['shadows']}")
+            shadows = [{name: one[name] for name in SHADOW_NUMBERS} for one in node.info["shadows"]]
+            said.append(f"measured {age_s:.1f} s ago: {node.info['versions']}, shadows {shadows}")
         versions = [(one.model, one.version, one.state, one.message) for one in self.runtime.manager.statistics()]
-        said.append(f"versions now: {versions}, shadows now: {self.runtime.pipeline.shadows.reports()}")
+        said.append(f"versions now: {versions}")
         return "; ".join(said)
 
 
