@@ -47,6 +47,9 @@ class Lanes(Protocol):
     def submit(self, request: InferenceRequest, on_done: Callable[[InferenceRequest, Any], None]) -> None:
         """Execute a request."""
 
+    def cancel(self, request: InferenceRequest) -> None:
+        """Take it back; ignored if it was answered."""
+
     def is_idle(self, version_key: str) -> bool:
         """True if nothing waits and nothing runs."""
 
@@ -69,7 +72,7 @@ class Shadows:
         self._offload = offload
         self._draw = draw
         self._statistics: dict[str, ShadowStatistics] = {}
-        self._in_flight = 0
+        self._in_flight: set[InferenceRequest] = set()
 
     def apply(self, snapshot: Snapshot) -> None:
         """Follow a new wanted state: a rollout keeps its statistics through changes of its weight or tolerance."""
@@ -99,7 +102,7 @@ class Shadows:
         if self._draw() * 100 >= rollout.weight_percent:
             return
         candidate = self._ready_version(request.version.model, rollout.candidate)
-        if candidate is None or self._in_flight >= MAX_IN_FLIGHT or not self._lanes.is_idle(candidate.key):
+        if candidate is None or len(self._in_flight) >= MAX_IN_FLIGHT or not self._lanes.is_idle(candidate.key):
             statistics.skipped()
             return
         inputs = in_order(request, candidate)
@@ -109,8 +112,14 @@ class Shadows:
         now_ns = self._clock.now_ns()
         copy = InferenceRequest(candidate, inputs, request.rows, now_ns, now_ns + TIMEOUT_NS, priority=LOWEST_PRIORITY)
         expected = result.outputs.share(result.first_row, result.rows)
-        self._in_flight += 1
-        self._lanes.submit(copy, partial(self._answered, statistics, expected, result.compute_ns))
+        self._in_flight.add(copy)
+        try:
+            self._lanes.submit(copy, partial(self._answered, statistics, expected, result.compute_ns))
+        except Exception:
+            log.exception("a copy for %s could not be scheduled", candidate.key)
+            self._in_flight.discard(copy)
+            statistics.skipped()
+            self._lanes.cancel(copy)  # it may stand in the queue already
 
     def _answered(
         self,
@@ -121,8 +130,9 @@ class Shadows:
         outcome: InferenceResult | ProxyError,
     ) -> None:
         """The candidate is through with the copy."""
-        del request
-        self._in_flight -= 1
+        if request not in self._in_flight:  # it was given up
+            return
+        self._in_flight.remove(request)
         if isinstance(outcome, ProxyError):
             if outcome.reason in _NOT_RUN:
                 statistics.skipped()

@@ -30,9 +30,16 @@ class Lanes:
     def __init__(self) -> None:
         self.copies: list[tuple[InferenceRequest, Callable]] = []
         self.busy = False
+        self.fault: Exception | None = None
+        self.cancelled: list[InferenceRequest] = []
 
     def submit(self, request: InferenceRequest, on_done: Callable) -> None:
         self.copies.append((request, on_done))
+        if self.fault is not None:
+            raise self.fault
+
+    def cancel(self, request: InferenceRequest) -> None:
+        self.cancelled.append(request)
 
     def is_idle(self, version_key: str) -> bool:
         assert version_key == "digits/2"
@@ -147,6 +154,21 @@ def test_a_copy_that_was_refused_says_nothing_of_the_candidate(rig: Rig, reason:
     rig.shadows.offer(request(), result([1.0]))
     rig.lanes.answer(ProxyError(reason, "words"))
     assert (rig.report.failed, rig.report.skipped) == (failed, 1 - failed)
+
+
+def test_a_copy_that_could_not_be_scheduled_gives_its_place_back_once(rig: Rig) -> None:
+    rig.lanes.fault = RuntimeError("planted")
+    for _ in range(3 * room.MAX_IN_FLIGHT):
+        rig.shadows.offer(request(), result([1.0]))  # what it raises would be the real answer's fault
+    assert rig.report.skipped == 3 * room.MAX_IN_FLIGHT
+    assert len(rig.lanes.cancelled) == 3 * room.MAX_IN_FLIGHT, "it may stand in the queue all the same"
+    while rig.lanes.copies:
+        rig.lanes.answer(ExecutionFailed(Reason.CANCELLED, "taken back"))
+    assert rig.report.skipped == 3 * room.MAX_IN_FLIGHT
+    rig.lanes.fault = None
+    for _ in range(2 * room.MAX_IN_FLIGHT):
+        rig.shadows.offer(request(), result([1.0]))
+    assert len(rig.lanes.copies) == room.MAX_IN_FLIGHT
 
 
 def test_answers_of_the_candidate_itself_and_of_the_cache_are_not_copied(rig: Rig) -> None:
