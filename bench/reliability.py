@@ -173,7 +173,7 @@ LINES: tuple[tuple[int | str, str, Callable[[Results], str], str], ...] = (
     ),
     (
         3,
-        "refusals p99 < 10 ms, all with Retry-After, < 20 % of the CPU",
+        "refusals at 10x: p99 < 10 ms, all with Retry-After, < 20 % of the CPU",
         _both(_row_3),
         "`bench/overload`, `bench/overload --waiting`",
     ),
