@@ -4,7 +4,8 @@ And holds every test to this: a database connection that another thread than the
 test ends. One that stays is closed by the garbage collector some time later or never, and until then PostgreSQL does
 not drop the database: a fault of the run's end that names the wrong test.
 
-It also marks as `servers` every test that PostgreSQL or Redis may make a difference to, so that only those run twice.
+It also marks as `servers` every test that PostgreSQL or Redis may make a difference to, so that only those run twice,
+and has no property test judged by how long a busy machine takes to draw or run its examples.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ import pytest
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 PATIENCE_S = 10.0
 """For threads that are about to end: the executor of a loop that was closed, a backend whose client has just left."""
