@@ -45,7 +45,7 @@ SAME = {
     "SHA-256",
     "digits/2",
 }
-SAME |= {"user:ann, key:ci, system:autoscaler"}
+SAME |= {"user:ann, key:ci"}
 
 
 def unwrapped(source: str) -> list[str]:
