@@ -13,18 +13,18 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from enum import Enum, auto
-from http.cookies import CookieError, SimpleCookie
-from importlib import import_module
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import aget_user
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest
+from django.http.cookie import parse_cookie
 
 from dlproxy_site.upload_pieces import stays_whole
 from models_admin.api.problems import CONTENT_TYPE, Problem
 from models_admin.api.resumable import MAX_CHECKED_BYTES
+from models_admin.live import sessions
+from models_admin.publishing.connections import looked_after
 from proxy import gateway
 
 Scope = MutableMapping[str, Any]
@@ -113,22 +113,24 @@ class BodyGuard:
 async def _sender(path: str, headers: dict[bytes, bytes]) -> Sender:
     """Whether the request has a live session or a key, and the route is for them at all. The view decides the rest."""
     is_upload = _UPLOAD.match(path) is not None
-    authorization = headers.get(b"authorization")
-    if authorization is not None:
+    authorization = headers.get(b"authorization", b"")
+    if authorization.partition(b" ")[0].lower() == b"bearer":  # another scheme is somebody else's, as for the API
         holder = gateway.key_holder(authorization)
         if holder is None:
             return Sender.STRANGER
         return Sender.MAY if holder.is_admin or not is_upload else Sender.MAY_NOT
-    try:
-        cookies = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1"))
-    except CookieError:
+    # As Django reads them: Python's own reader gives up all cookies for one that another program of this host has set.
+    cookie = parse_cookie(headers.get(b"cookie", b"").decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
+    if not cookie:
         return Sender.STRANGER
-    cookie = cookies.get(settings.SESSION_COOKIE_NAME)
-    if cookie is None:
+    who = await sync_to_async(_identity)(cookie)
+    if who is None:
         return Sender.STRANGER
-    request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookie.value)
-    user = await aget_user(request)
-    if not user.is_authenticated:
-        return Sender.STRANGER
-    return Sender.MAY if not is_upload or getattr(user, "is_staff", False) else Sender.MAY_NOT
+    _user_id, is_staff = who
+    return Sender.MAY if is_staff or not is_upload else Sender.MAY_NOT
+
+
+def _identity(session_key: str) -> sessions.Identity | None:
+    """Blocking, in a thread of which no request looks after the connection: a broken one would stay."""
+    with looked_after():
+        return sessions.identity(session_key)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from dlproxy_site.body_guard import SMALL_BYTES, BodyGuard
@@ -30,7 +33,7 @@ def cookie_of(**rights: bool) -> bytes:
     return client.cookies.output(header="", sep=";").strip().split(";")[0].encode()
 
 
-def status_of(path: str, cookie: bytes) -> int:
+def status_of(path: str, cookie: bytes, *more: tuple[bytes, bytes], run: Callable[..., Any] = async_to_sync) -> int:
     """What a large multipart body gets whose first byte is never sent."""
     sent: list[Any] = []
 
@@ -47,9 +50,10 @@ def status_of(path: str, cookie: bytes) -> int:
         (b"content-length", b"%d" % (4 * SMALL_BYTES)),
         (b"content-type", b"multipart/form-data; boundary=x"),
         (b"cookie", cookie),
+        *more,
     ]
     scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
-    async_to_sync(BodyGuard(passed, 10 * SMALL_BYTES))(scope, never, send)  # type: ignore[arg-type]
+    run(BodyGuard(passed, 10 * SMALL_BYTES))(scope, never, send)  # type: ignore[arg-type]
     if sent[0]["status"] != PASSED:
         assert json.loads(sent[1]["body"])["status"] == sent[0]["status"]
     return int(sent[0]["status"])
@@ -82,3 +86,28 @@ def test_a_disabled_account_is_a_strangers() -> None:
     cookie = cookie_of(is_staff=True)
     User.objects.update(is_active=False)
     assert status_of(UPLOADS[2], cookie) == 401
+
+
+def test_cookies_of_other_programs_on_this_host_do_not_hide_the_session() -> None:
+    cookie = cookie_of(is_staff=True)
+    assert status_of(UPLOADS[0], b'prefs={"theme":"dark"}; ' + cookie) == PASSED
+    assert status_of(UPLOADS[0], b"note=two words, and more; " + cookie) == PASSED
+
+
+def test_what_another_scheme_authorizes_is_not_judged_as_a_key() -> None:
+    cookie = cookie_of(is_staff=True)
+    assert status_of(UPLOADS[2], cookie, (b"authorization", b"Basic YW5uOnB3")) == PASSED
+    assert status_of(UPLOADS[2], cookie, (b"authorization", b"bearer dlp_unknown")) == 401
+    assert status_of(UPLOADS[2], cookie, (b"authorization", b"Bearer")) == 401
+
+
+def on_a_loop(guard: Any) -> Callable[..., Any]:
+    """As on the server's loop, where a look-up goes to a thread that no request looks after."""
+    return lambda *arguments: asyncio.run(guard(*arguments))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_look_up_keeps_no_connection_that_would_stay_broken_when_the_database_starts_anew() -> None:
+    cookie = cookie_of(is_staff=True)
+    assert status_of(UPLOADS[0], cookie, run=on_a_loop) == PASSED
+    assert asyncio.run(sync_to_async(lambda: connection.connection)()) is None

@@ -59,7 +59,7 @@ def test_u21_a_body_is_judged_by_its_head(headers: dict[bytes, bytes], sender: S
 
 
 def test_f13_a_large_body_is_refused_as_503_while_sessions_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(*_: Any) -> Any:
+    def away(*_: Any) -> Any:
         raise OperationalError("unable to open database file")
 
     async def never(*_: Any) -> Any:
@@ -70,8 +70,8 @@ def test_f13_a_large_body_is_refused_as_503_while_sessions_cannot_be_read(monkey
     async def send(message: Any) -> None:
         sent.append(message)
 
-    monkeypatch.setattr(SessionStore, "aget", away)
-    headers = [(b"content-length", b"%d" % (2 * SMALL_BYTES)), (b"cookie", b"dlproxy_session=x")]
+    monkeypatch.setattr(SessionStore, "load", away)
+    headers = [(b"content-length", b"%d" % (2 * SMALL_BYTES)), (b"cookie", b"dlproxy_session=" + b"x" * 32)]
     scope = {"type": "http", "path": "/models/digits/upload/", "headers": headers}
     asyncio.run(BodyGuard(never, MAX_INFER)(scope, never, send))
     assert sent[0]["status"] == json.loads(sent[1]["body"])["status"] == 503
