@@ -20,6 +20,7 @@ def client_of(headers: Sequence[tuple[bytes, bytes]], peer: Peer | None) -> Peer
         return peer
     last = named[-1].rpartition(b",")[2].strip().decode("latin-1")
     try:
-        return str(ipaddress.ip_address(last)), 0
+        # Without the zone of a link-local one, which no database takes for an address.
+        return str(ipaddress.ip_address(last.partition("%")[0])), 0
     except ValueError:
         return peer

@@ -64,8 +64,8 @@ class _Child:
         self.start_at_s: float | None = None
 
 
-class _StopAsked(Exception):
-    """A stop signal came while `on_tick` waited for an answer."""
+class _StopAsked(BaseException):
+    """A stop signal came while `on_tick` waited for an answer. No Exception, which a log's handler would keep."""
 
 
 class Supervisor:

@@ -17,6 +17,7 @@ PROXY = ("127.0.0.1", 40_000)
         ([b"2001:db8::7"], ("2001:db8::7", 0)),
         ([b"10.0.0.1, 192.0.2.7"], ("192.0.2.7", 0)),
         ([b"10.0.0.1", b"192.0.2.7"], ("192.0.2.7", 0)),
+        ([b"fe80::7%eth0"], ("fe80::7", 0)),  # the proxy's own name of its link: no part of an address in the database
         ([b"192.0.2.7, unknown"], PROXY),
         ([b"192.0.2.7,"], PROXY),
         ([b"\xff\xfe"], PROXY),
