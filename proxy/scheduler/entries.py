@@ -36,10 +36,12 @@ class Entry:
     when it is not in the queue. `isolated`: it ran among other keys' requests when all failed. `part`: it was cut out
     of a larger request, which is counted by itself. `split`: what it was cut into when it ran out of memory, until that
     has ended. `suspect_until_ns`: it may have ended its instance, and runs again by then at the latest; 0: not so.
-    `results_at_loss`: executions of the lane that had given outputs when it lost its first instance.
+    `crashes`: how many of the instances that it lost nobody killed from outside. `results_at_loss`: executions of the
+    lane that had given outputs at the first of those.
     """
 
     __slots__ = (
+        "crashes",
         "deadline_ns",
         "isolated",
         "line",
@@ -60,7 +62,7 @@ class Entry:
         self.deadline_ns = request.deadline_ns
         self.on_done: OnDone = on_done
         self.state: EntryState = WAITING
-        self.losses = self.suspect_until_ns = self.results_at_loss = 0
+        self.losses = self.crashes = self.suspect_until_ns = self.results_at_loss = 0
         self.isolated = False
         self.part = False
         self.line: Line | None = None

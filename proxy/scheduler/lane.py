@@ -192,7 +192,7 @@ class Lane:
         return min(learnt, was_set) if learnt and was_set else learnt or was_set
 
     def move(self, entry: Entry, state: EntryState) -> None:
-        """Take `entry` out of where it counts and put it into `state` (RETRYING, RUNNING or DONE)."""
+        """Take `entry` out of where it counts and put it into `state` (RETRYING or DONE)."""
         old = entry.state
         entry.state = state
         if old is WAITING:
@@ -201,9 +201,7 @@ class Lane:
             self.retrying -= 1
         elif old is RUNNING:
             self.in_flight -= 1
-        if state is RUNNING:
-            self.in_flight += 1
-        elif state is RETRYING:
+        if state is RETRYING:
             self.retrying += 1
 
     def note_service(self, instance_id: str, batch: Batch, service_ns: int, now_ns: int) -> None:
@@ -252,6 +250,8 @@ class Lane:
             if isinstance(waits, WaitUntil):
                 return waits
         taken = self.queue.take(group, most, now_ns, self.measured.latency)
+        if not (taken.entries or taken.expired):
+            raise AssertionError(f"{self.queue.depth} wait in {self.key}, but none can be taken")
         expired.extend(taken.expired)
         return taken.entries
 

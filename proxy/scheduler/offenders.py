@@ -82,17 +82,17 @@ class Offenders:
             self._charge(request.principal_id, now_ns)
 
     def ended(
-        self, request: InferenceRequest, now_ns: int, *, losses: int, results_then: int, results: int, is_proven: bool
+        self, request: InferenceRequest, now_ns: int, *, crashes: int, results_then: int, results: int, is_proven: bool
     ) -> bool:
         """An instance crashed that ran `request` alone; True if its inputs are surely to blame, and not run any more.
 
-        `losses` are those of this request, this one included; `results_then` the executions with results that the lane
-        had when it lost its first instance, `results` those that it has now; `is_proven`: the instance had given some.
+        `crashes` are those of this request, this one included; `results_then` the executions with results that the lane
+        had at the first of them, `results` those that it has now; `is_proven`: the instance had given some.
         """
         digest = fingerprint(request)
         self.trials.died(digest, now_ns)
         first = self._accused.get(digest)
-        is_second = losses > 1 or first is not None
+        is_second = crashes > 1 or first is not None
         first = results_then if first is None else min(first, results_then)
         self._remember(digest, sample_of(request), now_ns)
         self._accused[digest] = first

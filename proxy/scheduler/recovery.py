@@ -73,7 +73,8 @@ def _retry(
     ratio, results = lane.policy.retry.budget_ratio, lane.measured.executions
     for entry in live:
         entry.losses += 1
-        if entry.losses == 1:
+        entry.crashes += not fault.from_outside
+        if entry.crashes == 1 and not fault.from_outside:
             entry.results_at_loss = results
         if (is_alone and _is_to_blame(lane, entry, fault, now_ns)) or entry.losses >= MAX_LOSSES:
             recovery.failed.append((entry, refusals.instance_lost()))
@@ -101,7 +102,7 @@ def _is_to_blame(lane: Lane, entry: Entry, fault: BatchFault, now_ns: int) -> bo
     is_sure = offenders.ended(
         entry.request,
         now_ns,
-        losses=entry.losses,
+        crashes=entry.crashes,
         results_then=entry.results_at_loss,
         results=results,
         is_proven=record is not None and record.idle_ns > 0,

@@ -123,15 +123,20 @@ class Register:
                 harmless.append(entry)
         return [entry for entry in harmless if entry.state is not DONE]
 
-    def stranded(self, lane: Lane) -> list[Entry]:
-        """Those of a lane that were taken to run and do not: a fault came between. Looks through all that is open."""
-        again = {*lane.again.entries()}
-        return [
+    def end_stranded(self, lane: Lane, expired: list[Entry], error: ProxyError) -> None:
+        """Answer those of a lane that were taken to run and do not: a fault came between. If none was, all that wait.
+
+        Not those `expired`, whom their deadline has ended. Looks through all that is open.
+        """
+        others = {*lane.again.entries(), *expired}
+        stranded = [
             entry
             for of, entry in self.entries.values()
             if of is lane
-            and ((entry.state is WAITING and entry.line is None) or (entry.state is RETRYING and entry not in again))
+            and (entry.state is RETRYING or (entry.state is WAITING and entry.line is None))
+            and entry not in others
         ]
+        self.end_all(lane, stranded or lane.abandon(), error)
 
     def deliver(self, lane: Lane, entries: list[Entry], batch: Batch, outcome: BatchResult) -> None:
         """Answer each that waits for its rows of an execution that gave outputs."""

@@ -177,7 +177,7 @@ class Scheduler:
             self._send(lane, expired)
         except Exception:
             logger.exception("an execution of %s could not be formed", lane.key)
-            self._register.end_all(lane, self._register.stranded(lane) or lane.abandon(), refusals.not_formed())
+            self._register.end_stranded(lane, expired, refusals.not_formed())
             self._call_later(SHORTEST_TIMER_S, lane.on_turn)
         if expired:
             lane.measured.expired += sum(not entry.part for entry in expired)
@@ -234,8 +234,9 @@ class Scheduler:
             instance.execute(batch, partial(self._finished, lane, run, entries))
         except Exception:
             logger.exception("execute of %s raised", instance.instance_id)
-            lane.measured.account(-1, now_ns)
-            lane.again.suspects_running -= bool(entries[0].suspect_until_ns)
+            if instance.idle:  # else it holds the batch, and says when that has ended
+                lane.measured.account(-1, now_ns)
+                lane.again.suspects_running -= bool(entries[0].suspect_until_ns)
             self._register.end_all(lane, entries, refusals.not_handed_over())
 
     def _finished(
@@ -286,8 +287,7 @@ class Scheduler:
             self._register.end(lane, entry, refusals.expired_waiting() if waiting else refusals.expired_running())
         if lane.closed is None:
             self._pump(lane)
-        next_ns = lane.deadlines.next_ns()
-        if next_ns is not None:
+        if (next_ns := lane.deadlines.next_ns()) is not None:
             self._arm(lane, next_ns, now_ns)
 
     def _arm(self, lane: Lane, at_ns: int, now_ns: int) -> None:

@@ -56,7 +56,7 @@ def test_who_is_refused_ended_an_instance_lately_that_had_answered_and_others_fa
             ends.pop(value, None)
         else:
             ends.setdefault(value, []).append((now_ns, results, flag))
-            offenders.ended(request(value), now_ns, losses=1, results_then=results, results=results, is_proven=flag)
+            offenders.ended(request(value), now_ns, crashes=1, results_then=results, results=results, is_proven=flag)
         for number in range(6):
             until_ns = offenders.killer_until_ns(request(number), now_ns)
             if not until_ns:
@@ -71,7 +71,7 @@ def test_who_is_refused_ended_an_instance_lately_that_had_answered_and_others_fa
 def test_where_nothing_is_answered_nobody_is_refused_and_no_key_is_charged(numbers, is_proven):
     offenders = Offenders()
     for index, number in enumerate(numbers):
-        offenders.ended(request(number), index, losses=2, results_then=7, results=7, is_proven=is_proven)
+        offenders.ended(request(number), index, crashes=2, results_then=7, results=7, is_proven=is_proven)
     assert not offenders.are_killers_known
     assert not offenders.are_charged
 
@@ -81,7 +81,7 @@ def test_a_true_culprit_among_the_well_is_refused_at_its_second_end(answers, tri
     offenders = Offenders()
     for _ in range(trials):
         offenders.answered(request(1), 1, is_suspect=True)
-    assert offenders.ended(request(0), 2, losses=2, results_then=0, results=answers, is_proven=True)
+    assert offenders.ended(request(0), 2, crashes=2, results_then=0, results=answers, is_proven=True)
     assert offenders.killer_until_ns(request(0), 3)
     assert not offenders.killer_until_ns(request(1), 3)
 

@@ -277,3 +277,20 @@ def test_statistics_give_what_the_model_manager_needs():
     assert lane.queue_waits == 60
     assert 40 * 3 * NS_PER_MS <= lane.queue_wait_ns < 40 * 4 * NS_PER_MS  # some wait for callers, too
     assert lane.by_level == {2: 0}
+
+
+def test_inputs_that_crashed_one_instance_are_no_killers_for_another_that_somebody_killed():
+    rig = Rig(2)
+    first = [rig.submit(number=1) for _ in rig.instances]
+    while busy := [one for one in rig.instances if one.current]:
+        busy[0].finish()  # both are proven
+    unlucky, other = rig.submit(number=7), rig.submit(number=1)
+    runs = {request: one for one in rig.instances for request in one.current.requests}
+    rig.group.lose(runs[unlucky], from_outside=True)
+    runs[other].finish()
+    rig.group.lose(runs[other])  # that it runs on now
+    assert rig.reason(unlucky) is Reason.INSTANCE_LOST
+    rig.group.add()
+    again = rig.submit(number=7)
+    rig.instances[0].finish()
+    assert all(rig.is_right(request) for request in (*first, other, again))

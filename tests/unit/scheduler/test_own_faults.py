@@ -8,7 +8,9 @@ from proxy.core.batches import BatchFault
 from proxy.core.errors import Reason
 from proxy.core.units import NS_PER_S
 from proxy.scheduler import register, scheduler
+from proxy.scheduler.flows import Flow
 from proxy.scheduler.queue import RequestQueue
+from proxy.testing.instances import FakeInstance
 from tests.unit.scheduler.rig import Rig, policy
 
 
@@ -126,4 +128,63 @@ def test_deadlines_go_on_ending_requests_though_nothing_can_be_formed(monkeypatc
     assert {rig.reason(request) for request in (hasty, patient)} == {Reason.DEADLINE_EXCEEDED}
     assert {rig.reason(request) for request in (waiting, later)} <= {Reason.DEADLINE_EXCEEDED, Reason.INTERNAL}
     run_all(rig)
+    assert is_at_rest(rig)
+
+
+def test_an_instance_that_took_a_batch_though_handing_it_over_failed_is_counted_once(monkeypatch):
+    rig = Rig(1)
+    (instance,) = rig.instances
+    monkeypatch.setattr(instance, "execute", once(instance.execute))
+    given_up = rig.submit()
+    assert rig.reason(given_up) is Reason.INTERNAL
+    waiting = rig.submit()
+    assert rig.lane.running == 1, "what it took is still there"
+    run_all(rig)
+    assert rig.is_right(waiting)
+    assert is_at_rest(rig)
+
+
+def test_a_suspect_that_an_instance_took_though_handing_it_over_failed_is_counted_once(monkeypatch):
+    rig = Rig(1)
+    suspect = rig.submit()
+    rig.group.lose(rig.instances[0])
+    again = rig.scheduler._lanes[rig.version.key].again
+    monkeypatch.setattr(FakeInstance, "execute", once(FakeInstance.execute))
+    instance = rig.group.add()
+    assert rig.reason(suspect) is Reason.INTERNAL
+    assert again.suspects_running == 1
+    instance.finish()
+    assert again.suspects_running == 0
+    assert is_at_rest(rig)
+
+
+def test_who_expired_is_told_so_though_the_next_execution_could_not_be_formed(monkeypatch):
+    rig = Rig(1, the_policy=policy(2))
+    rig.submit(timeout_ns=60 * NS_PER_S)
+    late = [rig.submit(), rig.submit()]
+    waiting = rig.submit(timeout_ns=60 * NS_PER_S)
+    monkeypatch.setattr(rig.clock, "_now_ns", rig.clock.now_ns() + 2 * NS_PER_S)  # the timer is late
+    monkeypatch.setattr(scheduler, "begin", broken)
+    rig.instances[0].finish()
+    assert [rig.reason(request) for request in late] == [Reason.DEADLINE_EXCEEDED] * 2
+    assert rig.reason(waiting) is Reason.INTERNAL
+    assert rig.lane.expired == rig.lane.reasons[Reason.DEADLINE_EXCEEDED] == 2
+    assert is_at_rest(rig)
+
+
+def test_a_queue_that_counts_more_than_it_holds_is_emptied_and_keeps_nothing_busy(monkeypatch):
+    rig = Rig(1, the_policy=policy(2))
+    rig.submit()
+    taken = [rig.submit(), rig.submit()]
+    others = [rig.submit(), rig.submit()]
+    with monkeypatch.context() as patch:
+        patch.setattr(Flow, "served", broken)  # between taking them out and counting them out
+        rig.instances[0].finish()
+    assert [rig.reason(request) for request in taken] == [Reason.INTERNAL] * 2
+    rig.clock.advance(NS_PER_S // 100)
+    run_all(rig)
+    assert all(request in rig.answers for request in others)
+    later = rig.submit()
+    run_all(rig)
+    assert rig.is_right(later)
     assert is_at_rest(rig)
