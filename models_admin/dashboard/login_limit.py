@@ -1,13 +1,15 @@
 """Slows down guessing of passwords: by user name and by address, counted in the shared cache.
 
 Rules: a right password within the limits forgets the user name's failures; counters end by themselves. The address
-counts more tries than the name, since many people may share one. While the shared cache is away each process counts
-by itself: people can log in, and guessing is slow still (F15).
+counts more tries than the name, since many people may share one; of IPv6 the network of 64 bits counts, since one
+client may use every address in it. While the shared cache is away each process counts by itself: people can log in,
+and guessing is slow still (F15).
 """
 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import logging
 from collections.abc import Callable
 from typing import TypeVar
@@ -70,5 +72,16 @@ def _name_key(username: str) -> str:
 
 
 def _address_key(address: str) -> str:
-    digest = hashlib.sha256(address.encode()).hexdigest()
+    digest = hashlib.sha256(_client(address).encode()).hexdigest()
     return f"login-failures:address:{digest}"
+
+
+def _client(address: str) -> str:
+    """What one client cannot change at will; the text itself where it is no address (a socket of this machine)."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(known, ipaddress.IPv4Address):
+        return str(known)
+    return str(known.ipv4_mapped or ipaddress.ip_network((int(known), 64), strict=False))

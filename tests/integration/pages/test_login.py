@@ -54,6 +54,20 @@ def test_a13_one_address_that_tries_many_names_is_slowed_down(client: Client, al
     assert client.post("/login/", RIGHT).status_code == 429
 
 
+@pytest.mark.parametrize(
+    ("others", "is_blocked"),
+    [
+        ("2001:db8:0:7::{index:x}", True),  # one household has all of these
+        ("2001:db8:0:{index:x}::1", False),
+        ("::ffff:192.0.2.{index}", False),  # each an IPv4 client of a socket for both
+    ],
+)
+def test_a13_the_addresses_of_one_ipv6_network_are_one_client(client: Client, others: str, is_blocked: bool) -> None:
+    for index in range(100, 100 + login_limit.MAX_FAILURES_PER_ADDRESS):
+        login_limit.note_failure(f"name{index}", others.format(index=index))
+    assert login_limit.is_blocked("alice", others.format(index=7)) is is_blocked
+
+
 def test_a_right_password_forgets_the_failures_of_the_name(client: Client, alice: User) -> None:
     for _ in range(login_limit.MAX_FAILURES_PER_NAME - 1):
         client.post("/login/", WRONG)
