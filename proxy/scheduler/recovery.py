@@ -37,7 +37,7 @@ def recover(
 ) -> Recovery:
     """Decide for a batch of `entries` and their `requests`, some of which may be answered already (expired, cancelled).
 
-    One that hung alone is remembered even then: its deadline ended long before its execution was stopped.
+    One that hung alone, or ended its instance, is remembered even then: whoever waits for it no longer has done it.
     """
     recovery = Recovery()
     if fault.timed_out and len(requests) == 1:
@@ -47,6 +47,9 @@ def recover(
         lane.ran_out(sum(entry.rows for entry in entries), now_ns)
     live = [entry for entry in entries if entry.state is not DONE]
     if not live:
+        if len(entries) == 1 and fault.lost and not fault.timed_out:
+            _count_loss(lane, entries[0], fault)
+            _is_to_blame(lane, entries[0], requests[0], fault, now_ns)
         return recovery
     verdict = judge(fault, len(entries))
     if fault.out_of_memory and not fault.lost and len(entries) == 1 and live[0].request.rows > 1 and batchable:
@@ -70,13 +73,10 @@ def _retry(
 ) -> None:
     """Some of `live` run once more, in which way the fault says; the others have failed."""
     again = []
-    ratio, results = lane.policy.retry.budget_ratio, lane.measured.executions
+    ratio = lane.policy.retry.budget_ratio
     for entry in live:
-        entry.losses += 1
-        entry.crashes += not fault.from_outside
-        if entry.crashes == 1 and not fault.from_outside:
-            entry.results_at_loss = results
-        if (is_alone and _is_to_blame(lane, entry, fault, now_ns)) or entry.losses >= MAX_LOSSES:
+        _count_loss(lane, entry, fault)
+        if (is_alone and _is_to_blame(lane, entry, entry.request, fault, now_ns)) or entry.losses >= MAX_LOSSES:
             recovery.failed.append((entry, refusals.instance_lost()))
         elif lane.budget.take(ratio, lane.measured.requests, now_ns):
             again.append(entry)
@@ -90,17 +90,25 @@ def _retry(
         recovery.suspects = again
 
 
-def _is_to_blame(lane: Lane, entry: Entry, fault: BatchFault, now_ns: int) -> bool:
+def _count_loss(lane: Lane, entry: Entry, fault: BatchFault) -> None:
+    entry.losses += 1
+    if not fault.from_outside:
+        entry.crashes += 1
+        if entry.crashes == 1:
+            entry.results_at_loss = lane.measured.executions
+
+
+def _is_to_blame(lane: Lane, entry: Entry, request: InferenceRequest, fault: BatchFault, now_ns: int) -> bool:
     """`entry` was alone in an instance that it lost: a crash may be its doing, a kill may be chance."""
     offenders, results = lane.offenders, lane.measured.executions
     if fault.from_outside:
         if entry.losses >= MAX_LOSSES:
-            offenders.found(entry.request, now_ns, harmed_others=True)
+            offenders.found(request, now_ns, harmed_others=True)
         return False
-    run = entry.request.run
+    run = request.run
     record = lane.records.get(run.instance_id) if run is not None else None
     is_sure = offenders.ended(
-        entry.request,
+        request,
         now_ns,
         crashes=entry.crashes,
         results_then=entry.results_at_loss,

@@ -294,3 +294,22 @@ def test_inputs_that_crashed_one_instance_are_no_killers_for_another_that_somebo
     again = rig.submit(number=7)
     rig.instances[0].finish()
     assert all(rig.is_right(request) for request in (*first, other, again))
+
+
+@pytest.mark.parametrize("how", ["client leaves", "deadline passes"])
+def test_who_does_not_wait_for_the_crash_that_its_inputs_cause_is_known_for_it_all_the_same(how):
+    rig = Rig(2)
+    for _ in range(2):
+        for _ in rig.instances:
+            rig.submit(number=1)
+        while busy := [one for one in rig.instances if one.current]:
+            busy[0].finish()
+        killer = rig.submit(number=7, timeout_ns=NS_PER_S // 10)
+        victim = next(one for one in rig.instances if one.current)
+        if how == "client leaves":
+            rig.scheduler.cancel(killer)
+        else:
+            rig.clock.advance(NS_PER_S // 10)
+        rig.group.lose(victim)
+        rig.group.add()
+    assert rig.reason(rig.submit(number=7)) is Reason.REPEAT_OFFENDER
