@@ -145,7 +145,8 @@ function liveStatus() {
   live.start();
 }
 
-// The head of a model's pages is asked for anew when its version, or its first one, stands elsewhere than it shows.
+// The head of a model's pages is asked for anew when its version, or its first one, stands elsewhere than it shows. Not
+// while somebody confirms or chooses something: a form that is no longer in the page sends nothing.
 function modelHead() {
   const head = () => document.getElementById("model-head");
   if (!head()) return;
@@ -155,7 +156,7 @@ function modelHead() {
     const number = head().dataset.version;
     const known = said.versions.find((one) => one.model === model && (!number || String(one.version) === number));
     const now = known ? `${known.version} ${known.state}` : "";
-    if (now === seen) return;
+    if (now === seen || document.querySelector("dialog[open], #model-head select:focus")) return;
     seen = now;
     globalThis.htmx?.trigger("#model-head", "renew");
   });
