@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from django.template import Context, Template
 
 from models_admin.dashboard.policy_fields import field_view, in_words, typed_in, unit_of, values_of
 from models_admin.dashboard.policy_layout import GROUPS, LABELS
 from models_admin.models import Policy
 from models_admin.services.policies import EDITABLE_FIELDS
 from models_admin.templatetags import ui
+from proxy.core.words import say
 
 
 @pytest.mark.parametrize(
@@ -83,3 +87,20 @@ def test_modes_that_were_not_changed_stay_as_they_are_written(
 )
 def test_units_of_the_fields(name: str, unit: str) -> None:
     assert unit_of(name) == unit
+
+
+ABORTED = say("%(actor)s aborted it: %(reason)s", actor="user:<b>", reason="<script>%(x)s %s</script>")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts", "shown"),
+    [
+        (str(ABORTED), ABORTED.parts, "user:&lt;b&gt; aborted it: &lt;script&gt;%(x)s %s&lt;/script&gt;"),
+        ("<i>50 %d</i>", [], "&lt;i&gt;50 %d&lt;/i&gt;"),
+        ("<i>as it was</i>", [["%(gone)s", {}]], "&lt;i&gt;as it was&lt;/i&gt;"),
+        ("<i>as it was</i>", [["<i>", "no values"], 3], "&lt;i&gt;as it was&lt;/i&gt;"),
+    ],
+)
+def test_what_people_typed_is_said_as_text_whatever_it_is_made_of(text: str, parts: Any, shown: str) -> None:
+    template = Template("{% load ui %}{{ text|said:parts }}")
+    assert template.render(Context({"text": text, "parts": parts})) == shown
