@@ -114,7 +114,7 @@ def test_a_person_uploads_a_model_tries_it_and_watches_it_live(page: Page, site:
     expect(page.locator("[data-status=failed]")).to_have_count(0)
     page.reload()
     expect(page.locator(".page-head").get_by_text("Ready", exact=True)).to_be_visible()
-    expect(page.locator("#serving .state")).to_have_text("Ready", timeout=PATIENCE_MS)  # follows by itself
+    expect(page.locator("#serving .panel__head .state")).to_have_text("Ready", timeout=PATIENCE_MS)  # follows by itself
 
     for other in others:
         expect(other.locator("#model-state")).to_have_text("Ready")
