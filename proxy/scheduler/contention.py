@@ -35,8 +35,9 @@ class Contention:
 
         A batch of another size would be padded beyond the bound, and what was padded gains nobody anything.
         """
-        within = [size for size in padded if size <= rows]
-        self.rows = rows if not (rows and padded) else within[-1] if within else padded[0]
+        if rows and padded:
+            rows = max((size for size in padded if size <= rows), default=padded[0])
+        self.rows = rows
 
     def look(self, now_ns: int) -> None:
         """An execution is about to be formed."""
