@@ -7,7 +7,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 import psutil
 
@@ -42,14 +42,15 @@ def kill_group(group: int) -> None:
 
 def kill_children(known: Container[int | None]) -> None:
     """SIGKILL to every child of this process but the `known` ones."""
-    for process in psutil.Process().children():
-        if process.pid not in known:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+    _kill(process for process in psutil.Process().children() if process.pid not in known)
 
 
 def kill_descendants() -> None:
     """SIGKILL to the children of this process, theirs, and so on."""
-    for process in psutil.Process().children(recursive=True):
+    _kill(psutil.Process().children(recursive=True))
+
+
+def _kill(found: Iterable[psutil.Process]) -> None:
+    for process in found:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

@@ -19,8 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dlproxy_site import processes
-from dlproxy_site.processes import STOP_SIGNALS, kill_group, tie_to
+from dlproxy_site.processes import STOP_SIGNALS, adopt_orphans, kill_children, kill_descendants, kill_group, tie_to
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0
@@ -99,7 +98,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Start everything, keep it running, stop it on SIGINT, SIGTERM or SIGHUP. Call from the main thread."""
-        processes.adopt_orphans()
+        adopt_orphans()
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
@@ -244,7 +243,7 @@ class Supervisor:
         if pid is not None:
             kill_group(pid)
         # With the subreaper bit set, what a dead child leaves is a child of ours.
-        processes.kill_children({child.pid for child in self._children})
+        kill_children({child.pid for child in self._children})
         how = f"was ended by signal {-code}" if code < 0 else f"exited with status {code}"
         if self._stop_began_s is not None:
             if code not in _GOOD_ENDS:
@@ -289,7 +288,7 @@ class Supervisor:
         for child in self._children:
             if child.pid is not None:
                 kill_group(child.pid)
-        processes.kill_descendants()
+        kill_descendants()
 
 
 @dataclass(slots=True)
