@@ -40,10 +40,11 @@ CHECK_ALONE_S = 1.0
 
 
 class Run:
-    """Cells measured so far, and how they are measured."""
+    """Cells measured so far, the floor of each round, and how they are measured."""
 
     def __init__(self, seconds: float, warm_s: float, settle_s: float) -> None:
         self.rows: list[Row] = []
+        self.floors: list[list[Row]] = []
         self._seconds = seconds
         self._warm_s = warm_s
         self._settle_s = settle_s
@@ -105,6 +106,7 @@ def json_rows(run: Run, homes: dict[str, Home], names: list[str], workloads: lis
     """`tiny` and `medium`, JSON, cache off; and in the same rounds the rows of cache hits and of binary tensors."""
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", flush=True)
+        run.floors.append(floors(workloads))
         for workload in workloads:
             for name, recipe in peers_of(workload, names).items():
                 run.serve(name, workload, "json", _peer(recipe, workload), (1, 16, 64))
@@ -153,7 +155,7 @@ def all_homes(workloads: list[str], *, binary: bool) -> Iterator[tuple[dict[str,
 
 
 def floors(workloads: list[str]) -> list[Row]:
-    """The models called in process, alone on the machine as far as we know."""
+    """The models called in process, no server of ours running."""
     return [floor.measure(name, batch, 0.7) for name in workloads for batch in (1, 32)]
 
 
@@ -207,7 +209,12 @@ def main() -> int:
         "machine": machine(),
         "settings": {**vars(arguments), "took_s": round(time.monotonic() - began_s), "load": "wrk -t1, same machine"},
         "versions": {name: catalogue.version_of(name) for name in names},
-        "floor": {"before": floor_before, "after": floor_after, "quiet_ms": floor.QUIET_MS},
+        "floor": {
+            "before": floor_before,
+            "rounds": run.floors,
+            "after": floor_after,
+            "quiet_ms": floor.QUIET_MS,
+        },
         "notes": {"binary": binary_note},
         "fleet": fleet_rows,
         "medians": report.medians(run.rows),

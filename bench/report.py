@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
+from bench import compare_goals
+
 Row = dict[str, Any]
 _MEASURES = ("requests_per_s", "p50_ms", "p99_ms", "cores", "memory_mib", "cold_start_s")
 _TITLES = {
@@ -54,6 +56,8 @@ def markdown(content: Row) -> str:
         _versions(content),
         _floor(content["floor"]),
     ]
+    if goals := compare_goals.table(content):
+        parts += ["## Goals", goals]
     for kind, title in _TITLES.items():
         rows = [row for row in content["medians"] if row["kind"] == kind]
         for workload in dict.fromkeys(row["workload"] for row in rows):
