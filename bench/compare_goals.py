@@ -1,4 +1,4 @@
-"""Which goals of the data plane a run of `bench/compare` has held: our figures beside the best peers of the same run."""
+"""Which goals of the data plane a run of `bench/compare` has held: ours beside the best peers of the same run."""
 
 from __future__ import annotations
 
