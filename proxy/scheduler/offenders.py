@@ -81,6 +81,16 @@ class Offenders:
         if harmed_others:
             self._charge(request.principal_id, now_ns)
 
+    def untried(self, request: InferenceRequest, now_ns: int, crashed_at: int | None) -> None:
+        """`request` was in an execution that failed, and is not run again now: it runs alone when it comes again.
+
+        `crashed_at`: executions with results that the lane had when the instance crashed; None: it did not crash.
+        """
+        digest = fingerprint(request)
+        self._remember(digest, sample_of(request), now_ns)
+        if crashed_at is not None:
+            self._accused.setdefault(digest, crashed_at)
+
     def ended(
         self, request: InferenceRequest, now_ns: int, *, crashes: int, results_then: int, results: int, is_proven: bool
     ) -> bool:

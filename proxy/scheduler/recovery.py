@@ -3,7 +3,9 @@
 Rules: a verdict is `isolation.judge`'s; a request whose instance was lost runs again at most once and only within the
 retry budget, and nothing of it was answered; where nobody killed the instance from outside, all that it ran are
 suspects (proxy.scheduler.again); a model that raises is no loss, and halving it costs no budget: the number of its
-repetitions is bounded by the batch. Who is found to be the culprit is remembered.
+repetitions is bounded by the batch. Who is found to be the culprit is remembered, and so is whoever may be it and does
+not run again now (its client left, or too much runs again): the same inputs run alone when they come again, which is
+their trial. Nothing is run for nobody: that would end another instance for sure.
 """
 
 from __future__ import annotations
@@ -35,21 +37,14 @@ class Recovery:
 def recover(
     lane: Lane, entries: list[Entry], requests: list[InferenceRequest], fault: BatchFault, now_ns: int
 ) -> Recovery:
-    """Decide for a batch of `entries` and their `requests`, some of which may be answered already (expired, cancelled).
-
-    One that hung alone, or ended its instance, is remembered even then: whoever waits for it no longer has done it.
-    """
+    """Decide for a batch of `entries` and their `requests`: some may be answered already (expired, cancelled)."""
     recovery = Recovery()
-    if fault.timed_out and len(requests) == 1:
-        lane.offenders.found(requests[0], now_ns, harmed_others=True)
+    _remember_absent(lane, entries, requests, fault, now_ns)
     batchable = lane.version.batchable
     if fault.out_of_memory:
         lane.ran_out(sum(entry.rows for entry in entries), now_ns)
     live = [entry for entry in entries if entry.state is not DONE]
     if not live:
-        if len(entries) == 1 and fault.lost and not fault.timed_out:
-            _count_loss(lane, entries[0], fault)
-            _is_to_blame(lane, entries[0], requests[0], fault, now_ns)
         return recovery
     verdict = judge(fault, len(entries))
     if fault.out_of_memory and not fault.lost and len(entries) == 1 and live[0].request.rows > 1 and batchable:
@@ -68,6 +63,35 @@ def recover(
     return recovery
 
 
+def _remember_absent(
+    lane: Lane, entries: list[Entry], requests: list[InferenceRequest], fault: BatchFault, now_ns: int
+) -> None:
+    """Who may have done it and does not run again: all of an execution that hung, and of others those who have left.
+
+    One that hung alone, or ended its instance alone, has done it, whoever still waits for it.
+    """
+    if fault.timed_out:
+        if len(requests) == 1:
+            lane.offenders.found(requests[0], now_ns, harmed_others=True)
+            return
+        absent = requests
+    else:
+        absent = [request for entry, request in zip(entries, requests, strict=True) if entry.state is DONE]
+    if absent and len(requests) == 1 and fault.lost:
+        _count_loss(lane, entries[0], fault)
+        _is_to_blame(lane, entries[0], requests[0], fault, now_ns)
+        return
+    for request in absent:
+        _is_untried(lane, request, fault, now_ns)
+
+
+def _is_untried(lane: Lane, request: InferenceRequest, fault: BatchFault, now_ns: int) -> None:
+    """`request` does not run again now; what a kill from outside or too little memory met says nothing of inputs."""
+    if not (fault.from_outside or fault.out_of_memory):
+        crashed_at = lane.measured.executions if fault.lost and not fault.timed_out else None
+        lane.offenders.untried(request, now_ns, crashed_at)
+
+
 def _retry(
     lane: Lane, live: list[Entry], recovery: Recovery, fault: BatchFault, *, is_alone: bool, now_ns: int
 ) -> None:
@@ -82,6 +106,7 @@ def _retry(
             again.append(entry)
         else:
             recovery.failed.append((entry, refusals.not_retried()))
+            _is_untried(lane, entry.request, fault, now_ns)
     if fault.out_of_memory and not is_alone:
         recovery.again = [part for part in halves(again) if part]
     elif fault.from_outside:
