@@ -16,6 +16,7 @@ from proxy.call import Call, Cancel, Respond
 from proxy.core.batches import BatchOutputs
 from proxy.core.clock import Clock
 from proxy.core.errors import Cancelled, ExecutionFailed, ProxyError, Reason
+from proxy.core.own_faults import Place
 from proxy.core.requests import Answer, InferenceRequest, InferenceResult
 from proxy.core.units import BYTES_PER_MIB
 from proxy.metrics import request_records as records
@@ -29,8 +30,6 @@ from proxy.scheduler.scheduler import Scheduler
 log = logging.getLogger(__name__)
 
 Keep = Callable[[], None]
-
-
 # Outputs of a batch larger than this are written as JSON beside the event loop: 1 MiB of FP32 takes it about 10 ms.
 HEAVY_OUTPUT_BYTES = BYTES_PER_MIB
 # Classified outputs of more strings than this, too: they take the loop about 10 ms.
@@ -49,14 +48,11 @@ class Answering:
         offload: Offload,
         shadows: Shadows,
     ) -> None:
-        self._clock = clock
-        self._cache = cache
+        self._clock, self._cache = clock, cache
         self._in_flight: InFlight[Call] = InFlight()
         self._scheduler = scheduler
-        self._metrics = metrics
-        self._requests = metrics.requests
-        self._offload = offload
-        self._shadows = shadows
+        self._metrics, self._requests = metrics, metrics.requests
+        self._offload, self._shadows = offload, shadows
 
     def repeat(self, call: records.OpenView, body: bytes) -> Answer | None:
         """The answer that the tenant's very same body had from the cache, while what it was written from is kept.
@@ -145,8 +141,10 @@ class Answering:
         """The execution takes the better place of the two; where that fails, the follower waits for it all the same."""
         try:
             self._scheduler.join(leader.request, follower.request)
-        except Exception:
-            log.exception("a place in the queue of %s could not be lent", follower.request.version.key)
+        except Exception as error:
+            self.on_fault(
+                Place.LENDING, f"a place in the queue of {follower.request.version.key} could not be lent", error
+            )
 
     def _execute(self, this: Call, *, may_look_further: bool = False) -> None:
         """Ask other servers, or the scheduler. What goes wrong there is an answer, too: no flight stays open."""
@@ -158,8 +156,8 @@ class Answering:
                     self._scheduler.expected.add(request.version.key)  # its lane stays open meanwhile
                     return
             self._scheduler.submit(request, this.done)
-        except Exception:
-            log.exception("a request of %s could not be scheduled", request.version.key)
+        except Exception as error:
+            self.on_fault(Place.SCHEDULING, f"a request of {request.version.key} could not be scheduled", error)
             fault = ExecutionFailed(Reason.INTERNAL, "The request was not scheduled; the server's log says why.")
             this.done(request, fault)
             self._scheduler.cancel(request)  # it may stand in the queue already
@@ -190,8 +188,9 @@ class Answering:
                     self._answer(waiter, outcome, keep)
                 else:
                     self._join_or_submit(waiter)  # the leader's misfortune is not the follower's
-            except Exception:  # nor is one that cannot be reached the others'
-                log.exception("an answer of %s could not be delivered", waiter.request.version.key)
+            except Exception as error:  # nor is one that cannot be reached the others'
+                words = f"an answer of {waiter.request.version.key} could not be delivered"
+                self.on_fault(Place.DELIVERING, words, error)
 
     def _keep(self, this: Call, result: InferenceResult) -> None:
         """Remember what was answered well, once however many waited for it."""
@@ -246,8 +245,8 @@ class Answering:
             answer = v2_answer.write(outcome, request)
         except ProxyError as error:
             self._fail(this, error)
-        except Exception:
-            log.exception("an answer of %s could not be encoded", request.version.key)
+        except Exception as error:
+            self.on_fault(Place.ENCODING, f"an answer of {request.version.key} could not be encoded", error)
             fault = ExecutionFailed(Reason.INTERNAL, "The answer could not be written; the server's log says why.")
             self._fail(this, fault)
         else:
@@ -268,6 +267,11 @@ class Answering:
         request_id = records.ids_of(request, mark.made_id).answered()
         this.respond(self.refuse(error, request.version.key, request.arrival_ns, request_id))
 
+    def on_fault(self, place: Place, words: str, error: Exception) -> None:
+        """Count a fault of our own that is being answered, and say so unless that was said lately."""
+        if line := self._metrics.own_faults.line(place, words, error, self._clock.now_ns()):
+            log.error("%s", line, exc_info=error)
+
     def _remember_error(self, this: Call, mark: Mark, status: int, reason: Reason, now_ns: int) -> None:
         if self._requests.wants_error(now_ns):
             self._requests.keep(records.failed(mark, this, status, reason, now_ns), now_ns)
@@ -275,8 +279,7 @@ class Answering:
     def _send(self, this: Call, result: InferenceResult, keep: Keep | None, answer: Answer) -> None:
         """Count, send and keep a good answer."""
         request = this.request
-        version = request.version
-        now_ns = self._clock.now_ns()
+        version, now_ns = request.version, self._clock.now_ns()
         latency_ns = now_ns - request.arrival_ns
         coalesced = this.leader is not None and not result.cache_hit
         cached = result.cache_hit if this.looked_ns and not coalesced else None

@@ -21,6 +21,7 @@ from proxy.call import Cancel, Respond
 from proxy.core import request_ids
 from proxy.core.clock import Clock
 from proxy.core.errors import Cancelled, NotReady, ProxyError, Reason
+from proxy.core.own_faults import Place
 from proxy.core.principals import Principal
 from proxy.core.requests import Answer
 from proxy.core.snapshot import EMPTY_SNAPSHOT
@@ -60,7 +61,7 @@ class Pipeline(Views):
         self._clock = clock
         self._unix_time_s = unix_time_s
         self._offload = Offload()
-        self.shadows = Shadows(clock, scheduler, self.ready_version, self._offload, draw)
+        self.shadows = Shadows(clock, scheduler, self.ready_version, self._offload, draw, metrics.own_faults)
         self._answering = Answering(clock, cache, scheduler, metrics, self._offload, self.shadows)
         self._limits = limits
         self._recognised = Recognised()
@@ -163,6 +164,10 @@ class Pipeline(Views):
     def refuse(self, error: ProxyError, model: str | None, arrival_ns: int, header_id: str | None = None) -> Answer:
         """An error as the answer that its client sees, counted under `model` where that is a registered one."""
         return self._answering.refuse(error, self._known(model), arrival_ns, header_id)
+
+    def on_fault(self, place: Place, words: str, error: Exception) -> None:
+        """Count a fault of our own that is being answered, and say so unless that was said lately."""
+        self._answering.on_fault(place, words, error)
 
     def _known(self, model: str | None) -> str:
         return model if model is not None and model in self.snapshot.models else ""

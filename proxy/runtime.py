@@ -102,8 +102,11 @@ class Runtime:
         self.metrics = Metrics(mark())
         self.second_level = self._make_second_level()
         cache_bytes = budget_bytes(self.config.cache_budget_bytes, host_memory_bytes())
-        self.cache = ResultCache(self.clock, cache_bytes, self.second_level)
-        self.scheduler = Scheduler(self.clock, self.loop.call_later, meter=self.metrics, call_soon=self.loop.call_soon)
+        loop, faults = self.loop, self.metrics.own_faults
+        self.cache = ResultCache(self.clock, cache_bytes, self.second_level, faults)
+        self.scheduler = Scheduler(
+            self.clock, loop.call_later, meter=self.metrics, call_soon=loop.call_soon, faults=faults
+        )
         self.manager = ModelManager(self.scheduler, self._make_group, self.clock, self.config.memory_budget_bytes)
         self.orders = InstanceOrders(self.manager.all_groups)
         self.machine = MachineProbe()

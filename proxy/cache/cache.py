@@ -22,6 +22,7 @@ from proxy.cache.store import Store
 from proxy.cache.watch import CacheWatch
 from proxy.core.batches import BatchOutputs
 from proxy.core.clock import Clock
+from proxy.core.own_faults import OwnFaults, Place
 from proxy.core.policies import CachePolicy
 from proxy.core.reports import CacheReport
 from proxy.core.requests import Answer, InferenceRequest
@@ -47,8 +48,15 @@ class ResultCache:
     `second` is shared with other servers, for the models whose policies say so.
     """
 
-    def __init__(self, clock: Clock, budget_bytes: int = 0, second: SecondLevel | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        budget_bytes: int = 0,
+        second: SecondLevel | None = None,
+        faults: OwnFaults | None = None,
+    ) -> None:
         self._clock = clock
+        self._faults = faults or OwnFaults()
         self._second = second
         self._watches: dict[str, CacheWatch] = {}
         self._ledger = Ledger(budget_bytes)
@@ -228,8 +236,10 @@ class ResultCache:
             try:
                 store.put(key, answer.outputs, version.digest, stored_ns, answer.saved_ns)
                 self._keep_to_budget()
-            except Exception:  # who waits is answered all the same
-                log.exception("what another server left for %s could not be kept", version.key)
+            except Exception as error:  # who waits is answered all the same
+                words = f"what another server left for {version.key} could not be kept"
+                if line := self._faults.line(Place.KEEPING, words, error, self._clock.now_ns()):
+                    log.exception("%s", line)
         found(answer.outputs)
 
     def _keep_to_budget(self) -> None:

@@ -6,7 +6,6 @@ metrics need a key that may ask every model, since their labels are model names;
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -22,6 +21,7 @@ from proxy.core.errors import (
     ProxyError,
     Reason,
 )
+from proxy.core.own_faults import Place
 from proxy.core.principals import Principal
 from proxy.core.requests import Answer
 from proxy.core.snapshot import ModelSnapshot, Snapshot, VersionSnapshot
@@ -32,8 +32,6 @@ from proxy.protocol.media import PLAIN, BodyForm
 
 if TYPE_CHECKING:
     from proxy.open_call import OpenCall
-
-log = logging.getLogger(__name__)
 
 Body = bytes | bytearray | memoryview
 Respond = Callable[[Answer], None]
@@ -63,6 +61,10 @@ class Line(Protocol):
 
     def refuse(self, error: ProxyError, model: str | None, arrival_ns: int, header_id: str | None = None) -> Answer:
         """An error as an answer, counted."""
+        ...
+
+    def on_fault(self, place: Place, words: str, error: Exception) -> None:
+        """Count a fault of our own, and say so unless that was said lately."""
         ...
 
     def authenticate(self, authorization: bytes | None) -> Principal:
@@ -144,8 +146,8 @@ class Routes:
             return self._read(route)
         except ProxyError as error:
             return self.line.refuse(error, route.model, arrival_ns, head.request_id)
-        except Exception:
-            log.exception("a request's head could not be answered")
+        except Exception as error:
+            self.line.on_fault(Place.HEAD, "a request's head could not be answered", error)
             fault = ExecutionFailed(Reason.INTERNAL, "The server failed; its log says why.")
             return self.line.refuse(fault, route.model, arrival_ns, head.request_id)
 

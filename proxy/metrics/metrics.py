@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from proxy.core.errors import Reason
+from proxy.core.own_faults import OwnFaults
 from proxy.core.reports import InstanceReport, MachineReport, SecondReport, VersionReport
 from proxy.core.totals import VersionTotals
 from proxy.core.units import NS_PER_S
@@ -68,6 +69,7 @@ class Metrics:
         self.versions: dict[str, VersionTotals] = {}  # by version key; read by the statistics extension
         self.requests = RequestLog(process)
         self.fault_lines = FaultLines()
+        self.own_faults = OwnFaults()
         self._answers: dict[str, Counts] = {}
         self._executions: dict[str, ExecutionCounts] = {}
         self._answer_totals: dict[str, Counts] = {}
@@ -192,7 +194,7 @@ class Metrics:
         executions = {
             key: _sum(ExecutionCounts, self._execution_totals.get(key), self._executions.get(key)) for key in keys
         }
-        return write(answers, by_version, executions, self.versions, report)
+        return write(answers, by_version, executions, self.versions, report, self.own_faults.counts)
 
     def _counts_of(self, key: str) -> Counts:
         if len(self._answers) >= MAX_SERIES:

@@ -82,6 +82,11 @@ IN_FLIGHT = _gauge("dlproxy_in_flight_requests", "Requests running now.")
 INSTANCES = _gauge("dlproxy_ready_instances", "Instances that can take an execution.")
 BUSY = _gauge("dlproxy_busy_ratio", "Busy share of the ready instances over the last second.")
 RESTARTS = _counter("dlproxy_instance_restarts_total", "Instances replaced since the version was loaded.", _V)
+OWN_FAULTS = _counter(
+    "dlproxy_own_faults_total",
+    "Faults of the server's own code, by what was being done; the log has the trace.",
+    ("place",),
+)
 GENERATION = _gauge("dlproxy_configuration_generation", "Number of the configuration in force.", ())
 CPU = _gauge("dlproxy_cpu_busy_ratio", "Busy share of all cores.", ())
 MEMORY_USED = _gauge("dlproxy_memory_used_bytes", "Memory of the host in use.", ())

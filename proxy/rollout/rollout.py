@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from proxy.core.batches import BatchOutputs
 from proxy.core.clock import Clock
 from proxy.core.errors import ProxyError, Reason
+from proxy.core.own_faults import OwnFaults, Place
 from proxy.core.reports import ShadowReport
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.core.snapshot import RolloutMode, Snapshot, VersionSnapshot
@@ -64,8 +65,10 @@ class Shadows:
         ready_version: Callable[[str, int], VersionSnapshot | None],
         offload: Offload,
         draw: Callable[[], float],
+        faults: OwnFaults | None = None,
     ) -> None:
         self.is_active = False
+        self._faults = faults or OwnFaults()
         self._clock = clock
         self._lanes = lanes
         self._ready_version = ready_version
@@ -115,8 +118,10 @@ class Shadows:
         self._in_flight.add(copy)
         try:
             self._lanes.submit(copy, partial(self._answered, statistics, expected, result.compute_ns))
-        except Exception:
-            log.exception("a copy for %s could not be scheduled", candidate.key)
+        except Exception as error:
+            words = f"a copy for {candidate.key} could not be scheduled"
+            if line := self._faults.line(Place.SCHEDULING, words, error, now_ns):
+                log.exception("%s", line)
             self._in_flight.discard(copy)
             statistics.skipped()
             self._lanes.cancel(copy)  # it may stand in the queue already

@@ -6,11 +6,12 @@ Rules: each request is answered exactly once; whatever comes for it later is dro
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 
 from proxy.core.batches import Batch, BatchResult
 from proxy.core.errors import ProxyError, Reason
+from proxy.core.own_faults import Place
 from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.scheduler import refusals
 from proxy.scheduler.admission import retry_after_ns
@@ -24,10 +25,10 @@ from proxy.scheduler.splitting import Split, cut
 class Register:
     """The unanswered requests of all lanes. `entries` has parts of split requests, too.
 
-    `on_fault` is called, with words, while an exception of an `on_done` is handled.
+    `on_fault` is told of exceptions that are handled here: where, in words, and which.
     """
 
-    def __init__(self, on_fault: Callable[[str], None]) -> None:
+    def __init__(self, on_fault: Callable[[Place, str, Exception], None]) -> None:
         self._on_fault = on_fault
         self.entries: dict[InferenceRequest, tuple[Lane, Entry]] = {}
         self.splits: dict[InferenceRequest, Split] = {}
@@ -37,19 +38,20 @@ class Register:
     def queue(self, lane: Lane, entry: Entry, request: InferenceRequest, level: int, key: str, now_ns: int) -> None:
         """Let `entry` wait in `level` under `key`."""
         self.entries[request] = (lane, entry)
-        self._push(lane, entry, level, key, request.weight, now_ns)
+        self._push(lane, entry, lane.shape_key(request, now_ns), level, key, request.weight)
         lane.deadlines.add(entry, lane.queue.depth + lane.retrying + lane.in_flight)
 
     def join(self, leader: InferenceRequest, follower: InferenceRequest, now_ns: int) -> None:
         """`follower` waits for the execution of `leader`: it waits where the better placed of the two would."""
         lane, entry = self.entries.get(leader, (None, None))
         if lane is not None and entry is not None and is_better(lane, entry, follower, now_ns):
+            shape = lane.shape_key(entry.request, now_ns)  # first what may fail: it must not stand in no queue
             lane.queue.discard(entry)
-            self._push(lane, entry, *lane.place_of(follower), follower.weight, now_ns)
+            self._push(lane, entry, shape, *lane.place_of(follower), follower.weight)
 
-    def _push(self, lane: Lane, entry: Entry, level: int, key: str, weight: int, now_ns: int) -> None:
+    def _push(self, lane: Lane, entry: Entry, shape: Hashable, level: int, key: str, weight: int) -> None:
         queue = lane.queue
-        group = queue.push(entry, lane.shape_key(entry.request, now_ns), level, key, weight)
+        group = queue.push(entry, shape, level, key, weight)
         if lane.waits_for_company and not group.is_noted_full:
             most = queue.contention.bound(lane.max_rows)
             if group.rows >= most:
@@ -85,21 +87,19 @@ class Register:
 
         try:
             entry.split = self.queue_parts(lane, request, joined, *lane.place_of(request), now_ns, is_part=entry.part)
-        except Exception:
-            self._on_fault(f"a request of {lane.key} could not be cut")
+        except Exception as error:
+            self._on_fault(Place.CUTTING, f"a request of {lane.key} could not be cut", error)
             self.splits[request].end(refusals.not_recovered())
 
-    def displace(self, lane: Lane, entry: Entry, error: ProxyError) -> None:
-        """Take a waiting request's place away now; `tell_displaced` answers it."""
-        lane.queue.discard(entry)
-        lane.measured.displaced += 1
-        self._displaced.append((lane, entry, error))
-
-    def tell_displaced(self) -> None:
-        """Answer those who gave their places up, when the newcomers stand there.
+    def displace(self, lane: Lane, entry: Entry, chance: Chance) -> None:
+        """A waiting request gives its place up to one that stands in the queue already, and is told so now.
 
         One behind the other: an answer may bring a request (who waited for the same execution) that displaces another.
         """
+        lane.queue.discard(entry)
+        lane.measured.displaced += 1
+        hint_ns = retry_after_ns(lane.wait_ns(lane.queue.rows), chance)
+        self._displaced.append((lane, entry, refusals.displaced(lane.version, lane.policy.queue, hint_ns)))
         if self._is_telling:
             return
         self._is_telling = True
@@ -182,8 +182,8 @@ class Register:
             lane.measured.count(outcome.reason)
         try:
             entry.on_done(request, outcome)
-        except Exception:
-            self._on_fault(f"the answer of a request of {lane.key} could not be delivered")
+        except Exception as error:
+            self._on_fault(Place.DELIVERING, f"the answer of a request of {lane.key} could not be delivered", error)
 
     def _take_back(
         self, lane: Lane, split: Split, outcome: InferenceResult | ProxyError, *, is_part: bool = False

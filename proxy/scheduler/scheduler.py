@@ -17,11 +17,11 @@ from typing import Any
 from proxy.core.batches import Batch, BatchFault, BatchResult, Run
 from proxy.core.clock import Clock
 from proxy.core.errors import ProxyError
+from proxy.core.own_faults import OwnFaults, Place
 from proxy.core.policies import ModelPolicy
 from proxy.core.requests import InferenceRequest
 from proxy.core.units import NS_PER_S
 from proxy.scheduler import refusals
-from proxy.scheduler.admission import retry_after_ns
 from proxy.scheduler.batching import TIMER_NS, WaitUntil
 from proxy.scheduler.entries import RETRYING, WAITING, Entry, OnDone
 from proxy.scheduler.expected import Expected
@@ -49,6 +49,7 @@ class Scheduler:
         meter: counts executions.
         call_soon: with it, a batch leaves when the loop's turn ends, so that what arrived together runs together.
         chance: for placement and the spread of hints to return; seeded where runs must repeat.
+        faults: counts the scheduler's own.
     """
 
     def __init__(
@@ -59,16 +60,15 @@ class Scheduler:
         meter: MeterPort | None = None,
         call_soon: Callable[[Callable[[], None]], Any] | None = None,
         chance: Chance | None = None,
+        faults: OwnFaults | None = None,
     ) -> None:
-        self._now_ns = clock.now_ns
-        self._call_later = call_later
-        self._call_soon = call_soon
+        self._now_ns, self._call_later, self._call_soon = clock.now_ns, call_later, call_soon
         self._meter = meter
         self._chance: Chance = chance or random.Random()  # noqa: S311  nothing secret
         self._lanes: dict[str, Lane] = {}
         self.expected = Expected()
-        self._register = Register(logger.exception)
-        self._batches = 0
+        self.faults, self._batches = faults or OwnFaults(), 0
+        self._register = Register(self._on_fault)
 
     def attach(self, version_key: str, group: GroupPort, policy: ModelPolicy) -> None:
         """Open the lane of a version, or give its open lane other instances: what waits goes to those."""
@@ -102,18 +102,14 @@ class Scheduler:
         if lane is None:
             on_done(request, refusals.not_loaded(request.version))
             return
-        now_ns = self._now_ns()
-        measured = lane.measured
+        now_ns, measured = self._now_ns(), lane.measured
         level, key = lane.place_of(request)
         verdict = ask(lane, request, level, key, now_ns, self._chance)
-        if verdict is not None:
-            if isinstance(verdict, ProxyError):
-                measured.rejected += 1
-                measured.count(verdict.reason)
-                on_done(request, verdict)
-                return
-            hint_ns = retry_after_ns(lane.wait_ns(lane.queue.rows), self._chance)
-            self._register.displace(lane, verdict, refusals.displaced(lane.version, lane.policy.queue, hint_ns))
+        if isinstance(verdict, ProxyError):
+            measured.rejected += 1
+            measured.count(verdict.reason)
+            on_done(request, verdict)
+            return
         measured.requests += 1
         lane.callers.came(now_ns)
         if lane.waits_for_company:
@@ -124,8 +120,8 @@ class Scheduler:
         else:
             entry = Entry(request, request.rows if lane.version.batchable else 1, on_done)
             self._register.queue(lane, entry, request, level, key, now_ns)
-        if verdict is not None:
-            self._register.tell_displaced()
+        if verdict is not None:  # only now: nobody gives a place up for one that could not be queued
+            self._register.displace(lane, verdict, self._chance)
         if not lane.blocked:
             self._pump_soon(lane)
         if lane.timer is None or request.deadline_ns < lane.timer_at_ns:
@@ -175,8 +171,8 @@ class Scheduler:
         expired: list[Entry] = []
         try:
             self._send(lane, expired)
-        except Exception:
-            logger.exception("an execution of %s could not be formed", lane.key)
+        except Exception as error:
+            self._on_fault(Place.FORMING, f"an execution of {lane.key} could not be formed", error)
             self._register.end_stranded(lane, expired, refusals.not_formed())
             self._call_later(SHORTEST_TIMER_S, lane.on_turn)
         if expired:
@@ -232,8 +228,8 @@ class Scheduler:
         batch, run = begin(lane, instance, entries, self._batches, now_ns)
         try:
             instance.execute(batch, partial(self._finished, lane, run, entries))
-        except Exception:
-            logger.exception("execute of %s raised", instance.instance_id)
+        except Exception as error:
+            self._on_fault(Place.HANDING_OVER, f"execute of {instance.instance_id} raised", error)
             if instance.idle:  # else it holds the batch, and says when that has ended
                 lane.measured.account(-1, now_ns)
                 lane.again.suspects_running -= bool(entries[0].suspect_until_ns)
@@ -257,8 +253,8 @@ class Scheduler:
             if self._meter is not None:
                 rows, requests, times = batch.rows, len(batch.requests), (outcome.input_ns, outcome.output_ns)
                 self._meter.on_execution(lane.key, rows, requests, outcome.service_ns, *times)
-        except Exception:
-            logger.exception("an execution of %s could not be counted", lane.key)
+        except Exception as error:
+            self._on_fault(Place.COUNTING, f"an execution of {lane.key} could not be counted", error)
         self._pump(lane)
         self._register.deliver(lane, entries, batch, outcome)
 
@@ -271,8 +267,8 @@ class Scheduler:
                 self._register.cut_again(lane, recovery.too_large, now_ns)
             for entry, error in recovery.failed:
                 self._register.end(lane, entry, error)
-        except Exception:
-            logger.exception("what ran in a failed execution of %s could not be sorted", lane.key)
+        except Exception as error:
+            self._on_fault(Place.SORTING, f"a failed execution of {lane.key} could not be sorted", error)
             self._register.end_all(lane, entries, refusals.not_recovered())
         if lane.closed is not None:
             self._register.end_all(lane, lane.abandon(), lane.closed)
@@ -289,6 +285,10 @@ class Scheduler:
             self._pump(lane)
         if (next_ns := lane.deadlines.next_ns()) is not None:
             self._arm(lane, next_ns, now_ns)
+
+    def _on_fault(self, place: Place, words: str, error: Exception) -> None:
+        if line := self.faults.line(place, words, error, self._now_ns()):
+            logger.error("%s", line, exc_info=error)
 
     def _arm(self, lane: Lane, at_ns: int, now_ns: int) -> None:
         """Have the lane's one timer fire at `at_ns` or earlier."""

@@ -6,9 +6,11 @@ import pytest
 
 from proxy.core.batches import BatchFault
 from proxy.core.errors import Reason
+from proxy.core.own_faults import Place
 from proxy.core.units import NS_PER_S
 from proxy.scheduler import register, scheduler
 from proxy.scheduler.flows import Flow
+from proxy.scheduler.lane import Lane
 from proxy.scheduler.queue import RequestQueue
 from proxy.testing.instances import FakeInstance
 from tests.unit.scheduler.rig import Rig, policy
@@ -188,3 +190,59 @@ def test_a_queue_that_counts_more_than_it_holds_is_emptied_and_keeps_nothing_bus
     run_all(rig)
     assert rig.is_right(later)
     assert is_at_rest(rig)
+
+
+def test_nobody_gives_a_place_up_for_one_that_could_not_be_queued(monkeypatch):
+    rig = Rig(1, the_policy=policy(4, max_requests=1))
+    running = rig.submit(priority=2)
+    waiting = rig.submit(priority=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(RequestQueue, "push", broken)
+        with pytest.raises(RuntimeError):
+            rig.submit(priority=1)
+    assert waiting not in rig.answers
+    for request in [request for request in rig.scheduler._register.entries if request not in (running, waiting)]:
+        rig.scheduler.cancel(request)  # as whoever sees `submit` raise does
+    run_all(rig)
+    assert rig.is_right(running)
+    assert rig.is_right(waiting)
+    assert rig.lane.displaced == 0
+    assert is_at_rest(rig)
+
+
+def test_who_gives_its_place_up_is_told_so_before_submit_returns():
+    rig = Rig(1, the_policy=policy(4, max_requests=1))
+    rig.submit(priority=2)
+    waiting = rig.submit(priority=2)
+    newcomer = rig.submit(priority=1)
+    assert rig.reason(waiting) is Reason.FAIR_SHARE
+    assert rig.lane.queue_depth == 1
+    run_all(rig)
+    assert rig.is_right(newcomer)
+
+
+def test_a_place_that_could_not_be_lent_leaves_the_execution_where_it_waits(monkeypatch):
+    rig = Rig(1, the_policy=policy(4))
+    rig.submit()
+    leader = rig.submit(priority=2)
+    monkeypatch.setattr(Lane, "shape_key", broken)
+    with pytest.raises(RuntimeError):
+        rig.scheduler.join(leader, rig.request(priority=1))
+    run_all(rig)
+    assert rig.is_right(leader)
+
+
+def test_a_lasting_fault_is_counted_each_time_and_said_now_and_then(monkeypatch, caplog):
+    rig = Rig(2)
+    rig.submit(), rig.submit()
+    monkeypatch.setattr(scheduler, "place", broken)
+    rig.instances[0].finish()
+    told = [rig.submit() for _ in range(500)]
+    assert {rig.reason(request) for request in told} == {Reason.INTERNAL}
+    assert len(caplog.records) == 1
+    assert caplog.records[0].exc_info is not None
+    assert rig.scheduler.faults.counts[Place.FORMING] >= 500
+    rig.clock.advance(60 * NS_PER_S)
+    rig.submit()
+    assert len(caplog.records) == 2
+    assert "499 more" in caplog.text or "500 more" in caplog.text
