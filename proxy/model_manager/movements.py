@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from proxy.core.clock import Clock
 from proxy.core.errors import NotReady, Reason
-from proxy.core.snapshot import ModelSnapshot
+from proxy.core.snapshot import ModelSnapshot, VersionSnapshot
 from proxy.core.units import NS_PER_S
 from proxy.instances.group import InstanceGroup
 from proxy.model_manager.artifacts import ArtifactDamaged, verify
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 # A drain longer than this is cut: what still waits gets 503. Longer loses less, and holds memory longer.
 DRAIN_LIMIT_NS = 30 * NS_PER_S
 _DRAIN_LOOK_S = 0.02
+# When bytes are read again that could not be for want of descriptors, threads or memory. Longer: later, calmer.
+READ_AGAIN_S = 1.0
 
 
 class Movements:
@@ -61,9 +63,12 @@ class Movements:
             self._begin(one)
 
     def unload(self, one: Loaded) -> None:
-        """Drain it and end its instances."""
+        """Drain it and end its instances. Who waits for it to wake is told at once: nothing more is started for it."""
         log.info("unloading %s", one.version.key)
+        was_waking = one.is_waking
         one.move(Event.NOT_WANTED)
+        if was_waking:
+            self._close_lane(one, "has been unloaded")
         self._spawn(self._unload(one))
 
     def resize(self, one: Loaded, instances: int) -> None:
@@ -124,7 +129,10 @@ class Movements:
         """Verify the artifact, then start instances: the first group, or one beside a group that answers."""
         version, began_ns = one.version, self._clock.now_ns()
         try:
-            await asyncio.to_thread(verify, version.artifact_path, version.digest)
+            while not await self._is_read(one, version):
+                await asyncio.sleep(READ_AGAIN_S)
+                if one.start != start or one.is_leaving:
+                    return
         except ArtifactDamaged as error:
             if one.start == start and not one.is_leaving:
                 self._fail(one, Event.DIGEST_WRONG, str(error))
@@ -144,8 +152,24 @@ class Movements:
         group.set_wanted(one.instances)
         self._changed()
 
+    async def _is_read(self, one: Loaded, version: VersionSnapshot) -> bool:
+        """True if its bytes are right; False if nothing is there to read them with now. Raises ArtifactDamaged."""
+        try:
+            await asyncio.to_thread(verify, version.artifact_path, version.digest)
+        except (OSError, RuntimeError, MemoryError) as error:  # RuntimeError: no thread could be started
+            words = f"Its bytes cannot be read now ({type(error).__name__}: {error}). It is tried again."
+            if one.message != words:
+                log.warning("%s: %s", version.key, words)
+            one.message = words
+            return False
+        return True
+
     def _on_change(self, one: Loaded, group: InstanceGroup) -> None:
-        if one.is_leaving or group not in (one.group, one.successor):
+        if group not in (one.group, one.successor):
+            return
+        if one.is_leaving:
+            if one.has_lane and group is one.group:  # another follows one that is lost, for what was accepted
+                self._lanes.wake(one.version.key)
             return
         self._look_at_successor(one)
         present = one.group

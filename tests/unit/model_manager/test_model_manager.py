@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from proxy.core.policies import ExecutionPolicy, ModelPolicy
 from proxy.instances.state import InstanceState
+from proxy.model_manager import movements
+from proxy.model_manager.artifacts import ArtifactDamaged, verify
 from tests.unit.model_manager.rig import Rig
 
 
@@ -225,3 +228,50 @@ async def test_replacing_instances_that_gave_up_beside_the_old_ones_are_tried_ag
     assert rig.lanes.attached == {"echo/1": rig.groups[1]}
     await rig.until(lambda: old.stopped and not rig.groups[1].failed)
     assert rig.groups[1].wanted == 2
+
+
+@pytest.mark.parametrize(
+    "shortage",
+    [OSError(errno.EMFILE, "Too many open files"), RuntimeError("can't start new thread"), MemoryError()],
+    ids=["descriptors", "threads", "memory"],
+)
+async def test_f37_f40_a_start_for_which_the_machine_has_nothing_now_is_tried_again(rig, monkeypatch, shortage) -> None:
+    real, tries = movements.verify, []
+
+    def verify(*args: str) -> None:
+        tries.append(args)
+        if len(tries) < 3:
+            raise shortage
+        real(*args)
+
+    monkeypatch.setattr(movements, "READ_AGAIN_S", 0.0)
+    monkeypatch.setattr(movements, "verify", verify)
+    await rig.ready(rig.version(1), default=1)
+    assert len(tries) == 3
+    assert rig.states() == {1: "ready"}
+
+
+async def test_a_start_that_waits_for_the_machine_ends_when_it_is_not_wanted_any_more(rig, monkeypatch) -> None:
+    def verify(*_args: str) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(movements, "READ_AGAIN_S", 0.001)
+    monkeypatch.setattr(movements, "verify", verify)
+    rig.want(rig.version(1), default=1)
+    await rig.until(lambda: "Too many open files" in rig.manager.statistics()[0].message)
+    assert rig.states() == {1: "checking"}
+    rig.want(default=None)
+    await rig.until(lambda: not rig.states())
+    assert not rig.groups
+
+
+@pytest.mark.parametrize(("number", "is_damage"), [(errno.EMFILE, False), (errno.ENFILE, False), (errno.EIO, True)])
+def test_f17_what_cannot_be_read_is_damaged_unless_the_machine_has_nothing_to_read_with(
+    tmp_path, monkeypatch, number, is_damage
+) -> None:
+    def refuse(*_args: object, **_more: object) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ArtifactDamaged if is_damage else OSError):
+        verify(str(tmp_path / "artifact"), "0" * 64)

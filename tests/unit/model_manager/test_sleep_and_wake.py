@@ -257,3 +257,49 @@ def test_no_request_is_lost_between_sleep_and_wake_whatever_the_order_of_events(
 ) -> None:
     """Each request that found a version is answered with outputs, and exactly once."""
     asyncio.run(play(tmp_path, events))
+
+
+async def test_who_waits_for_a_version_to_wake_is_told_at_once_when_it_is_not_wanted_any_more(plane: Plane) -> None:
+    await asleep(plane)
+    plane.ask()
+    await plane.until(lambda: plane.groups)
+    plane.want(default=None)
+    assert plane.reasons() == {Reason.NOT_READY}
+    assert not plane.right
+    plane.groups[-1].add()  # too late, and for nobody
+    await plane.until(lambda: not plane.states())
+    assert plane.groups[-1].stopped
+
+
+async def test_who_asked_while_bytes_were_read_is_told_at_once_when_it_is_not_wanted_any_more(plane: Plane) -> None:
+    await asleep(plane)
+    plane.ask()
+    plane.want(default=None)
+    assert plane.reasons() == {Reason.NOT_READY}
+    await plane.until(lambda: not plane.states())
+    assert not plane.groups
+
+
+async def test_f21_what_an_instance_lost_while_its_version_drains_is_run_again_by_the_one_that_follows(
+    plane: Plane,
+) -> None:
+    group = await plane.ready(plane.version(1), default=1)
+    plane.ask()
+    plane.want(default=None)
+    assert plane.states() == {1: "draining"}
+    group.lose(group.all_instances()[0], from_outside=True)
+    assert not plane.answers
+    group.add()
+    plane.finish()
+    assert plane.right == 1
+    await plane.until(lambda: not plane.states())
+
+
+async def test_who_waits_in_a_draining_version_is_told_at_once_when_its_instances_are_given_up(plane: Plane) -> None:
+    group = await plane.ready(plane.version(1), default=1)
+    plane.ask()
+    plane.want(default=None)
+    group.lose(group.all_instances()[0], from_outside=True)
+    group.fail()
+    assert plane.reasons() == {Reason.NOT_READY}
+    await plane.until(lambda: not plane.states())
