@@ -186,9 +186,9 @@ class InstanceGroup:
         )
         try:
             instance.start()
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._record = restarts.after_refused_start(self._record, self._clock.now_ns())
-            self.message = f"A process could not be started: {error}. It is tried again."
+            self.message = f"A process could not be started: {str(error) or 'no memory'}. It is tried again."
             self._loop.call_soon(self._on_change, self)
             return False
         except ValueError as error:

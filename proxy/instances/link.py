@@ -110,7 +110,7 @@ class Link:
         request_bytes: int = SMALLEST_AREA_BYTES,
         response_bytes: int = SMALLEST_AREA_BYTES,
     ) -> None:
-        """Start the process with areas of these sizes. Raises OSError (nothing is left behind)."""
+        """Start the process with areas of these sizes. Raises OSError, MemoryError (nothing is left behind)."""
         request, request_fd = self._create_area(request_bytes)
         self._areas[Area.REQUEST] = request
         try:
@@ -120,7 +120,7 @@ class Link:
                 self._process, self._channel = processes.start(module, request_fd, response_fd, threads)
             finally:
                 os.close(response_fd)
-        except OSError:
+        except BaseException:
             self._close_areas()
             raise
         finally:
