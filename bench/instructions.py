@@ -21,7 +21,6 @@ from pathlib import Path
 
 from bench import stages
 from bench.harness import ROOT, machine, write_result
-from proxy.system import SystemClock
 
 # What is measured: (words, is it a hit, connections in turn).
 LINES = (
@@ -79,18 +78,17 @@ def counted(index: int, turns: int, tool: str) -> float:
     return int(found[-1]) / turns / LINES[index][2]
 
 
-class SteppingClock(SystemClock):
+class SteppingClock:
     """A microsecond later at each look: a real clock under valgrind lets a second's work fall on few requests."""
 
     def __init__(self) -> None:
-        self.now_ns = itertools.count(time.monotonic_ns(), 1_000).__next__  # type: ignore[method-assign]
+        self.now_ns = itertools.count(time.monotonic_ns(), 1_000).__next__
 
 
 def run_line(index: int, turns: int, go: Path) -> None:
     """Inside valgrind: warm up, wait until the counting is on, take the turns, end without Python's last clean-up."""
     _, cached, connections = LINES[index]
-    stages.SystemClock = SteppingClock  # type: ignore[misc]
-    line = stages.WholeLine(cached=cached, connections=connections)
+    line = stages.WholeLine(cached=cached, connections=connections, clock=SteppingClock())
     for _ in range(WARM_UP_TURNS):
         line.turn()
     gc.disable()  # as where the time is taken: a collection falls on whom it falls on

@@ -20,6 +20,7 @@ from bench.peers import models
 from bench.peers.wire import V2_JSON
 from proxy.cache.cache import ResultCache
 from proxy.core.batches import Batch, BatchResult
+from proxy.core.clock import Clock
 from proxy.core.policies import CachePolicy, ModelPolicy
 from proxy.core.requests import Answer, InferenceRequest, InferenceResult
 from proxy.core.snapshot import KeySnapshot, ModelSnapshot, Snapshot, VersionSnapshot
@@ -111,7 +112,7 @@ class Sink(asyncio.Transport):
 class Bench:
     """The rooms around one version of `tiny`, and a request for it."""
 
-    def __init__(self, *, cached: bool = False) -> None:
+    def __init__(self, *, cached: bool = False, clock: Clock | None = None) -> None:
         signature = models.signature("tiny")
         sides = {
             side: tuple(TensorSpec(s["name"], s["datatype"], tuple(s["shape"])) for s in specs)  # type: ignore[arg-type]
@@ -121,7 +122,9 @@ class Bench:
         self.version = VersionSnapshot("tiny", 1, digest, "", "torchscript", Signature(**sides))
         policy = ModelPolicy(cache=CachePolicy(enabled=cached))
         key = KeySnapshot("1", "bench", hashlib.sha256(KEY.encode()).hexdigest())
-        self.clock, self.metrics, self.turn = SystemClock(), Metrics(), []  # type: ignore[var-annotated]
+        self.clock: Clock = clock or SystemClock()
+        self.metrics = Metrics()
+        self.turn: list[Callable[[], None]] = []
         self.cache = ResultCache(self.clock)
         self.cache.configure("tiny", CachePolicy())
         off = ResultCache(self.clock)
@@ -233,11 +236,11 @@ def stages(repeats: int) -> list[tuple[str, str, float]]:
 class WholeLine:
     """From bytes in to bytes out, `connections` at once, everything but kernel and event loop.
 
-    `cached`: every request is the same, and its answer a hit.
+    `cached`: every request is the same, and its answer a hit. `clock`: the system's, where none is given.
     """
 
-    def __init__(self, *, cached: bool = False, connections: int = BATCH) -> None:
-        self._bench = Bench(cached=cached)
+    def __init__(self, *, cached: bool = False, connections: int = BATCH, clock: Clock | None = None) -> None:
+        self._bench = Bench(cached=cached, clock=clock)
         self._sinks = [Sink() for _ in range(connections)]
         self._connections = [Connection(self._bench.server) for _ in self._sinks]
         for connection, sink in zip(self._connections, self._sinks, strict=True):
