@@ -2,15 +2,14 @@
 
 Rules: closes with 4401 without a login (at once) or after it ended (within RECHECK_S, W3); 4429 above the caps (W8).
 What the page sends is small, rare JSON ("resync", "pause", "resume"); anything else is ignored or ends the socket (W4,
-W6), and nothing that it sends changes anything (W12). A reader that does not keep up holds one pending second, whose
-difference is then made against what it last got (W7); one that takes nothing for STALL_S is closed. No channel layer
-carries the seconds: publisher and sockets live in one process, and a call costs a tenth of a message through a layer.
+W6), and nothing that it sends changes anything (W12). A reader that does not keep up is written nothing; when it has
+caught up it gets the difference from what it last got to the newest second (W7), and one that takes nothing for
+STALL_S is closed. Seconds come by a call and leave by a pipe (pipes.py): no task, no queue and no channel layer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from models_admin.live import sessions
+from models_admin.live import pipes, sessions, views
 from models_admin.live.limits import MAX_MESSAGE_BYTES, Allowance, Places
 from models_admin.live.logins import CLOSE_FAULT, CLOSE_LOGGED_OUT, Logins
 from models_admin.live.messages import State
@@ -28,6 +27,8 @@ from models_admin.live.publisher import publisher
 log = logging.getLogger(__name__)
 
 STALL_S = 20.0
+CLOSE_WAIT_S = 2.0
+"""How long a peer that does not read may keep its close frame waiting; then the connection ends without one."""
 
 CLOSE_UNSUPPORTED = 1003
 CLOSE_POLICY = 1008
@@ -42,15 +43,13 @@ logins = Logins()
 class LiveConsumer(AsyncWebsocketConsumer):
     """Sends a snapshot, then a difference each second."""
 
-    stall_s = STALL_S
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._tasks: list[asyncio.Task[None]] = []
         self._leaving: list[Callable[[], None]] = []
+        self._closing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One socket. However it ends, so do its tasks, and its place is free."""
+        """One socket. However it ends, its place is free."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -58,31 +57,34 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         """Accept first, so that the close code reaches the page."""
-        self._sent: State | None = None
-        self._fresh = asyncio.Event()
-        self._paused = False
         loop = asyncio.get_running_loop()
+        self._sent: State | None = None
+        self._paused = False
+        self._behind_since_s: float | None = None
         self._allowance = Allowance(loop.time())
         session = self.scope.get("session")
         session_key = session.session_key if session is not None else None
         await self.accept()
+        view = views.asked(self.scope["query_string"])
         who = await database_sync_to_async(sessions.identity)(session_key)
         if who is None:
             await self.close(CLOSE_LOGGED_OUT)
-            return
-        if not places.take(who[0]):
+        elif view is None:
+            await self.close(CLOSE_POLICY)
+        elif not places.take(who[0]):
             await self.close(CLOSE_TOO_MANY)
-            return
-        self._leaving = [
-            lambda: places.leave(who[0]),
-            publisher.watch(self._fresh.set),
-            logins.hold(self._end, session_key, who),
-        ]
-        self._fresh.set()
-        self._tasks = [loop.create_task(self._guard(self._send_newest()))]
+        else:
+            self._view, self._pipe = view, pipes.pipe_to(self.scope, self._send_text, self._tell)
+            self._leaving = [
+                lambda: places.leave(who[0]),
+                publisher.watch(self._tell),
+                logins.hold(self._end, session_key, who),
+                self._pipe.stop,
+            ]
+            self._tell()
 
     async def disconnect(self, code: int) -> None:
-        """Give the place back and end the socket's tasks."""
+        """Give the place back."""
         del code
         await self._release()
 
@@ -101,19 +103,16 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     async def _release(self) -> None:
         """Give everything back, once."""
+        self._leave()
+        closing, self._closing = self._closing, None
+        if closing is not None:
+            closing.cancel()
+            await asyncio.gather(closing, return_exceptions=True)
+
+    def _leave(self) -> None:
         leaving, self._leaving = self._leaving, []
         for leave in leaving:
             leave()
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _end(self, code: int) -> None:
-        """Close from outside of the socket's own tasks. No second is sent any more, whenever its peer reads again."""
-        for task in self._tasks:
-            task.cancel()
-        self._tasks.append(asyncio.get_running_loop().create_task(self.close(code)))
 
     def _obey(self, kind: str | None) -> None:
         if kind == "pause":
@@ -121,35 +120,58 @@ class LiveConsumer(AsyncWebsocketConsumer):
         elif kind in {"resume", "resync"}:
             self._paused = False
             self._sent = None
-            self._fresh.set()
+            self._tell()
 
-    async def _send_newest(self) -> None:
-        while True:
-            await self._fresh.wait()
-            self._fresh.clear()
-            text = None if self._paused else publisher.text_after(self._sent)
-            if text is None:
-                continue
-            self._sent = publisher.newest
-            try:
-                async with asyncio.timeout(self.stall_s):
-                    await self.send(text_data=text)
-            except TimeoutError:
-                await self._give_up(CLOSE_STALLED)
-                return
-
-    async def _guard(self, work: Any) -> None:
-        """Run a task of this socket; a fault in it is logged and ends this socket only. Rights fail closed."""
+    def _tell(self) -> None:
+        """A second is over, or the reader has caught up. A fault ends this socket only."""
+        if not self._leaving:
+            return
         try:
-            await work
+            self._send_newest()
+        except Exception:  # whatever it is, the next socket is told
+            log.exception("live socket ended by a fault")
+            self._end(CLOSE_FAULT)
+
+    def _send_newest(self) -> None:
+        if self._paused:
+            self._behind_since_s = None
+        elif self._pipe.is_behind:
+            self._wait_for_reader()
+        else:
+            self._behind_since_s = None
+            message = publisher.message_after(self._sent, self._view)
+            if message is not None:
+                self._sent = publisher.newest
+                self._pipe.write(message)
+
+    def _wait_for_reader(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if self._behind_since_s is None:
+            self._behind_since_s = now_s
+        elif now_s - self._behind_since_s >= STALL_S:
+            self._end(CLOSE_STALLED)
+
+    async def _send_text(self, text: str) -> None:
+        """By ASGI, where the server has no other way."""
+        try:
+            await self.send(text_data=text)
         except Exception:
             log.exception("live socket ended by a fault")
-            await self._give_up(CLOSE_FAULT)
+            self._end(CLOSE_FAULT)
 
-    async def _give_up(self, code: int) -> None:
-        """Close without waiting for a peer that does not read."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.close(code), 2)
+    def _end(self, code: int) -> None:
+        """Close from outside of the socket's own messages. No second is sent any more, whenever its peer reads."""
+        if self._leaving:
+            self._leave()
+            self._closing = asyncio.get_running_loop().create_task(self._close(code))
+
+    async def _close(self, code: int) -> None:
+        """Say the code; end the connection of a peer that does not take it."""
+        try:
+            async with asyncio.timeout(CLOSE_WAIT_S):
+                await self.close(code)
+        except TimeoutError:
+            self._pipe.abort()
 
 
 def _kind(text: str) -> str | None:

@@ -53,9 +53,9 @@ def delta(old: State, new: State) -> State:
     return message
 
 
-def encode(message: State) -> str:
-    """The message as JSON text."""
-    return msgspec.json.encode(message).decode()
+def encode(message: State) -> bytes:
+    """The message as JSON text in UTF-8."""
+    return msgspec.json.encode(message)
 
 
 def _second(second: ModelSecond) -> State:

@@ -1,9 +1,10 @@
-"""Feeds the live sockets: each second's report becomes one text, encoded once for all who see the same.
+"""Feeds the live sockets: each second's report becomes one message, encoded once for all who see the same.
 
-Place: the site's ASGI application calls `start()` once the data plane runs; consumers `watch` and read `text_after`.
+Place: the site's ASGI application calls `start()` once the data plane runs; consumers `watch` and read `message_after`.
 Rules: runs on the event loop that also answers inference requests, so the sockets are told of a second a few at a time
-(SLICE_S apart) and not all at once; with no socket open nothing is encoded; a socket that has not sent its last second
-holds nothing and gets the newest state (W7). A socket shows the data plane of the process that it is connected to (W2).
+(SLICE_S apart) and not all at once; with no socket open nothing is made of a report; a socket that has not sent its
+last second holds nothing and gets the newest state (W7). A socket shows the data plane of the process that it is
+connected to (W2).
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from models_admin.live import messages
+from models_admin.live import frames, messages, views
+from models_admin.live.frames import Message
 from models_admin.live.messages import State
+from models_admin.live.views import View
 from proxy import gateway
 from proxy.core.reports import SecondReport
 
@@ -23,6 +26,8 @@ from proxy.core.reports import SecondReport
 RECENT_SECONDS = 120
 SLICE_S = 0.01
 """Between one few sockets and the next. Smaller: inference requests may wait for more sockets in a row."""
+AT_ONCE = 8
+"""Sockets told in a row where there are few. Larger: longer rows (20 microseconds a socket); smaller: more of them."""
 SPREAD_S = 0.8
 """All sockets are told within this time. Larger: the next second may come before the last socket has this one."""
 
@@ -33,16 +38,24 @@ class Publisher:
     """The newest second of this process and the sockets that watch it."""
 
     def __init__(self) -> None:
-        self.newest: State | None = None
+        self._report: SecondReport | None = None
+        self._newest: State | None = None
         self._watchers: dict[Watcher, None] = {}
         self._recent: deque[dict[str, int]] = deque(maxlen=RECENT_SECONDS)
-        self._texts: dict[int | None, str] = {}
+        self._messages: dict[tuple[int | None, View], Message] = {}
         self._telling: asyncio.Task[None] | None = None
 
     @property
     def sockets(self) -> int:
         """How many watch."""
         return len(self._watchers)
+
+    @property
+    def newest(self) -> State | None:
+        """The last report as what goes over the socket; made when first asked for. None before the first."""
+        if self._newest is None and self._report is not None:
+            self._newest = messages.state(self._report)
+        return self._newest
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Call `watcher` after each second; returns the function that ends it."""
@@ -51,26 +64,30 @@ class Publisher:
 
     def on_second(self, report: SecondReport) -> None:
         """Take a report, and tell the sockets."""
-        self.newest = messages.state(report)
-        self._texts = {}
+        self._report, self._newest, self._messages = report, None, {}
         counts = {name: second.requests for name, second in report.models.items() if second.requests}
         counts[""] = report.total.requests
         self._recent.append(counts)
         if self._watchers and (self._telling is None or self._telling.done()):
             self._telling = asyncio.get_running_loop().create_task(self._tell())
 
-    def text_after(self, sent: State | None) -> str | None:
-        """What brings a socket that last sent `sent` to the newest second; None where it is there already.
+    def message_after(self, sent: State | None, view: View) -> Message | None:
+        """What brings a page that last got `sent` to the newest second; None where it is there already.
 
-        Made when the first asks, and kept for all who stand at the same second (None: who have nothing yet).
+        Made when the first asks, and kept for all who see the same and stand at the same second (None: have nothing).
         """
         newest, stands_at = self.newest, None if sent is None else sent["sequence"]
         if newest is None or stands_at == newest["sequence"]:
             return None
-        if stands_at not in self._texts:
-            difference = messages.snapshot(newest, self.recent()) if sent is None else messages.delta(sent, newest)
-            self._texts[stands_at] = messages.encode(difference)
-        return self._texts[stands_at]
+        kept = self._messages.get((stands_at, view))
+        if kept is None:
+            kept = self._messages[stands_at, view] = frames.message(messages.encode(self._content(sent, newest, view)))
+        return kept
+
+    def _content(self, sent: State | None, newest: State, view: View) -> State:
+        if sent is None:
+            return messages.snapshot(views.seen(newest, view), views.recent_of(self.recent(), view))
+        return messages.delta(views.seen(sent, view), views.seen(newest, view))
 
     def recent(self) -> dict[str, Any]:
         """Requests of each of the last seconds: {"total": [...], "models": {name: [...]}}; idle models are left out."""
@@ -87,12 +104,13 @@ class Publisher:
             if begin:
                 await asyncio.sleep(SLICE_S)
             for watcher in watchers[begin : begin + at_once]:
-                watcher()
+                if watcher in self._watchers:  # it may have left since
+                    watcher()
 
 
 def slice_size(sockets: int) -> int:
     """How many sockets are told at a time, so that all are within SPREAD_S. Pure."""
-    return max(1, math.ceil(sockets * SLICE_S / SPREAD_S))
+    return max(AT_ONCE, math.ceil(sockets * SLICE_S / SPREAD_S))
 
 
 publisher = Publisher()

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 import uvicorn
+from websockets.frames import Frame, Opcode
 
 from dlproxy_site import dashboard_protocol, dashboard_websocket
 from dlproxy_site.dashboard_protocol import DashboardProtocol, connection_limit, host_fault
-from dlproxy_site.dashboard_websocket import DashboardWebSocket
+from dlproxy_site.dashboard_websocket import EXTENSION, DashboardWebSocket
+from models_admin.live import pipes
+from models_admin.live.frames import message
 
 GOOD = b"GET /page HTTP/1.1\r\nHost: here\r\n\r\n"
 POST = b"POST /page HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n%b"
+UPGRADE = (
+    b"GET %b HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 BIG_ANSWER_BYTES = 30_000_000
+FRAME_TEXT = b"x" * 50_000
 
 
 async def page(
@@ -26,6 +35,9 @@ async def page(
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
+        if scope["path"] == "/frames":
+            await write_many_frames(scope["extensions"][EXTENSION], receive)
+            return
         await send({"type": "websocket.send", "text": "hello"})
         while scope["path"] == "/stay":
             if (await receive())["type"] == "websocket.disconnect":
@@ -43,6 +55,22 @@ async def page(
     body = bytes(BIG_ANSWER_BYTES) if scope["path"] == "/big" else b"%d" % size
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
+
+
+async def write_many_frames(protocol: Any, receive: Callable[[], Awaitable[Any]]) -> None:
+    """As many as a reader that stands still may be written, and one when it has caught up; none after the close."""
+    caught_up = asyncio.Event()
+    protocol.on_caught_up = caught_up.set
+    written = 0
+    while not protocol.is_behind:
+        protocol.write_frame(message(FRAME_TEXT).frame)
+        written += 1
+        await asyncio.sleep(0)
+    await caught_up.wait()
+    protocol.write_frame(message(b"%d before" % written).frame)
+    await receive()
+    assert (await receive())["type"] == "websocket.disconnect"
+    protocol.write_frame(message(b"after the close").frame)
 
 
 class Port:
@@ -230,6 +258,36 @@ def test_pipelined_requests_and_websockets_pass_through() -> None:
     asyncio.run(main())
 
 
+def test_w07_frames_written_to_the_transport_arrive_whole_and_stop_at_a_reader_that_stands_still() -> None:
+    async def main() -> None:
+        async with listening() as port:
+            reader, writer = await port.open()
+            writer.write(UPGRADE % b"/frames")
+            while not any(getattr(one, "is_behind", False) for one in port.server.server_state.connections):
+                await asyncio.sleep(0.01)
+            await reader.readuntil(b"\r\n\r\n")
+            frames = 0
+            while (head := await reader.readexactly(2)) == b"\x81\x7e":
+                assert await reader.readexactly(2 + len(FRAME_TEXT)) == struct.pack("!H", len(FRAME_TEXT)) + FRAME_TEXT
+                frames += 1
+            assert await reader.readexactly(head[1]) == b"%d before" % frames
+            writer.write(b"\x88\x82" + bytes(4) + b"\x03\xe8")
+            assert await reader.read() == b"\x88\x02\x03\xe8"
+            writer.close()
+
+    asyncio.run(main())
+
+
+def test_the_live_sockets_look_for_the_protocol_where_it_is() -> None:
+    assert pipes.EXTENSION == EXTENSION
+
+
+@pytest.mark.parametrize("size_bytes", [0, 125, 126, 65_535, 65_536])
+def test_a_frame_is_the_one_that_the_protocols_own_library_makes(size_bytes: int) -> None:
+    text = b"a" * size_bytes
+    assert message(text).frame == Frame(Opcode.TEXT, text).serialize(mask=False)
+
+
 def test_f37_the_dashboard_leaves_most_file_descriptors_to_others() -> None:
     assert connection_limit(256) == 64
     assert connection_limit(1_000_000) == dashboard_protocol.MAX_CONNECTIONS
@@ -243,10 +301,7 @@ def test_w04_frames_without_end_close_with_1008(frame: bytes) -> None:
     async def main() -> None:
         async with listening() as port:
             reader, writer = await port.open()
-            writer.write(
-                b"GET /stay HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-            )
+            writer.write(UPGRADE % b"/stay")
             await reader.readuntil(b"hello")
             first = b"\x01\x80" + bytes(4) if frame[0] == 0 else b""
             writer.write(first + frame * (2 * dashboard_websocket.BURST_BYTES // len(frame)))

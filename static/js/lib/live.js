@@ -1,5 +1,6 @@
 // The page's one live socket: a snapshot, then differences each second with sequence numbers.
 // Rules: a gap asks for a new snapshot; a lost socket comes back with growing, jittered pauses; a hidden tab asks for nothing.
+// A page asks for the models that it shows: a list of a thousand is read by the fifty rows of a page.
 import { t } from "./i18n.js";
 
 const STALE_AFTER_MS = 4000;
@@ -7,6 +8,9 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
 const LOGGED_OUT = 4401;
 const TOO_MANY = 4429;
+// The server takes so many names, and a longer line in no request; a page that shows more is told of all models.
+const MAX_NAMES = 128;
+const MAX_NAMES_LENGTH = 7000;
 
 // Pure: the state after a message, or null when a message is missing in between.
 export function apply(state, message) {
@@ -26,6 +30,14 @@ export function apply(state, message) {
 
 export function pauseBefore(attempt, chance = Math.random()) {
   return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt) * (0.5 + chance / 2);
+}
+
+// Pure: what a page that shows these models (and their instances) asks the socket for.
+export function queryOf(names, hasInstances) {
+  const models = [...new Set(names)].sort();
+  const said = models.join(",");
+  if (models.length > MAX_NAMES || said.length > MAX_NAMES_LENGTH) return "";
+  return `?models=${said}${hasInstances ? "&instances=1" : ""}`;
 }
 
 class Live extends EventTarget {
@@ -59,7 +71,9 @@ class Live extends EventTarget {
 
   #open() {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const socket = new WebSocket(`${scheme}//${location.host}/ws/live/`);
+    const names = [...document.querySelectorAll("[data-model]")].map((node) => node.dataset.model);
+    const query = queryOf(names, document.getElementById("live-page") !== null);
+    const socket = new WebSocket(`${scheme}//${location.host}/ws/live/${query}`);
     this.#socket = socket;
     // A tab that was opened behind another is hidden from the beginning.
     socket.addEventListener("open", () => { if (document.hidden) this.#visibility(); });

@@ -70,10 +70,12 @@ async def socket(transactional_db: None) -> AsyncIterator[Callable[..., Websocke
     """Makes communicators and ends them after the test."""
     opened: list[WebsocketCommunicator] = []
 
-    def make(cookie: bytes = b"", headers: list[tuple[bytes, bytes]] | None = None) -> WebsocketCommunicator:
+    def make(
+        cookie: bytes = b"", headers: list[tuple[bytes, bytes]] | None = None, query: str = ""
+    ) -> WebsocketCommunicator:
         application: Any = SameOrigin(SessionMiddlewareStack(URLRouter(websocket_urlpatterns)))
         sent = [ORIGIN] if headers is None else headers
-        one = Patient(application, "/ws/live/", headers=[*sent, HOST, (b"cookie", cookie)])
+        one = Patient(application, f"/ws/live/?{query}", headers=[*sent, HOST, (b"cookie", cookie)])
         opened.append(one)
         return one
 

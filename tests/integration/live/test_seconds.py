@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 from channels.testing import WebsocketCommunicator
 from live_cast import report
 
-from models_admin.live import consumer, messages
+from models_admin.live import consumer, messages, views
+from models_admin.live.pipes import EXTENSION
 from models_admin.live.publisher import SLICE_S, Publisher, slice_size
+from models_admin.live.views import View
 
 Make = Callable[..., WebsocketCommunicator]
 
@@ -72,19 +75,19 @@ async def test_resync_and_resume_bring_a_new_snapshot_and_pause_brings_silence(
     assert (resumed["type"], resumed["sequence"]) == ("snapshot", 2)
 
 
-def test_a_text_is_made_when_asked_for_and_once_for_all_who_stand_at_the_same_second(
+def test_a_message_is_made_when_asked_for_and_once_for_all_who_stand_at_the_same_second(
     fresh: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
-    monkeypatch.setattr(messages, "encode", lambda message: made.append(message["type"]) or "text")
+    monkeypatch.setattr(messages, "encode", lambda message: made.append(message["type"]) or b"text")
     for sequence in (1, 2, 3):
         fresh.on_second(report(sequence, digits=sequence))
     assert made == []
     first, second = messages.state(report(1, digits=1)), messages.state(report(2, digits=2))
     for sent in (None, None, second, second, first, first):
-        assert fresh.text_after(sent) == "text"
+        assert fresh.message_after(sent, View()).text == b"text"
     assert made == ["snapshot", "delta", "delta"]
-    assert fresh.text_after(fresh.newest) is None
+    assert fresh.message_after(fresh.newest, View()) is None
 
 
 def test_w07_a_slow_reader_gets_the_newest_state_and_nothing_piles_up(fresh: Publisher) -> None:
@@ -92,8 +95,7 @@ def test_w07_a_slow_reader_gets_the_newest_state_and_nothing_piles_up(fresh: Pub
     sent = fresh.newest
     for sequence in range(2, 500):
         fresh.on_second(report(sequence, digits=sequence))
-    text = fresh.text_after(sent)
-    assert text is not None
+    text = fresh.message_after(sent, View()).text.decode()
     assert '"previous":1' in text
     assert '"sequence":499' in text
     assert '"requests":499' in text
@@ -105,7 +107,7 @@ async def test_many_sockets_are_told_a_few_at_a_time_and_all_before_the_next_sec
     fresh.on_second(report(1, digits=1))
     await asyncio.sleep(0)
     assert told == list(range(slice_size(400)))
-    assert slice_size(400) <= 5
+    assert slice_size(400) <= 8
     assert math.ceil(1_000 / slice_size(1_000)) * SLICE_S < 1
     while len(told) < 400:
         await asyncio.sleep(SLICE_S)
@@ -121,26 +123,89 @@ async def test_w07_a_reader_that_takes_nothing_is_closed_and_others_go_on(
     good = socket(cookie)
     await good.connect()
     await good.receive_json_from()
-    blocked = asyncio.Event()
-    original = consumer.LiveConsumer.send
-
-    async def never(self: Any, text_data: str | None = None, *args: Any, **kwargs: Any) -> None:
-        if getattr(self, "stuck", False):
-            await blocked.wait()
-        await original(self, text_data, *args, **kwargs)
-
-    async def connect(self: Any) -> None:
-        self.stuck, self.stall_s = True, 0.02
-        await accept(self)
-
-    accept = consumer.LiveConsumer.connect
-    monkeypatch.setattr(consumer.LiveConsumer, "send", never)
-    monkeypatch.setattr(consumer.LiveConsumer, "connect", connect)
-    stuck = socket(cookie)
+    monkeypatch.setattr(consumer, "STALL_S", 0)
+    monkeypatch.setattr(consumer, "CLOSE_WAIT_S", 0)
+    stuck, protocol = socket(cookie), Protocol()
+    stuck.scope["extensions"] = {EXTENSION: protocol}
     await stuck.connect()
-    message: dict[str, Any] = dict(await stuck.receive_output())
-    assert message == {"type": "websocket.close", "code": consumer.CLOSE_STALLED} | {
-        key: message[key] for key in message if key not in {"type", "code"}
-    }
-    await second(fresh, 2, digits=2)
-    assert (await good.receive_json_from())["sequence"] == 2
+    while not protocol.frames:
+        await asyncio.sleep(0.01)
+    protocol.is_behind = True
+    for sequence in (2, 3):
+        await second(fresh, sequence, digits=sequence)
+        assert (await good.receive_json_from())["sequence"] == sequence
+    assert len(protocol.frames) == 1
+    assert protocol.is_aborted or (await stuck.receive_output())["code"] == consumer.CLOSE_STALLED
+
+
+async def test_w07_a_reader_that_catches_up_gets_one_difference_from_what_it_has_to_the_newest(
+    socket: Make, cookie: bytes, fresh: Publisher
+) -> None:
+    await second(fresh, 1, digits=1)
+    one, protocol = socket(cookie), Protocol()
+    one.scope["extensions"] = {EXTENSION: protocol}
+    await one.connect()
+    while not protocol.frames:
+        await asyncio.sleep(0.01)
+    protocol.is_behind = True
+    for sequence in range(2, 6):
+        fresh.on_second(report(sequence, digits=sequence))
+        await asyncio.sleep(SLICE_S)
+    assert len(protocol.frames) == 1
+    protocol.is_behind = False
+    protocol.on_caught_up()
+    assert [said(frame)["sequence"] for frame in protocol.frames] == [1, 5]
+    assert said(protocol.frames[1])["previous"] == 1
+
+
+async def test_sockets_that_show_the_same_are_written_the_same_frame_and_nothing_goes_by_asgi(
+    socket: Make, cookie: bytes, fresh: Publisher
+) -> None:
+    fresh.on_second(report(1, digits=1, other=2))
+    protocols = [Protocol(), Protocol(), Protocol()]
+    for protocol, query in zip(protocols, ("models=digits", "models=digits", "models="), strict=True):
+        one = socket(cookie, query=query)
+        one.scope["extensions"] = {EXTENSION: protocol}
+        await one.connect()
+        while not protocol.frames:
+            await asyncio.sleep(0.01)
+        assert await one.receive_nothing()
+    fresh.on_second(report(2, digits=3, other=4))
+    while not all(len(protocol.frames) == 2 for protocol in protocols):
+        await asyncio.sleep(0.01)
+    first, second, third = protocols
+    assert first.frames[0] is second.frames[0]
+    assert first.frames[1] is second.frames[1]
+    assert list(said(first.frames[0])["models"]) == ["digits"]
+    assert [one["model"] for one in said(first.frames[0])["versions"]] == ["digits"]
+    assert said(first.frames[0])["recent"] == {"total": [3], "models": {"digits": [1]}}
+    assert said(third.frames[1])["models"] == {}
+    assert said(third.frames[1])["total"]["requests"] == 7
+
+
+async def test_a_view_of_too_many_models_is_refused(socket: Make, cookie: bytes) -> None:
+    names = ",".join(f"m{number}" for number in range(views.MAX_NAMES + 1))
+    one = socket(cookie, query=f"models={names}")
+    await one.connect()
+    assert dict(await one.receive_output())["code"] == consumer.CLOSE_POLICY
+
+
+class Protocol:
+    """A server's protocol as a pipe sees it; keeps what it is written."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.is_behind = False
+        self.is_aborted = False
+        self.on_caught_up: Any = None
+
+    def write_frame(self, frame: bytes) -> None:
+        self.frames.append(frame)
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+def said(frame: bytes) -> Any:
+    """The message of a server's text frame."""
+    return json.loads(frame[{126: 4, 127: 10}.get(frame[1], 2) :])

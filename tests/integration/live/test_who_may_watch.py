@@ -16,7 +16,7 @@ from django.db import OperationalError
 from django.test import Client
 from live_cast import report
 
-from models_admin.live import consumer, limits, logins, sessions
+from models_admin.live import consumer, limits, logins, pipes, sessions
 from models_admin.live.publisher import Publisher
 
 Make = Callable[..., WebsocketCommunicator]
@@ -107,26 +107,38 @@ async def test_w03_a_reader_that_stands_still_while_its_login_ends_is_sent_nothi
 
         await run(self, scope, receive, when_it_reads)
 
-    async def at_once(work: Any, timeout: float) -> None:
-        del timeout
-        async with asyncio.timeout(0):
-            await work
-
     monkeypatch.setattr(consumer.LiveConsumer, "__call__", with_a_full_buffer)
-    monkeypatch.setattr(asyncio, "wait_for", at_once)  # whoever gives up does so now
     monkeypatch.setattr(logins, "RECHECK_S", 0.01)
     one = socket(cookie)
     await one.connect()
     await asyncio.sleep(0)
     reads.clear()
+    fresh.on_second(report(1, digits=1))
     await sync_to_async(end_login)(ann, "logout")
     while consumer.logins._held:
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
-    fresh.on_second(report(1, digits=1))
+    fresh.on_second(report(2, digits=1))
     await asyncio.sleep(0)
     reads.set()
     assert await closed_with(one) == consumer.CLOSE_LOGGED_OUT
+
+
+async def test_w03_the_connection_of_a_reader_that_takes_no_close_frame_ends_without_one(
+    socket: Make, cookie: bytes, ann: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aborted = asyncio.Event()
+
+    async def never(self: Any, *args: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(pipes.AsgiPipe, "abort", lambda self: aborted.set())
+    monkeypatch.setattr(consumer, "CLOSE_WAIT_S", 0)
+    monkeypatch.setattr(logins, "RECHECK_S", 0.01)
+    one = socket(cookie)
+    await one.connect()
+    monkeypatch.setattr(consumer.LiveConsumer, "close", never)
+    await sync_to_async(end_login)(ann, "logout")
+    await aborted.wait()
 
 
 async def test_w08_more_sockets_than_a_user_may_have_close_with_4429(

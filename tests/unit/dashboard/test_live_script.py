@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from live_cast import report
 
-from models_admin.live import messages
+from models_admin.live import messages, views
+from models_admin.live.views import View
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "static" / "js" / "lib"
 NODE = shutil.which("node")
@@ -61,6 +62,38 @@ def test_a_difference_after_a_gap_is_refused_so_that_the_page_asks_anew() -> Non
     console.log(JSON.stringify([apply({ sequence: 3, models: {} }, given.delta), apply(null, given.delta)]));
     """
     assert run(script, delta=messages.delta(old, new)) == [None, None]
+
+
+def test_a_page_asks_for_the_models_that_it_shows_and_the_server_reads_what_it_asks() -> None:
+    script = """
+    import { queryOf } from "./live.js";
+    const many = Array.from({ length: 129 }, (_, index) => `m${index}`);
+    const asked = [queryOf(["b", "a", "b"], false), queryOf(["a"], true), queryOf([], false), queryOf(many, false)];
+    console.log(JSON.stringify([...asked, queryOf(["x".repeat(7001)], false)]));
+    """
+    said = run(script)
+    assert said == ["?models=a,b", "?models=a&instances=1", "?models=", "", ""]
+    read = [views.asked(one.removeprefix("?").encode()) for one in said]
+    names = [frozenset("ab"), frozenset("a"), frozenset()]
+    assert read == [View(names[0], False), View(names[1], True), View(names[2], False), View(), View()]
+
+
+def test_snapshot_and_differences_of_a_view_lead_to_the_views_part_of_the_servers_state() -> None:
+    whole = [
+        messages.state(report(1, a=3, b=0, c=1)),
+        messages.state(report(2, b=4, c=2)),
+        messages.state(report(3, a=1, c=2)),
+    ]
+    parts = [views.seen(one, View(frozenset("ab"), False)) for one in whole]
+    sent = [messages.snapshot(parts[0], {}), messages.delta(parts[0], parts[1]), messages.delta(parts[1], parts[2])]
+    script = """
+    import { apply } from "./live.js";
+    const seen = [];
+    let state = null;
+    for (const message of given.sent) { state = apply(state, message); seen.push(state); }
+    console.log(JSON.stringify(seen));
+    """
+    assert run(script, sent=sent) == parts
 
 
 def test_pauses_before_reconnecting_grow_are_jittered_and_bounded() -> None:
