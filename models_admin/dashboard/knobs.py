@@ -20,7 +20,7 @@ LONGEST_CUT = 60
 
 def knob_label(knob: str) -> str:
     """What the knob is called on the pages."""
-    return _("Instances") if knob == Knob.INSTANCES else label_of(knob)
+    return label_of(knob)
 
 
 def value_in_words(knob: str, value: Any) -> str:

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from models_admin.dashboard.access import actor_of, asked, change, model_or_404, page, revision_of
+from models_admin.dashboard.access import (
+    actor_of,
+    asked,
+    change,
+    model_or_404,
+    page,
+    perform,
+    revision_of,
+    whole_number,
+)
 from models_admin.dashboard.model import head
-from models_admin.dashboard.policy_fields import field_view, label_of, typed_in, value_with_unit, values_of
+from models_admin.dashboard.policy_fields import error_words, field_view, label_of, typed_in, value_with_unit, values_of
 from models_admin.dashboard.policy_layout import GROUPS
-from models_admin.models import Model
+from models_admin.models import Model, PolicyRevision
 from models_admin.services import policies as services
-from models_admin.services.errors import ServiceError
+from models_admin.services.errors import Conflict, ServiceError
+
+JUST_NOW = timedelta(minutes=15)
+"""How long a saved change is spoken of on its page. Larger: a page that stayed open speaks of older ones."""
+MOST_LATER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A change of the reader's. `later`: (who, which fields) of those after it; `moved`: its own fields among them."""
+
+    revision: int
+    later: list[tuple[str, str]]
+    moved: list[str]
 
 
 @page
 def policy(request: HttpRequest, name: str) -> HttpResponse:
-    """The form. `?saved=` names the revision that was just made, whose undoing is offered while it is the newest."""
+    """The form. `?saved=` names the revision that its reader made just now, whose undoing is offered."""
     model = model_or_404(name)
-    saved = asked(request, "saved") == str(model.policy.revision) and model.policy.revision > 1
-    return _show(request, model, {}, None, just_saved=saved)
+    return _show(request, model, {}, None, saved=_just_saved(request, model))
 
 
 @change
@@ -33,7 +57,8 @@ def preview(request: HttpRequest, name: str) -> HttpResponse:
     model = model_or_404(name)
     typed = typed_in(request.POST)
     try:
-        changes = services.changes_of(model.policy, values_of(model.policy, typed))
+        pairs = _pairs(request, model, typed)
+        changes = services.changes_of(model.policy, {name: wanted for name, (_read, wanted) in pairs.items()})
     except ServiceError as error:
         return _show(request, model, typed, error)
     return _show(request, model, typed, None, preview=rows_of(changes))
@@ -41,17 +66,20 @@ def preview(request: HttpRequest, name: str) -> HttpResponse:
 
 @change
 def save(request: HttpRequest, name: str) -> HttpResponse:
-    """Take the form. A refusal shows what was typed, with the words at the field."""
+    """Take what the person changed; what was moved meanwhile, by tuning above all, stays where it did not touch that.
+
+    A refusal shows what was typed, with the words at the field; saving again then overwrites what was moved.
+    """
     model = model_or_404(name)
     typed = typed_in(request.POST)
     before = model.policy.revision
+    pairs: dict[str, tuple[Any, Any]] = {}
     try:
-        row = services.update_policy(
-            actor=actor_of(request),
-            model=model,
-            expected_revision=revision_of(request),
-            **values_of(model.policy, typed),
-        )
+        pairs = _pairs(request, model, typed)
+        row = services.exchange(actor=actor_of(request), model=model, pairs=pairs)
+    except Conflict as error:
+        fresh = model_or_404(name)
+        return _show(request, fresh, {name: typed[name] for name in pairs}, error, revision=fresh.policy.revision)
     except ServiceError as error:
         return _show(request, model, typed, error)
     back = reverse("model-policy", args=[name])
@@ -59,6 +87,49 @@ def save(request: HttpRequest, name: str) -> HttpResponse:
         messages.success(request, _("Nothing was changed."))
         return redirect(back)
     return redirect(f"{back}?saved={row.revision}")
+
+
+@change
+def undo(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Take one change back, and nothing that came after it."""
+    model = model_or_404(name)
+    done = _("Your change is undone.")
+    return perform(
+        request,
+        reverse("model-policy", args=[name]),
+        done,
+        lambda: services.undo_change(actor=actor_of(request), model=model, revision=number),
+    )
+
+
+def _pairs(request: HttpRequest, model: Model, typed: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What the person changed of the policy that the form was made from, as {field: (read as, wanted)}."""
+    read = services.as_of(model, revision_of(request))
+    wanted = values_of(read, typed)
+    return {name: (was, wanted[name]) for name in wanted if (was := getattr(read, name)) != wanted[name]}
+
+
+def _just_saved(request: HttpRequest, model: Model) -> Saved | None:
+    """The change that `?saved=` names, if the reader made it a moment ago."""
+    number = whole_number(asked(request, "saved"), 18)
+    if number is None:
+        return None
+    since = timezone.now() - JUST_NOW
+    row = model.policy_revisions.filter(revision=number, actor=actor_of(request).label[:200], at__gte=since).first()
+    if row is None:
+        return None
+    pairs = {name: (to, to) for name, (_was, to) in known_changes(row).items()}
+    later = model.policy_revisions.filter(revision__gt=number).order_by("revision")
+    return Saved(
+        number,
+        [(one.actor, ", ".join(map(label_of, known_changes(one)))) for one in later[:MOST_LATER]],
+        [label_of(name) for name in services.moved_since(model.policy, pairs)],
+    )
+
+
+def known_changes(row: PolicyRevision) -> dict[str, Any]:
+    """Its changes of fields that a policy still has."""
+    return {name: pair for name, pair in row.changes.items() if name in services.EDITABLE_FIELDS}
 
 
 def rows_of(changes: dict[str, list[Any]]) -> list[tuple[str, str, str]]:
@@ -76,16 +147,18 @@ def _show(
     error: ServiceError | None,
     *,
     preview: list[tuple[str, str, str]] | None = None,
-    just_saved: bool = False,
+    saved: Saved | None = None,
+    revision: int | None = None,
 ) -> HttpResponse:
     groups = [(title, [field_view(model.policy, name, typed, error) for name in names]) for title, names in GROUPS]
     context = {
         **head(model),
         "policy": model.policy,
-        "revision": request.POST.get("revision") or model.policy.revision,
+        "revision": revision or request.POST.get("revision") or model.policy.revision,
         "groups": groups,
-        "error": error,
+        "error": error_words(error) if error else "",
         "preview": preview,
-        "just_saved": just_saved,
+        "may_save_again": isinstance(error, Conflict),
+        "saved": saved,
     }
     return render(request, "dashboard/policy.html", context, status=error.status if error else 200)

@@ -9,10 +9,9 @@ from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.utils.translation import gettext as _
 
-from models_admin.dashboard.policy_layout import LABELS, UNITS
 from models_admin.models import Policy
+from models_admin.models.policy_words import in_language, label_words, plain_words, unit_words, value_words
 from models_admin.services.errors import ServiceError
 from models_admin.services.policies import EDITABLE_FIELDS
 from proxy.core.policies import Knob, TuningMode
@@ -47,14 +46,12 @@ class FieldView:
 
 def label_of(name: str) -> str:
     """What the field is called on the page."""
-    return str(LABELS.get(name, name.replace("_", " ").capitalize()))
+    return in_language(label_words(name))
 
 
 def unit_of(name: str) -> str:
     """The unit that stands behind the field's number; empty where it has none."""
-    if isinstance(Policy._meta.get_field(name), models.BooleanField):
-        return ""
-    return str(next((unit for ending, unit in UNITS.items() if name.endswith(ending)), ""))
+    return in_language(unit_words(name))
 
 
 def field_view(policy: Policy, name: str, typed: Mapping[str, Any], error: ServiceError | None) -> FieldView:
@@ -73,8 +70,20 @@ def field_view(policy: Policy, name: str, typed: Mapping[str, Any], error: Servi
         step="any" if isinstance(field, models.FloatField) else "1",
         choices=tuple((str(value), label) for value, label in field.choices or ()),
         help_text=field.help_text,
-        error=error.message.removeprefix(f"{name}: ") if error is not None and error.field == name else "",
+        error=without_name(error) if error is not None and error.field == name else "",
     )
+
+
+def without_name(error: ServiceError) -> str:
+    """What a service says of a field, without the name that programs call it by."""
+    return error.message.removeprefix(f"{error.field}: ")
+
+
+def error_words(error: ServiceError) -> str:
+    """What a service says, with the label of the field that it names as programs do."""
+    if error.field is None or without_name(error) == error.message:
+        return error.message
+    return f"{label_of(error.field)}: {without_name(error)}"
 
 
 def bounds_of(name: str) -> tuple[float | None, float | None]:
@@ -116,42 +125,17 @@ def read(name: str, text: str) -> Any:
 
 def in_words(name: str, value: Any) -> str:
     """A value of the field as people read it, without its unit."""
-    field: Any = Policy._meta.get_field(name)
-    if isinstance(value, bool):
-        return _("on") if value else _("off")
-    if isinstance(value, dict):
-        return modes_in_words(value)
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or _("none")
-    if field.choices:
-        return str(dict(field.choices).get(value, value))
-    return f"{value:,g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return in_language(plain_words(name, value))
 
 
 def value_with_unit(name: str, value: Any) -> str:
     """A value of the field in words, with its unit where it is a number."""
-    if name in UNBOUNDED_AT_0 and value == 0:
-        return _("no limit")
-    unit = unit_of(name) if isinstance(value, int | float) and not isinstance(value, bool) else ""
-    return f"{in_words(name, value)} {unit}".strip()
-
-
-UNBOUNDED_AT_0 = frozenset({"cache_ttl_s", "concurrency_limit"})
-"""Fields whose 0 says that there is no bound, not that the bound is none."""
-
-
-def modes_in_words(modes: Mapping[str, str]) -> str:
-    """Modes of tuning by knob; those that only advise, as all do by default, are not named."""
-    told = [f"{label_of(knob)}: {MODE_LABELS[mode]()}" for knob, mode in sorted(modes.items()) if mode in MODE_LABELS]
-    return "; ".join(told) or _("advise on each")
+    return in_language(value_words(name, value))
 
 
 def mode_of(modes: Mapping[str, str], knob: str) -> str:
     """The mode of `knob`: what `modes` says, else advise."""
     return modes.get(knob, TuningMode.ADVISE.value)
-
-
-MODE_LABELS = {TuningMode.OFF.value: lambda: _("off"), TuningMode.AUTOMATIC.value: lambda: _("automatic")}
 
 
 def _shown(name: str, value: Any) -> Any:

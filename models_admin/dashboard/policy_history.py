@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -13,7 +11,7 @@ from django.utils.translation import gettext as _
 from models_admin.dashboard.access import actor_of, change, model_or_404, page, revision_of
 from models_admin.dashboard.model import head
 from models_admin.dashboard.paging import page_of
-from models_admin.dashboard.policy import rows_of
+from models_admin.dashboard.policy import known_changes, rows_of
 from models_admin.models import PolicyRevision
 from models_admin.services import policies as services
 from models_admin.services.errors import Invalid, NotFound, ServiceError
@@ -26,7 +24,7 @@ def history(request: HttpRequest, name: str) -> HttpResponse:
     """Every change, newest first."""
     model = model_or_404(name)
     paged = page_of(request, PolicyRevision.objects.filter(model=model).order_by("-revision"), PAGE_ROWS)
-    rows = [(row, rows_of(_known(row.changes))) for row in paged.rows]
+    rows = [(row, rows_of(known_changes(row))) for row in paged.rows]
     oldest = paged.rows[-1].revision if rows and not paged.older else None
     context = {**head(model), "policy": model.policy, "paged": paged, "changes": rows, "oldest": oldest}
     return render(request, "dashboard/policy_history.html", context)
@@ -65,8 +63,3 @@ def revert(request: HttpRequest, name: str, number: int) -> HttpResponse:
         return redirect("model-policy-history", name)
     messages.success(request, _("The policy is as it was at revision %(number)s.") % {"number": number})
     return redirect(f"{reverse('model-policy', args=[name])}?saved={row.revision}")
-
-
-def _known(changes: dict[str, Any]) -> dict[str, Any]:
-    """The changes of fields that a policy still has."""
-    return {name: pair for name, pair in changes.items() if name in services.EDITABLE_FIELDS}

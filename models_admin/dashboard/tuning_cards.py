@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import JSONField
 from django.utils.translation import gettext as _
 
 from models_admin.dashboard.evidence import EvidenceChart, evidence_chart, spans
 from models_admin.dashboard.knobs import knob_label, metric_in_words, metric_label, value_in_words
+from models_admin.dashboard.policy_fields import value_with_unit
 from models_admin.dashboard.tuning_metrics import COLUMNS, number, of_second, of_window
 from models_admin.dashboard.tuning_state import decision_words
-from models_admin.models import Decision, MetricSample
+from models_admin.models import Decision, MetricSample, Policy, PolicyRevision
 from models_admin.models.control import DecisionStatus
 from models_admin.models.measurements import SECOND_S, WHOLE_MODEL
 from models_admin.selectors.tuning import trial_of
@@ -65,16 +67,38 @@ class Card:
 
 def cards(decisions: Iterable[Decision], *, frozen: bool) -> list[Card]:
     """The cards of these decisions, which come with their model, its policy, scaling and tuning state."""
-    return [_card(decision, frozen=frozen) for decision in decisions]
+    shown = list(decisions)
+    kept = _kept(shown)
+    return [_card(decision, kept.get(decision.pk), frozen=frozen) for decision in shown]
 
 
-def _card(decision: Decision, *, frozen: bool) -> Card:
+def _kept(decisions: list[Decision]) -> dict[int, tuple[Any, Any]]:
+    """Lists and modes before and after a decision, by its id: its columns keep them as a text that may be cut."""
+    long = [
+        (decision, decision.evidence[REVISION])
+        for decision in decisions
+        if decision.knob in EDITABLE_FIELDS
+        and isinstance(Policy._meta.get_field(decision.knob), JSONField)
+        and REVISION in decision.evidence
+    ]
+    if not long:
+        return {}
+    rows = PolicyRevision.objects.filter(
+        model__in={decision.model_id for decision, _number in long}, revision__in={number for _decision, number in long}
+    )
+    changes = {(row.model_id, row.revision): row.changes for row in rows}
+    found = {decision: changes.get((decision.model_id, number), {}).get(decision.knob) for decision, number in long}
+    return {decision.pk: (pair[0], pair[1]) for decision, pair in found.items() if pair}
+
+
+def _card(decision: Decision, kept: tuple[Any, Any] | None, *, frozen: bool) -> Card:
+    before, after = _values(decision, kept)
     metric = str(decision.predicted.get("metric", ""))
     return Card(
         decision=decision,
         label=knob_label(decision.knob),
-        before=value_in_words(decision.knob, decision.from_value),
-        after=value_in_words(decision.knob, decision.to_value),
+        before=before,
+        after=after,
         tone=TONES.get(DecisionStatus(decision.status), ""),
         # Tuning's reasons often end with what is expected; it is not said twice.
         explanation=decision_words(decision, "explanation"),
@@ -84,17 +108,25 @@ def _card(decision: Decision, *, frozen: bool) -> Card:
         sides=_sides(decision, metric) if metric else (),
         evidence={name: value for name, value in decision.evidence.items() if name != REVISION},
         chart=_chart(decision, metric) if metric and decision.applied_at else None,
-        may_undo=may_undo(decision),
+        may_undo=may_undo(decision, kept),
         blocked=_blocked(decision, frozen=frozen),
     )
 
 
-def may_undo(decision: Decision) -> bool:
-    """Whether an undo would do anything: it is in force, and its knob is as it left it."""
+def _values(decision: Decision, kept: tuple[Any, Any] | None) -> tuple[str, str]:
+    if kept is not None:
+        return value_with_unit(decision.knob, kept[0]), value_with_unit(decision.knob, kept[1])
+    return value_in_words(decision.knob, decision.from_value), value_in_words(decision.knob, decision.to_value)
+
+
+def may_undo(decision: Decision, kept: tuple[Any, Any] | None = None) -> bool:
+    """Whether an undo would do anything: it is in force, and its knob is as it left it (`kept`: exactly so)."""
     if decision.status not in UNDOABLE:
         return False
     if decision.knob == Knob.INSTANCES:
         return str(decision.model.scaling.wanted_instances) == decision.to_value != decision.from_value
+    if kept is not None:
+        return bool(getattr(decision.model.policy, decision.knob) == kept[1])
     return (
         decision.knob in EDITABLE_FIELDS
         and in_column(getattr(decision.model.policy, decision.knob)) == decision.to_value

@@ -63,6 +63,7 @@ urlpatterns = [
     path("models/<model:name>/policy/save/", policy.save, name="model-policy-save"),
     path("models/<model:name>/policy/history/", policy_history.history, name="model-policy-history"),
     path(f"{REVISION}/", policy_history.revision, name="model-policy-revision"),
+    path(f"{REVISION}/undo/", policy.undo, name="model-policy-undo"),
     path(f"{REVISION}/revert/", policy_history.revert, name="model-policy-revert"),
     path("models/<model:name>/cache/", cache.cache, name="model-cache"),
     path("models/<model:name>/cache/now/", cache.cache_part, name="model-cache-part"),

@@ -9,9 +9,10 @@ from django.db import models, transaction
 from django.utils.translation import gettext as _
 
 from models_admin.models import Decision, Model, Policy, PolicyRevision
+from models_admin.models.policy_words import in_language, label_words, value_words
 from models_admin.services import scaling, writing
 from models_admin.services.actors import Actor
-from models_admin.services.errors import Invalid, NotFound
+from models_admin.services.errors import Conflict, Invalid, NotFound
 from proxy.core.words import say
 
 FIXED_FIELDS = frozenset({"id", "model", "revision", "updated_at"})
@@ -44,21 +45,89 @@ def revert(*, actor: Actor, model: Model, revision: int, expected_revision: int 
     return row
 
 
+@transaction.atomic
+def exchange(*, actor: Actor, model: Model, pairs: Mapping[str, tuple[Any, Any]]) -> Policy:
+    """Set fields as {name: (read as, wanted)}; Conflict, and nothing set, where one of them is neither by now.
+
+    So a form that was read a while ago changes what its person changed and leaves alone what was moved meanwhile, by
+    tuning above all.
+    """
+    row = locked(model)
+    _require_as_read(row, pairs)
+    wanted = {name: to for name, (_from, to) in pairs.items()}
+    _change(actor, row, wanted, say("%(actor)s changed the policy.", actor=actor.label))
+    return row
+
+
+@transaction.atomic
+def undo_change(*, actor: Actor, model: Model, revision: int) -> Policy:
+    """Set back what the change that made `revision` set, as a new revision; what was changed elsewhere since stays.
+
+    NotFound where the change is not kept; Conflict where one of its fields was changed since.
+    """
+    row = locked(model)
+    made = PolicyRevision.objects.filter(model=model, revision=revision).first()
+    if made is None:
+        raise _not_kept(model, revision)
+    pairs = {name: (to, before) for name, (before, to) in made.changes.items() if name in EDITABLE_FIELDS}
+    _require_as_read(row, pairs)
+    words = say("%(actor)s undid the change that made revision %(revision)s.", actor=actor.label, revision=revision)
+    _change(actor, row, {name: before for name, (_to, before) in pairs.items()}, words)
+    return row
+
+
+def moved_since(policy: Policy, pairs: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """Which fields of {name: (read as, wanted)} are neither any more, with what they are."""
+    now = {name: getattr(policy, name) for name in pairs}
+    return {name: value for name, value in now.items() if value not in pairs[name]}
+
+
+def _require_as_read(policy: Policy, pairs: Mapping[str, tuple[Any, Any]]) -> None:
+    moved = moved_since(policy, pairs)
+    if not moved:
+        return
+    name, value = next(iter(moved.items()))
+    changes = PolicyRevision.objects.filter(model=policy.model, changes__has_key=name).order_by("-revision")
+    by = changes.values_list("actor", flat=True).first()
+    raise Conflict(
+        _("%(actor)s set “%(field)s” to %(value)s meanwhile.")
+        % {
+            "actor": by or _("Someone"),
+            "field": in_language(label_words(name)),
+            "value": in_language(value_words(name, value)),
+        },
+        field=name,
+        code="changed_meanwhile",
+    )
+
+
+def as_of(model: Model, revision: int | None) -> Policy:
+    """The policy as it was at `revision`, not to be saved; as it is now for None. NotFound where it is not kept."""
+    policy = Policy.objects.get(model=model)
+    if revision is not None and revision != policy.revision:
+        for name, value in values_at(model, revision).items():
+            setattr(policy, name, value)
+    return policy
+
+
 def values_at(model: Model, revision: int) -> dict[str, Any]:
     """What was set at `revision`: as kept with it, or else what the change that followed it began with."""
     kept = (
         PolicyRevision.objects.filter(model=model, revision__in=(revision, revision + 1)).order_by("revision").first()
     )
     if kept is None:
-        raise NotFound(
-            _("Revision %(revision)s of the policy of %(name)s is not kept.")
-            % {"revision": revision, "name": model.name},
-            field="revision",
-        )
+        raise _not_kept(model, revision)
     values = dict(kept.values)
     if kept.revision != revision:
-        values |= {name: before for name, (before, _) in kept.changes.items()}
+        values |= {name: before for name, (before, _to) in kept.changes.items()}
     return {name: value for name, value in values.items() if name in EDITABLE_FIELDS}
+
+
+def _not_kept(model: Model, revision: int) -> NotFound:
+    return NotFound(
+        _("Revision %(revision)s of the policy of %(name)s is not kept.") % {"revision": revision, "name": model.name},
+        field="revision",
+    )
 
 
 def locked(model: Model, expected_revision: int | None = None) -> Policy:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from models_admin.models import Decision, Model, Policy, TuningState, TuningSwitch
 from models_admin.models.control import DecisionStatus
+from models_admin.models.policy_words import in_language, label_words, value_words
 from models_admin.selectors.tuning import is_frozen
 from models_admin.services import policies, scaling, tuning_trials, writing
 from models_admin.services.actors import Actor
@@ -116,15 +117,14 @@ def apply_advice(*, actor: Actor, decision: Decision) -> Decision:
     if state.trial is not None:
         raise Conflict(
             _("%(knob)s of %(model)s is being measured; wait for its verdict or undo it.")
-            % {"knob": state.trial.knob, "model": card.model.name},
+            % {"knob": in_language(label_words(state.trial.knob)), "model": card.model.name},
             code="being_measured",
         )
     before, after = values_of(card)
     now = getattr(policy, card.knob)
     if now != before:
         raise Conflict(
-            _("%(knob)s is %(now)s now, no longer %(then)s, which this starts from.")
-            % {"knob": card.knob, "now": policies.in_column(now), "then": card.from_value},
+            _("%(knob)s is %(now)s now, no longer %(then)s, which this starts from.") % _told(card.knob, now, before),
             code="changed_meanwhile",
         )
     tuning_trials.begin(card, policy, state, actor, after, timezone.now())
@@ -175,7 +175,7 @@ def undo_decision(*, actor: Actor, decision: Decision) -> Decision:
     if row.knob not in policies.EDITABLE_FIELDS:
         raise Conflict(
             _("A change of %(knob)s is not undone here: abort the rollout or roll back on the model's page.")
-            % {"knob": row.knob},
+            % {"knob": in_language(label_words(row.knob))},
             code="not_undoable",
         )
     return _undo_knob(actor, row, policy, state)
@@ -187,7 +187,7 @@ def _undo_knob(actor: Actor, row: Decision, policy: Policy, state: TuningState) 
     if now != after:
         raise Conflict(
             _("%(knob)s is %(now)s now, not %(then)s: it was changed since. Nothing was undone.")
-            % {"knob": row.knob, "now": policies.in_column(now), "then": row.to_value},
+            % _told(row.knob, now, after),
             code="changed_meanwhile",
         )
     if state.trial_id == row.pk:
@@ -209,6 +209,15 @@ def _undo_knob(actor: Actor, row: Decision, policy: Policy, state: TuningState) 
     ).put(explanation=say("%(actor)s undid it.", actor=actor.label))
     undone.save()
     return undone
+
+
+def _told(knob: str, now: Any, then: Any) -> dict[str, str]:
+    """A knob, its value now and the one that was looked for, in the reader's language."""
+    return {
+        "knob": in_language(label_words(knob)),
+        "now": in_language(value_words(knob, now)),
+        "then": in_language(value_words(knob, then)),
+    }
 
 
 def _require_open(card: Decision) -> None:

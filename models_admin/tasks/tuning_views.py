@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from models_admin.models import Decision, MetricSample, Model
 from models_admin.models.control import DecisionStatus
+from models_admin.models.policy_words import label_words, value_words
 from models_admin.selectors.tuning import (
     Measured,
     as_tuning_second,
@@ -16,10 +17,10 @@ from models_admin.selectors.tuning import (
     mode_of,
     settings_of,
 )
-from models_admin.services.policies import REVISION, in_column
+from models_admin.services.policies import REVISION
 from models_admin.services.tuning_trials import VERSION, proposal_of
 from proxy.core.policies import Knob, TuningMode
-from proxy.core.words import Words, say
+from proxy.core.words import Words, joined, say
 from proxy.tuner import tried
 from proxy.tuner.tuning_view import SETTLE_S, Running, TuningView
 from proxy.tuner.windows import TuningSecond
@@ -98,7 +99,7 @@ def interruption(model: Model, measured: Measured, *, frozen: bool) -> tuple[Dec
     if proposal is None or trial.applied_at is None:
         return DecisionStatus.INCONCLUSIVE, say("What it was expected to do cannot be read any more.")
     if getattr(policy, trial.knob) != proposal.to_value:
-        value = in_column(getattr(policy, trial.knob))
+        value = value_words(trial.knob, getattr(policy, trial.knob))
         return DecisionStatus.DISMISSED, say(
             "%(actor)s set it to %(value)s while it was measured.", actor=_who_moved(model, measured), value=value
         )
@@ -112,9 +113,9 @@ def interruption(model: Model, measured: Measured, *, frozen: bool) -> tuple[Dec
         return DecisionStatus.INCONCLUSIVE, say("Another version came in while it was measured.")
     for change in measured.changes.get(model.pk, ()):
         if change.at > trial.applied_at and change.revision != trial.evidence.get(REVISION):
-            fields = ", ".join(change.fields)
+            fields = joined(", ", map(label_words, change.fields))
             return DecisionStatus.INCONCLUSIVE, say(
-                "%(actor)s changed %(fields)s while it was measured.", actor=change.actor, fields=fields
+                "%(actor)s changed “%(fields)s” while it was measured.", actor=change.actor, fields=fields
             )
     return None
 

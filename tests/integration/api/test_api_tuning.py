@@ -169,7 +169,7 @@ def test_a_decision_is_undone(admin: Caller, digits: Model) -> None:
     assert policy().max_batch_rows == 32
     again = admin("POST", f"/decisions/{made.pk}/undo")
     assert (again.status_code, again.json()["code"]) == (409, "changed_meanwhile")
-    assert "is 32 now, not 16" in again.json()["detail"]
+    assert "is 32 rows now, not 16 rows" in again.json()["detail"]
 
 
 @pytest.mark.parametrize("action", ["apply", "dismiss", "undo"])

@@ -265,7 +265,7 @@ def test_what_was_changed_since_is_not_undone(net: Model) -> None:
     policies.update_policy(actor=ANN, model=net, max_batch_rows=16)
     made = Decision.objects.get(knob="max_batch_rows")
     policies.update_policy(actor=ANN, model=net, max_batch_rows=8)
-    with pytest.raises(Conflict, match="max_batch_rows is 8 now, not 16"):
+    with pytest.raises(Conflict, match="Largest batch is 8 rows now, not 16 rows"):
         tuning.undo_decision(actor=BOB, decision=made)
     assert policy(net).max_batch_rows == 8
 

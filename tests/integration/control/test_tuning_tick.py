@@ -259,8 +259,8 @@ def lose_the_proposal(net: Model) -> None:
 @pytest.mark.parametrize(
     ("happens", "status", "rows", "words"),
     [
-        (move_knob, "dismissed", 16, "user:bob set it to 16 while it was measured."),
-        (change_another_field, "inconclusive", 32, "user:bob changed threads_per_instance while it was measured."),
+        (move_knob, "dismissed", 16, "user:bob set it to 16 rows while it was measured."),
+        (change_another_field, "inconclusive", 32, "user:bob changed “Threads per instance” while it was measured."),
         (unload, "inconclusive", 32, "The model was unloaded while it was measured."),
         (another_version, "inconclusive", 32, "Another version came in while it was measured."),
         (roll_out, "inconclusive", 32, "Another version came in while it was measured."),

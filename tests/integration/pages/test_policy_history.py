@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.http import HttpResponse
 from django.test import Client
+from django.utils import timezone
 
 from models_admin.models import Model, Policy, PolicyRevision
 from models_admin.services import policies
-from models_admin.services.actors import Actor
+from models_admin.services.actors import Actor, system_actor
 
 PAGE = "/models/digits/policy/"
 HISTORY = f"{PAGE}history/"
@@ -64,17 +66,94 @@ def test_a11_going_back_from_an_old_page_is_refused(staff: Client, changed: Mode
     assert Policy.objects.get(model=changed).max_batch_rows == 64
 
 
-def test_what_was_just_saved_can_be_undone_at_once_and_only_while_it_is_the_newest(
-    staff: Client, viewer: Client, changed: Model
+@pytest.fixture
+def saved(staff: Client, digits: Model) -> Model:
+    """Revision 2, by the logged-in operator: a batch of 64."""
+    assert save(staff, digits, max_batch_rows="64").headers["Location"] == f"{PAGE}?saved=2"
+    return digits
+
+
+def save(client: Client, model: Model, **typed: str) -> HttpResponse:
+    """Send the form of the policy as it is now, with `typed` in it. `revision`: of a form that is older than that."""
+    now = Policy.objects.get(model=model)
+    form = {name: _typed(getattr(now, name)) for name in policies.EDITABLE_FIELDS if getattr(now, name) is not False}
+    return client.post(f"{PAGE}save/", {**form, "revision": str(now.revision), **typed})
+
+
+def _typed(value: object) -> str:
+    return "on" if value is True else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def test_what_was_just_saved_can_be_undone_at_once_by_who_saved_it(
+    staff: Client, viewer: Client, saved: Model, actor: Actor
 ) -> None:
-    page = staff.get(f"{PAGE}?saved=3").content.decode()
-    assert f'action="{HISTORY}2/revert/"' in page
-    assert "revert" not in viewer.get(f"{PAGE}?saved=3").content.decode()
-    for other in ("2", "4", "x", "3\0x"):
-        assert "revert" not in staff.get(PAGE, {"saved": other}).content.decode()
-    staff.post(f"{HISTORY}2/revert/", {"revision": "3"})
-    policy = Policy.objects.get(model=changed)
-    assert (policy.max_batch_rows, policy.cache_max_mib, policy.tuning_modes) == (64, 64, {})
+    page = staff.get(f"{PAGE}?saved=2").content.decode()
+    assert "Policy saved" in page
+    assert f'action="{HISTORY}2/undo/"' in page
+    assert "Policy saved" not in viewer.get(f"{PAGE}?saved=2").content.decode()
+    for other in ("1", "4", "x", "2\0x"):
+        assert "Policy saved" not in staff.get(PAGE, {"saved": other}).content.decode()
+    PolicyRevision.objects.update(at=timezone.now() - timedelta(minutes=16))
+    assert "Policy saved" not in staff.get(f"{PAGE}?saved=2").content.decode()
+    assert "Your change is undone." in words(staff.post(f"{HISTORY}2/undo/", follow=True))
+    assert Policy.objects.get(model=saved).max_batch_rows == 32
+
+
+def test_a_save_after_which_tuning_moved_something_else_is_told_so_and_undone_alone(
+    staff: Client, saved: Model
+) -> None:
+    policies.update_policy(actor=system_actor("tuner"), model=saved, cache_max_mib=128)
+    page = staff.get(f"{PAGE}?saved=2")
+    assert "Policy saved" in words(page)
+    assert "Since then, system:tuner changed “Cache size”." in words(page)
+    assert "Undo my change" in words(page)
+    staff.post(f"{HISTORY}2/undo/")
+    policy = Policy.objects.get(model=saved)
+    assert (policy.max_batch_rows, policy.cache_max_mib, policy.revision) == (32, 128, 4)
+
+
+def test_a_save_whose_own_field_was_moved_since_says_why_it_is_not_undone(staff: Client, saved: Model) -> None:
+    policies.update_policy(actor=system_actor("tuner"), model=saved, max_batch_rows=16)
+    page = staff.get(f"{PAGE}?saved=2")
+    assert "cannot be undone as a whole any more: “Largest batch” has another value by now" in words(page)
+    assert "/undo/" not in page.content.decode()
+    assert "system:tuner set “Largest batch” to 16 rows meanwhile." in words(
+        staff.post(f"{HISTORY}2/undo/", follow=True)
+    )
+    assert Policy.objects.get(model=saved).max_batch_rows == 16
+
+
+def test_a_form_takes_what_its_person_changed_and_leaves_what_tuning_moved_meanwhile(
+    staff: Client, digits: Model
+) -> None:
+    policies.update_policy(actor=system_actor("tuner"), model=digits, cache_max_mib=128)
+    answer = save(staff, digits, revision="1", cache_max_mib="64", max_batch_rows="16")
+    assert answer.headers["Location"] == f"{PAGE}?saved=3"
+    policy = Policy.objects.get(model=digits)
+    assert (policy.max_batch_rows, policy.cache_max_mib) == (16, 128)
+
+
+def test_a_field_that_both_changed_is_refused_with_who_and_to_what_and_a_second_save_takes_it(
+    staff: Client, digits: Model
+) -> None:
+    policies.update_policy(actor=system_actor("tuner"), model=digits, max_batch_rows=64, cache_max_mib=128)
+    answer = save(staff, digits, revision="1", cache_max_mib="64", max_batch_rows="16")
+    assert answer.status_code == 409
+    assert "system:tuner set “Largest batch” to 64 rows meanwhile. What you typed still stands below" in words(answer)
+    page = answer.content.decode()
+    assert 'name="revision" value="2"' in page
+    assert re.search(r'name="max_batch_rows" value="16"', page)
+    assert re.search(r'name="cache_max_mib" value="128"', page)
+    assert save(staff, digits, revision="2", max_batch_rows="16").status_code == 302
+    assert Policy.objects.get(model=digits).max_batch_rows == 16
+
+
+def test_a_preview_shows_only_what_its_person_changed(staff: Client, digits: Model) -> None:
+    policies.update_policy(actor=system_actor("tuner"), model=digits, cache_max_mib=128)
+    form = {name: _typed(getattr(digits.policy, name)) for name in policies.EDITABLE_FIELDS}
+    form = {name: text for name, text in form.items() if text != "False"}
+    page = words(staff.post(f"{PAGE}preview/", {**form, "revision": "1", "max_batch_rows": "16"}))
+    assert "1 change, not saved yet" in page
 
 
 def test_fields_of_another_release_are_not_shown_and_not_taken(staff: Client, changed: Model) -> None:

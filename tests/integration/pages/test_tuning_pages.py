@@ -336,3 +336,20 @@ def test_a_question_that_cannot_be_answered_says_what_to_ask(staff: Client, digi
         assert response.status_code == 200
         assert "Ask for a" in words(response)
         assert "form-error" in response.content.decode()
+
+
+def test_lists_and_modes_are_shown_in_words_and_undone_whatever_their_length(
+    staff: Client, digits: Model, actor: Actor
+) -> None:
+    modes = {"max_batch_rows": "automatic", "cache_max_mib": "automatic", "placement": "off"}
+    policies.update_policy(actor=actor, model=digits, tuning_modes=modes, preferred_batch_rows=[1, 4])
+    page = staff.get(PAGE)
+    assert "Modes of tuning advise on each → Cache size: automatic; Largest batch: automatic; Placement: off" in words(
+        page
+    )
+    assert "Preferred sizes none → 1, 4" in words(page)
+    row = Decision.objects.get(knob="tuning_modes")
+    assert f"/tuning/decisions/{row.pk}/undo/" in page.content.decode()
+    staff.post(f"/tuning/decisions/{row.pk}/undo/")
+    assert Policy.objects.get(model=digits).tuning_modes == {}
+    assert f"/tuning/decisions/{row.pk}/undo/" not in staff.get(PAGE).content.decode()

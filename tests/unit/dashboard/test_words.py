@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 from django.template import Context, Template
+from django.utils.translation import gettext, override
 
-from models_admin.dashboard.policy_fields import field_view, in_words, typed_in, unit_of, values_of
-from models_admin.dashboard.policy_layout import GROUPS, LABELS
+from models_admin.dashboard.policy_fields import error_words, field_view, in_words, typed_in, unit_of, values_of
+from models_admin.dashboard.policy_layout import GROUPS
 from models_admin.models import Policy
+from models_admin.models.policy_words import LABELS, in_language, value_words
+from models_admin.services.errors import Invalid
 from models_admin.services.policies import EDITABLE_FIELDS
 from models_admin.templatetags import ui
-from proxy.core.words import say
+from proxy.core.words import readable, say
 
 
 @pytest.mark.parametrize(
@@ -104,3 +107,29 @@ ABORTED = say("%(actor)s aborted it: %(reason)s", actor="user:<b>", reason="<scr
 def test_what_people_typed_is_said_as_text_whatever_it_is_made_of(text: str, parts: Any, shown: str) -> None:
     template = Template("{% load ui %}{{ text|said:parts }}")
     assert template.render(Context({"text": text, "parts": parts})) == shown
+
+
+def test_what_a_service_says_of_a_field_is_shown_under_its_label() -> None:
+    error = Invalid("max_batch_rows: Ensure this value is at least 1.", field="max_batch_rows")
+    assert error_words(error) == "Largest batch: Ensure this value is at least 1."
+    assert error_words(Invalid("Too late.")) == "Too late."
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "english", "chinese"),
+    [
+        ("max_batch_rows", 4096, "4,096 rows", "4,096 行"),
+        ("cache_ttl_s", 0, "no limit", "不限"),
+        ("objective", "lowest_cost", "Lowest cost that holds the latency target", "满足延迟目标的最低成本"),
+        ("tuning_modes", {"cache_max_mib": "automatic"}, "Cache size: automatic", "缓存大小: 自动"),
+        ("preferred_batch_rows", [1, 4], "1, 4", "1, 4"),
+        ("fair_share", True, "on", "开启"),
+    ],
+)
+def test_a_stored_value_of_a_field_is_read_in_the_readers_language(
+    field: str, value: Any, english: str, chinese: str
+) -> None:
+    parts = say("It is %(value)s.", value=value_words(field, value)).parts
+    assert readable(parts, gettext, "") == f"It is {english}."
+    with override("zh-hans"):
+        assert in_language(value_words(field, value)) == chinese
