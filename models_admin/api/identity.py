@@ -27,6 +27,7 @@ def actor_of(request: Request) -> Actor:
         remote_addr=remote_addr,
         user_id=key.created_by_id,  # what a key makes belongs to the account that made the key
         ends_at=key.expires_at,
+        key_id=key.pk,
     )
 
 

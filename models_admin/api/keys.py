@@ -9,13 +9,15 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from models_admin import selectors
 from models_admin.api.base import ApiView, ListView, deleted, validated
+from models_admin.api.deletion import true_in
 from models_admin.api.fields import StrictSerializer, Text, TrueOrFalse, WholeNumber
 from models_admin.api.filters import StrictFilterSet, ordering
 from models_admin.api.identity import actor_of
@@ -29,6 +31,9 @@ from models_admin.services.errors import Invalid
 
 TAGS = ["keys"]
 MAX_MODELS = 1_000
+WITH_MADE = OpenApiParameter(
+    "with_made", OpenApiTypes.BOOL, description="true: the keys that were made with it end, too. Default: false."
+)
 
 
 class KeySerializer(serializers.ModelSerializer[ApiKey]):
@@ -53,6 +58,7 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
             "requests_per_s",
             "state",
             "created_by",
+            "made_with",
             "created_at",
             "expires_at",
             "last_used_at",
@@ -176,6 +182,11 @@ class KeyView(ApiView):
     """One key."""
 
     permission_classes = (ReadOrStaff,)
+    query_parameters = frozenset({WITH_MADE.name})
+
+    def known_parameters(self) -> frozenset[str]:
+        """For the end of a key only."""
+        return super().known_parameters() if self.request.method == "DELETE" else frozenset()
 
     @extend_schema(
         operation_id="getKey", summary="Read an API key", tags=TAGS, responses={200: KeySerializer, **problems(404)}
@@ -186,11 +197,15 @@ class KeyView(ApiView):
         return Response(KeySerializer(find_key(key_id)).data)
 
     @extend_schema(
-        operation_id="revokeKey", summary="Revoke an API key", tags=TAGS, responses={204: None, **problems(404)}
+        operation_id="revokeKey",
+        summary="Revoke an API key",
+        tags=TAGS,
+        parameters=[WITH_MADE],
+        responses={204: None, **problems(400, 404)},
     )
     def delete(self, request: Request, key_id: int) -> Response:
-        """End the key for good. The row stays for the audit log."""
-        services.revoke_key(actor=actor_of(request), key=find_key(key_id))
+        """End the key for good; for one that leaked, those made with it, too. The rows stay for the audit log."""
+        services.revoke_key(actor=actor_of(request), key=find_key(key_id), with_made=true_in(request, WITH_MADE))
         return deleted()
 
 

@@ -1,4 +1,4 @@
-"""/keys/: API keys. A new key's secret is in the answer to its creation and nowhere else, ever."""
+"""/keys/: API keys; `?state=` and `?name=` narrow. A new secret is in the answer to its creation and nowhere else."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 
 from models_admin import selectors
-from models_admin.dashboard.access import actor_of, change, page, perform, whole_number
+from models_admin.dashboard.access import actor_of, asked, change, page, perform, whole_number
+from models_admin.dashboard.paging import page_of
 from models_admin.models import ApiKey, Model
 from models_admin.models.access import KeyScope
 from models_admin.services import keys as services
 from models_admin.services.errors import Invalid, ServiceError
+
+PAGE_ROWS = 50
 
 
 @page
@@ -53,14 +56,35 @@ def revoke(request: HttpRequest, key_id: int) -> HttpResponse:
     key = ApiKey.objects.filter(pk=key_id).first()
     if key is None:
         raise Http404(_("There is no such key."))
-    done = _("%(name)s is revoked; calls with it are refused from now on.") % {"name": key.name}
-    return perform(request, reverse("keys"), done, lambda: services.revoke_key(actor=actor_of(request), key=key))
+    with_made = request.POST.get("with_made") == "true"
+    words = (
+        _("%(name)s and the keys made with it are revoked; calls with them are refused from now on.")
+        if with_made
+        else _("%(name)s is revoked; calls with it are refused from now on.")
+    )
+    return perform(
+        request,
+        reverse("keys"),
+        words % {"name": key.name},
+        lambda: services.revoke_key(actor=actor_of(request), key=key, with_made=with_made),
+    )
 
 
 def _context(request: HttpRequest) -> dict[str, object]:
-    known, now = list(selectors.keys()), timezone.now()
+    now = timezone.now()
+    chosen = {"name": asked(request, "name"), "state": asked(request, "state")}
+    known = selectors.keys().filter(name__icontains=chosen["name"])
+    if chosen["state"] in services.KeyState:
+        known = known.filter(services.in_state(chosen["state"], now))
+    paged, made = page_of(request, known, PAGE_ROWS), services.made_and_working(now)
     return {
-        "keys": [(key, services.state_of(key, now), services.gives_code(key)) for key in known],
+        "keys": [
+            (key, services.state_of(key, now), services.gives_code(key), made.get(key.pk, 0)) for key in paged.rows
+        ],
+        "paged": paged,
+        "chosen": chosen,
+        "is_filtered": any(chosen.values()),
+        "states": services.KeyState.choices,
         "scopes": KeyScope.choices,
         "models": Model.objects.order_by("name"),
         "typed": request.POST,
@@ -71,6 +95,8 @@ def _context(request: HttpRequest) -> dict[str, object]:
 
 def _models(request: HttpRequest) -> list[Model]:
     if request.POST.get("all_models") == "true":
+        if request.POST.getlist("models"):
+            raise Invalid(_("Choose every model or single ones, not both."), field="models")
         return []
     chosen = set(request.POST.getlist("models"))
     return [model for model in Model.objects.all() if model.name in chosen]

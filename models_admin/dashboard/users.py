@@ -96,7 +96,16 @@ def _context() -> dict[str, object]:
     everyone = get_user_model().objects.order_by("-is_active", "username")
     keys = working_keys(timezone.now())
     rows = [(user, services.role_of(user), keys.get(user.pk, 0)) for user in everyone]
-    return {"rows": rows, "roles": services.Role.choices}
+    return {"rows": rows, "roles": services.Role.choices, "short_roles": short_roles()}
+
+
+def short_roles() -> list[tuple[str, str]]:
+    """Roles by their names alone, for a list whose readers know what they mean."""
+    return [
+        (services.Role.VIEWER.value, _("Viewer")),
+        (services.Role.OPERATOR.value, _("Operator")),
+        (services.Role.ADMIN.value, _("Admin")),
+    ]
 
 
 def _user_or_404(user_id: int) -> User:

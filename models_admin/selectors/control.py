@@ -47,7 +47,11 @@ def audit_events(object_type: str | None = None, object_id: str | None = None) -
 
 def keys() -> QuerySet[ApiKey]:
     """API keys, newest first, with the models that they open."""
-    return ApiKey.objects.select_related("created_by").prefetch_related("models").order_by("-created_at", "-id")
+    return (
+        ApiKey.objects.select_related("created_by", "made_with")
+        .prefetch_related("models")
+        .order_by("-created_at", "-id")
+    )
 
 
 def nodes(now: datetime | None = None) -> list[NodeView]:

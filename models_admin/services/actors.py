@@ -10,7 +10,8 @@ from datetime import datetime
 class Actor:
     """`label` is `user:ann`, `key:ci` or `system:autoscaler`. Services check rights that belong to the change itself
     (code uploads); whether the caller may write at all is decided at the door (API permissions, staff pages).
-    `ends_at`: when its own right to act ends; no key that it makes works longer.
+    `ends_at`: when its own right to act ends; nothing that it makes gives a right for longer. `key_id`: the key that it
+    acts with, if it is one.
     """
 
     label: str
@@ -19,6 +20,7 @@ class Actor:
     remote_addr: str | None = None
     user_id: int | None = None
     ends_at: datetime | None = None
+    key_id: int | None = None
 
 
 def system_actor(part: str) -> Actor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -114,6 +115,7 @@ def create_key(
         all_models=all_models,
         may_upload_code=may_upload_code,
         created_by_id=actor.user_id,
+        made_with_id=actor.key_id,
         expires_at=expires_at,
         weight=weight,
         tenant=tenant,
@@ -144,15 +146,50 @@ def _within(actor: Actor, expires_at: datetime | None) -> datetime | None:
 
 
 @transaction.atomic
-def revoke_key(*, actor: Actor, key: ApiKey) -> ApiKey:
-    """End a key for good; the data plane refuses it as soon as it has read the change. Idempotent."""
-    row = writing.lock(key)
-    if row.revoked_at is None:
-        row.revoked_at = timezone.now()
-        row.save(update_fields=["revoked_at"])
-        writing.audit(actor, "key.revoke", "key", str(row.pk), name=row.name)
+def revoke_key(*, actor: Actor, key: ApiKey, with_made: bool = False) -> int:
+    """End a key for good; the data plane refuses it as soon as it has read the change. Idempotent; how many ended.
+
+    `with_made`: the keys that were made with it end, too, and those made with them: for a key that somebody else had.
+    Without it they stay, so that a key is replaced by one that it made.
+    """
+    ending = [key, *(made_with(key) if with_made else ())]
+    ended = sum(_revoke(actor, one) for one in ending)
+    if ended:
         writing.publish()
-    return row
+    return ended
+
+
+def made_with(key: ApiKey) -> list[ApiKey]:
+    """Every key that was made with this one, with a key that was, and so on, whatever its state."""
+    found, parents = [], [key.pk]
+    while parents:
+        children = list(ApiKey.objects.filter(made_with__in=parents).order_by("pk"))
+        found += children
+        parents = [child.pk for child in children]
+    return found
+
+
+def made_and_working(now: datetime) -> dict[int, int]:
+    """How many active keys were made with each key, directly or not, by its id."""
+    parent_of = dict(ApiKey.objects.filter(made_with__isnull=False).values_list("pk", "made_with"))
+    active = ApiKey.objects.filter(in_state(KeyState.ACTIVE, now), made_with__isnull=False)
+    counts: Counter[int] = Counter()
+    for pk in active.values_list("pk", flat=True):
+        above = parent_of.get(pk)
+        while above is not None:
+            counts[above] += 1
+            above = parent_of.get(above)
+    return dict(counts)
+
+
+def _revoke(actor: Actor, key: ApiKey) -> bool:
+    row = writing.lock(key)
+    if row.revoked_at is not None:
+        return False
+    row.revoked_at = timezone.now()
+    row.save(update_fields=["revoked_at"])
+    writing.audit(actor, "key.revoke", "key", str(row.pk), name=row.name)
+    return True
 
 
 @transaction.atomic

@@ -2,7 +2,8 @@
 
 Roles: a viewer looks at everything but this list; an operator changes models, versions, policies, keys and instances;
 an admin manages accounts, too. Rules: nobody changes their own role or switches themselves off, and one active admin
-always stays. A right that is taken away is gone with the person's next call, a live socket within seconds.
+always stays. A right that is taken away is gone with the person's next call, a live socket within seconds. Who acts
+with a key that ends gives nobody what would not end with it: no account, password or larger role; taking away is free.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from models_admin.services import writing
 from models_admin.services.actors import Actor
-from models_admin.services.errors import Conflict, Invalid
+from models_admin.services.errors import Conflict, Forbidden, Invalid
 
 PASSWORD_BYTES = 15
 
@@ -29,6 +30,10 @@ class Role(models.TextChoices):
     ADMIN = "admin", _("Admin: manages accounts, too")
 
 
+RANK = {role: rank for rank, role in enumerate(Role)}
+"""Each role's place: who has a larger one may do what the smaller ones may."""
+
+
 def role_of(user: User) -> Role:
     """The role that Django's two flags stand for."""
     if user.is_superuser:
@@ -38,7 +43,8 @@ def role_of(user: User) -> Role:
 
 @transaction.atomic
 def create_user(*, actor: Actor, name: str, role: str) -> tuple[User, str]:
-    """A new account and its password, which cannot be shown again."""
+    """A new account and its password, which cannot be shown again. Forbidden to a key that ends."""
+    _require_lasting(actor)
     user = get_user_model()(username=name)
     password = _new_password(user)
     _apply(user, _role(role))
@@ -50,12 +56,14 @@ def create_user(*, actor: Actor, name: str, role: str) -> tuple[User, str]:
 
 @transaction.atomic
 def set_role(*, actor: Actor, user: User, role: str) -> User:
-    """Give another role. Idempotent."""
+    """Give another role; a larger one is Forbidden to a key that ends. Idempotent."""
     wanted = _role(role)
     row = _locked(actor, user)
     before = role_of(row)
     if wanted is before:
         return row
+    if RANK[wanted] > RANK[before]:
+        _require_lasting(actor)
     if before is Role.ADMIN:
         _keep_an_admin(row)
     _apply(row, wanted)
@@ -67,11 +75,16 @@ def set_role(*, actor: Actor, user: User, role: str) -> User:
 
 @transaction.atomic
 def set_active(*, actor: Actor, user: User, active: bool) -> User:
-    """Switch an account off or on again: its sessions end with their next call, its API keys stop. Idempotent."""
+    """Switch an account off or on again: its sessions end with their next call, its API keys stop. Idempotent.
+
+    To switch one on is Forbidden to a key that ends.
+    """
     row = _locked(actor, user)
     if row.is_active == active:
         return row
-    if not active and row.is_superuser:
+    if active:
+        _require_lasting(actor)
+    elif row.is_superuser:
         _keep_an_admin(row)
     row.is_active = active
     row.save(update_fields=["is_active"])
@@ -82,7 +95,8 @@ def set_active(*, actor: Actor, user: User, active: bool) -> User:
 
 @transaction.atomic
 def new_password(*, actor: Actor, user: User) -> tuple[User, str]:
-    """Another password, shown once; every session of the account ends."""
+    """Another password, shown once; every session of the account ends. Forbidden to a key that ends."""
+    _require_lasting(actor)
     row = _locked(actor, user)
     password = _new_password(row)
     row.save(update_fields=["password"])
@@ -94,6 +108,14 @@ def new_password(*, actor: Actor, user: User) -> tuple[User, str]:
 def note_own_password(*, actor: Actor, user: User) -> None:
     """Record that somebody changed their own password."""
     writing.audit(actor, "user.own_password", "user", user.username)
+
+
+def _require_lasting(actor: Actor) -> None:
+    if actor.ends_at is not None:
+        raise Forbidden(
+            _("A key that ends gives no right that would outlast it: use one without an expiry, or log in."),
+            code="would_outlast_the_key",
+        )
 
 
 def _role(text: str) -> Role:

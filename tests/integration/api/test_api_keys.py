@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from models_admin.models import ApiKey, AuditEvent, Model
 from models_admin.publishing.snapshot import load_snapshot
+from models_admin.services import keys
 
 pytestmark = pytest.mark.django_db
 
@@ -138,3 +139,33 @@ def test_use_of_a_key_is_remembered_at_most_once_a_minute(admin: Caller, admin_k
     assert first is not None
     admin("GET", "/models")
     assert ApiKey.objects.get(pk=admin_key[0].pk).last_used_at == first
+
+
+@pytest.fixture
+def family(staff: Caller) -> dict[str, ApiKey]:
+    """An administration key, one that it made, one that this made, and one of a person's."""
+    secret = staff("POST", "/keys", {"name": "ci", "scope": "admin"}).json()["secret"]
+    secret = Caller(secret=secret)("POST", "/keys", {"name": "child", "scope": "admin"}).json()["secret"]
+    Caller(secret=secret)("POST", "/keys", {"name": "grandchild"})
+    staff("POST", "/keys", {"name": "person's"})
+    return {key.name: key for key in ApiKey.objects.all()}
+
+
+def test_a_key_that_was_replaced_is_revoked_alone(staff: Caller, family: dict[str, ApiKey]) -> None:
+    listed = {key["name"]: key["made_with"] for key in staff("GET", "/keys").json()["results"]}
+    ci, child = family["ci"].pk, family["child"].pk
+    assert listed == {"ci": None, "child": ci, "grandchild": child, "person's": None}
+    assert keys.made_and_working(timezone.now()) == {ci: 2, child: 1}
+    assert staff("DELETE", f"/keys/{ci}").status_code == 204
+    states = {key["name"]: key["state"] for key in staff("GET", "/keys").json()["results"]}
+    assert states == {"ci": "revoked", "child": "active", "grandchild": "active", "person's": "active"}
+
+
+def test_a_key_that_leaked_is_revoked_with_all_that_were_made_with_it(staff: Caller, family: dict[str, ApiKey]) -> None:
+    ci = family["ci"].pk
+    staff("DELETE", f"/keys/{ci}")  # one that is revoked already still leads to those made with it
+    assert staff("DELETE", f"/keys/{ci}?with_made=perhaps").status_code == 400
+    assert staff("DELETE", f"/keys/{ci}?with_made=true").status_code == 204
+    states = {key["name"]: key["state"] for key in staff("GET", "/keys").json()["results"]}
+    assert states == {"ci": "revoked", "child": "revoked", "grandchild": "revoked", "person's": "active"}
+    assert AuditEvent.objects.filter(action="key.revoke").count() == 3

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from api_cast import Caller
 from django.contrib.auth.models import Permission, User
+from django.utils import timezone
 
 from models_admin.models import ApiKey, AuditEvent
 from models_admin.publishing.snapshot import load_snapshot
@@ -125,3 +127,24 @@ def test_a_key_uploads_code_no_longer_than_its_account_may(chief: Caller, chief_
     assert by_key("POST", "/keys", child).status_code == 403
     owner.user_permissions.add(Permission.objects.get(codename="upload_code"))
     assert by_key("POST", "/keys", child).status_code == 201
+
+
+def test_a_key_that_ends_gives_nobody_what_outlasts_it_and_takes_away_freely(
+    chief: Caller, chief_user: User, viewer_user: User, staff_user: User
+) -> None:
+    soon = timezone.now() + timedelta(hours=1)
+    robot = Caller(secret=keys.create_key(actor=user_actor(chief_user), name="ci", scope="admin", expires_at=soon)[1])
+    viewer, operator = f"/users/{viewer_user.pk}", f"/users/{staff_user.pk}"
+    for method, path, body in (
+        ("POST", "/users", {"name": "carol", "role": "viewer"}),
+        ("POST", f"{viewer}/password", None),
+        ("PATCH", viewer, {"role": "operator"}),
+    ):
+        refused = robot(method, path, body)
+        assert (refused.status_code, refused.json()["code"]) == (403, "would_outlast_the_key"), path
+    assert robot("PATCH", operator, {"role": "viewer"}).status_code == 200
+    assert robot("PATCH", viewer, {"active": False}).status_code == 200
+    assert robot("PATCH", viewer, {"active": True}).status_code == 403
+    assert not User.objects.filter(username="carol").exists()
+    lasting = Caller(secret=keys.create_key(actor=user_actor(chief_user), name="own", scope="admin")[1])
+    assert lasting("POST", "/users", {"name": "carol", "role": "viewer"}).status_code == 201
