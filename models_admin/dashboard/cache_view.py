@@ -57,12 +57,13 @@ def next_step_words(points: Sequence[CurvePoint], max_bytes: int) -> str:
     gain = at_size(points, max_bytes + NEXT_MIB * BYTES_PER_MIB).saved_ms_per_s - now.saved_ms_per_s
     loss = now.saved_ms_per_s - at_size(points, max_bytes // 2).saved_ms_per_s
     if gain >= LEAST_WORTH_MS_PER_S:
-        return _("The next 64 MiB would save about %(ms)s model-ms a second.") % {"ms": _number(gain)}
+        return _("The next 64 MiB would save about %(ms)s ms of model time a second.") % {"ms": _number(gain)}
     if loss < LEAST_WORTH_MS_PER_S:
         return _("The next 64 MiB would save nothing more; half the size would save as much.")
-    return _("The next 64 MiB would save nothing more; half the size would lose about %(ms)s model-ms a second.") % {
-        "ms": _number(loss)
-    }
+    words = _(
+        "The next 64 MiB would save nothing more; half the size would lose about %(ms)s ms of model time a second."
+    )
+    return words % {"ms": _number(loss)}
 
 
 @dataclass(frozen=True, slots=True)

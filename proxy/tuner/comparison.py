@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log, sqrt
+from math import expm1, log, sqrt
 
 from proxy.core.policies import Knob
 from proxy.core.words import say
@@ -31,6 +31,8 @@ LEAST_PARTS = 5
 LEAST_SPREAD = 0.001
 # Standard errors of a change that counts as real: 5 % one-sided with 2·PARTS − 3 degrees of freedom.
 SIGNIFICANT_T = 1.74
+# Logarithm beyond which a change is not told more exactly: twenty times what it was.
+MOST_SHOWN = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,19 @@ class Change:
 
     @property
     def words(self) -> str:
-        """With its margin."""
+        """As a share of what it was, with what chance leaves open."""
+        margin = SIGNIFICANT_T * self.error
         return say(
-            "score %(ratio)s ± %(margin)s",
-            ratio=f"{self.ratio:+.1%}",
-            margin=f"{SIGNIFICANT_T * self.error:.1%}",
+            "by the objective %(ratio)s, likely between %(low)s and %(high)s; less is better",
+            ratio=_share(self.ratio),
+            low=_share(self.ratio - margin),
+            high=_share(self.ratio + margin),
         )
+
+
+def _share(logarithm: float) -> str:
+    """A change of a logarithm as a change of what it is of."""
+    return f"{expm1(min(logarithm, MOST_SHOWN)):+.0%}"
 
 
 def change_of(

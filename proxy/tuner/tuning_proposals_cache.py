@@ -52,7 +52,7 @@ def size(present: Present) -> Said:
             found.append(proposal)
     fact = (
         say(
-            "%(mib)s MiB save %(saved_ms_per_s)s model-ms/s by the curve",
+            "%(mib)s MiB save %(saved_ms_per_s)s ms/s of model time by the curve",
             mib=mib,
             saved_ms_per_s=f"{here.saved_ms_per_s:.0f}",
         )
@@ -110,7 +110,7 @@ def _reordered(
         return None
     words = say(
         "in ghost caches of a sample of the keys %(name)s would have hit %(hit_ratio)s where %(name_2)s hit "
-        "%(hit_ratio_2)s, and saved %(saved_ms_per_s)s model-ms a second instead of %(saved_ms_per_s_2)s",
+        "%(hit_ratio_2)s, and saved %(saved_ms_per_s)s ms of model time a second instead of %(saved_ms_per_s_2)s",
         name=_name(order),
         hit_ratio=f"{order.hit_ratio:.0%}",
         name_2=_name(now_order),
@@ -144,7 +144,7 @@ def _name(order: OrderEstimate) -> str:
 
 def _would(order: OrderEstimate) -> str:
     return say(
-        "%(name)s would hit %(hit_ratio)s and save %(saved_ms_per_s)s model-ms/s",
+        "%(name)s would hit %(hit_ratio)s and save %(saved_ms_per_s)s ms/s of model time",
         name=_name(order),
         hit_ratio=f"{order.hit_ratio:.0%}",
         saved_ms_per_s=f"{order.saved_ms_per_s:.0f}",
@@ -180,7 +180,7 @@ def _resized(present: Present, cache: CacheReport, here: CurvePoint, there: Curv
         return None
     if grows:
         words = say(
-            "the next %(value)s MiB save %(saves_ms)s model-ms a second by the miss-ratio curve",
+            "the next %(value)s MiB save %(saves_ms)s ms of model time a second by the miss-ratio curve",
             value=value - mib,
             saves_ms=f"{saves_ms:.0f}",
         )
@@ -194,8 +194,8 @@ def _resized(present: Present, cache: CacheReport, here: CurvePoint, there: Curv
         )
     else:
         words = say(
-            "the last %(mib)s MiB save %(value)s model-ms a second by the miss-ratio curve and cost as much as "
-            "%(value_2)s (at %(instance_mib)s MiB an instance)",
+            "the last %(mib)s MiB save only %(value)s ms of model time a second by the miss-ratio curve, while their "
+            "memory counts for %(value_2)s ms (%(instance_mib)s MiB count as much as one instance)",
             mib=mib - value,
             value=f"{-saves_ms:.0f}",
             value_2=f"{-costs_ms:.0f}",
@@ -241,7 +241,7 @@ def _worth(present: Present, now: Estimate | None, after: Estimate, costs_ms: fl
             mean_ms_2=f"{after.mean_ms:.1f}",
         )
     return say(
-        " and cost as much as %(costs_ms)s (at %(instance_mib)s MiB an instance)",
+        ", while their memory counts for %(costs_ms)s ms (%(instance_mib)s MiB count as much as one instance)",
         costs_ms=f"{costs_ms:.0f}",
         instance_mib=MIB_PER_INSTANCE,
     )

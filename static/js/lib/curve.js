@@ -23,7 +23,7 @@ export class CurveChart {
     document.addEventListener("themechange", () => this.curve && this.#make());
   }
 
-  // curve: {sizes (bytes, ascending), misses (0 to 1), saved (model-ms a second), now: {size, miss}}.
+  // curve: {sizes (bytes, ascending), misses (0 to 1), saved (ms of model time a second), now: {size, miss}}.
   show(curve) {
     const first = !this.plot;
     this.curve = curve;
@@ -69,7 +69,7 @@ export class CurveChart {
     const { sizes, misses, saved, now } = this.curve;
     const at = index ?? sizes.indexOf(now.size);
     const words = { size: bytes(sizes[at]), misses: fine(misses[at]), saved: decimal(saved[at]) };
-    this.at.textContent = at === sizes.indexOf(now.size) ? t("Now: {size}, {misses} miss, saves about {saved} model-ms a second", words) : t("At {size}: {misses} miss, saves about {saved} model-ms a second", words);
+    this.at.textContent = at === sizes.indexOf(now.size) ? t("Now: {size}, {misses} miss, saves about {saved} ms of model time a second", words) : t("At {size}: {misses} miss, saves about {saved} ms of model time a second", words);
   }
 }
 

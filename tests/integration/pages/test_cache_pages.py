@@ -100,7 +100,7 @@ def test_the_curve_comes_with_the_present_size_and_what_the_next_step_is_worth(s
     assert data is not None
     curve = json.loads(data.group(1))
     assert curve["now"] == {"size": 64 * BYTES_PER_MIB, "miss": 0.75}
-    assert "The next 64 MiB would save about 64 model-ms a second." in html
+    assert "The next 64 MiB would save about 64 ms of model time a second." in html
 
 
 def test_every_order_of_eviction_is_compared_and_who_shared_an_execution_is_told(staff: Client, digits: Model) -> None:

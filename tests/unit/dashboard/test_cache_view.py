@@ -47,9 +47,9 @@ def test_between_known_sizes_in_proportion_and_beyond_the_last_no_more(mib: int,
 @pytest.mark.parametrize(
     ("mib", "words"),
     [
-        (64, "The next 64 MiB would save about 150 model-ms a second."),
-        (192, "The next 64 MiB would save about 25 model-ms a second."),
-        (256, "The next 64 MiB would save nothing more; half the size would lose about 50 model-ms a second."),
+        (64, "The next 64 MiB would save about 150 ms of model time a second."),
+        (192, "The next 64 MiB would save about 25 ms of model time a second."),
+        (256, "The next 64 MiB would save nothing more; half the size would lose about 50 ms of model time a second."),
         (1024, "The next 64 MiB would save nothing more; half the size would save as much."),
     ],
 )

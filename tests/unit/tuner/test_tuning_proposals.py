@@ -36,7 +36,7 @@ def test_a_cache_grows_while_the_next_step_saves_more_model_time_than_it_costs()
     assert set(found) == {128}
     proposal = found[128]
     assert proposal.aim is Aim.BETTER
-    assert "the next 64 MiB save 110 model-ms a second" in proposal.words
+    assert "the next 64 MiB save 110 ms of model time a second" in proposal.words
     costly = view(cache=grows, goal=Goal(Objective.HIGHEST_THROUGHPUT))
     assert "as much as 62" in asked(Knob.CACHE_SIZE, costly)[0][128].words
     assert proposal.expectation.metric == "hits_ratio"
@@ -48,7 +48,7 @@ def test_for_the_latency_a_cache_grows_though_the_model_time_alone_would_not_pay
     grows = cache_report(saved=(10.0, 30.0, 60.0), hits=(0.2, 0.4, 0.6))
     found, _ = asked(Knob.CACHE_SIZE, view(cache=grows, seconds=told))
     assert found[128].gain_ratio > 0.03
-    assert "the next 64 MiB save 30 model-ms a second" in found[128].words
+    assert "the next 64 MiB save 30 ms of model time a second" in found[128].words
     assert "the mean from" in found[128].words
 
 
@@ -127,7 +127,7 @@ def test_an_order_that_ghost_caches_find_better_is_tried_with_their_figures_in_w
     best = max(found.values(), key=lambda one: one.gain_ratio)
     assert best.to_value == "s3_fifo"
     assert "S3-FIFO would have hit 46% where LRU hit 37%" in best.words
-    assert "saved 460 model-ms a second instead of 370" in best.words
+    assert "saved 460 ms of model time a second instead of 370" in best.words
     assert best.expectation.after - best.expectation.before == pytest.approx(0.09)
     assert "LRU would hit 37%" in words and "S3-FIFO" in words
 
