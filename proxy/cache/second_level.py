@@ -167,6 +167,8 @@ class SecondLevel:
         try:
             async with asyncio.timeout(BUDGET_S):
                 values = await self._reader.mget(epoch_names + [wanted.name for wanted in batch])
+            if len(values) != len(epoch_names) + len(batch):
+                raise ValueError(f"{len(values)} values for {len(epoch_names) + len(batch)} names")
         except FAILURES as error:
             self._failed(error, began_ns)
             for wanted in batch:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FAILURES = (RedisError, OSError, TimeoutError)
-"""What says that Redis cannot be used now."""
+FAILURES = (RedisError, OSError, TimeoutError, ValueError, TypeError, LookupError, RecursionError)
+"""What says that Redis cannot be used now; the last four are how its client meets an answer that is none."""
 # Patience with what no request waits for.
 PATIENCE_S = 1.0
 # Answers sent in one go.
