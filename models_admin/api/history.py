@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +31,7 @@ from models_admin.api.series import (
     grid_for,
     machine_columns,
     metric_columns,
+    whole_of,
     with_idle,
 )
 from models_admin.models import MachineSample, MetricSample, Model
@@ -93,6 +94,25 @@ class MetricRangeSerializer(RangeSerializer):
         default=WHOLE_MODEL,
         help_text="One version, told apart while several are loaded; kept by the second only. Default: all together.",
     )
+    points = serializers.IntegerField(
+        required=False, min_value=1, max_value=MAX_POINTS, default=MAX_POINTS, help_text="At most so many points."
+    )
+    whole = serializers.BooleanField(
+        required=False, default=False, help_text="Also the whole stretch as one point, to be compared with another."
+    )
+
+
+class WholeSerializer(serializers.Serializer[Any]):
+    """The stretch as if it were one point: counts added up, percentiles of all its requests."""
+
+    def get_fields(self) -> dict[str, Any]:
+        """Every metric, null where nothing was measured."""
+        whole, real = serializers.IntegerField, serializers.FloatField
+        return {
+            name: whole() if name in WHOLE_COLUMNS else real(allow_null=True)
+            for name in METRIC_COLUMNS
+            if name != BY_SIZE
+        }
 
 
 class Numbers(serializers.ListField):
@@ -126,7 +146,8 @@ class MetricHistorySerializer(GridSerializer):
         """The columns in order."""
         whole, real = serializers.IntegerField, serializers.FloatField
         numbers = {name: Numbers(whole if name in WHOLE_COLUMNS else real) for name in METRIC_COLUMNS}
-        return {**super().get_fields(), **numbers, BY_SIZE: Sizes()}
+        whole_stretch = WholeSerializer(allow_null=True, help_text="Null unless asked for, or if nothing was measured.")
+        return {**super().get_fields(), **numbers, BY_SIZE: Sizes(), "whole": whole_stretch}
 
 
 class GpuHistorySerializer(serializers.Serializer[Any]):
@@ -158,7 +179,7 @@ class MetricHistoryView(_HistoryView):
     """One model over time."""
 
     permission_classes = (ReadOrStaff,)
-    query_parameters = frozenset({"model", "version", "start", "end", "resolution_s"})
+    query_parameters = frozenset({"model", "version", "start", "end", "resolution_s", "points", "whole"})
 
     @extend_schema(
         operation_id="metricHistory",
@@ -174,8 +195,12 @@ class MetricHistoryView(_HistoryView):
         name = asked["model"]
         samples = MetricSample.objects.filter(resolution_s=source_s)
         rows = _within(samples.filter(model_name=name, version=asked["version"]), grid)
-        fields = METRIC_COLUMNS if grid.step_s == source_s else (*METRIC_COLUMNS, "histogram")
-        found: Iterator[Row] = _rows(rows, fields)
+        merges = grid.step_s != source_s or asked["whole"]
+        found: Iterable[Row] = _rows(rows, (*METRIC_COLUMNS, "histogram") if merges else METRIC_COLUMNS)
+        whole = None
+        if asked["whole"]:
+            found = list(found)
+            whole = whole_of(found)
         if name:
             measured = _within(samples.filter(model_name=ALL_MODELS, version=WHOLE_MODEL), grid)
             seconds = (int(at.timestamp()) for at in measured.values_list("at", flat=True))
@@ -183,7 +208,7 @@ class MetricHistoryView(_HistoryView):
         columns = metric_columns(found, grid)
         if name and not any(columns["requests"]) and not Model.objects.filter(name=name).exists():
             raise NotFound(_("There is no model named %(name)s.") % {"name": name}, field="model")
-        return Response({"model": name, "resolution_s": grid.step_s, "at": grid.moments, **columns})
+        return Response({"model": name, "resolution_s": grid.step_s, "at": grid.moments, **columns, "whole": whole})
 
 
 class MachineHistoryView(_HistoryView):
@@ -217,7 +242,7 @@ def _grid(asked: dict[str, Any]) -> tuple[Grid, int]:
         source_s = SECOND_S if asked["start"] >= kept_since else MINUTE_S
     else:
         source_s = SECOND_S if step_s < MINUTE_S else MINUTE_S
-    grid = grid_for(start_s, end_s, source_s, step_s)
+    grid = grid_for(start_s, end_s, source_s, step_s, asked.get("points", MAX_POINTS))
     if grid is None:
         raise serializers.ValidationError(
             {"resolution_s": [f"That gives more than {MAX_POINTS} points; ask for a coarser one or a shorter range."]}

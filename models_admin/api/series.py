@@ -56,13 +56,18 @@ class Grid:
         return self.start_s + self.points * self.step_s
 
 
-def grid_for(start_s: int, end_s: int, source_s: int, step_s: int | None = None) -> Grid | None:
-    """The finest grid over start ≤ t < end, no finer than the samples (`source_s`); None if `step_s` is too fine."""
+def grid_for(
+    start_s: int, end_s: int, source_s: int, step_s: int | None = None, most_points: int = MAX_POINTS
+) -> Grid | None:
+    """The finest grid over start ≤ t < end, no finer than the samples (`source_s`); None if `step_s` is too fine.
+
+    `most_points`, at most MAX_POINTS, is kept where a step is wide enough for it.
+    """
     steps = [s for s in STEPS_S if s >= source_s] if step_s is None else [step_s]
     for step in steps:
         first = start_s // step * step
         points = -(-(end_s - first) // step)
-        if points <= MAX_POINTS:
+        if points <= most_points:
             return Grid(first, step, max(points, 1))
     return None
 
@@ -109,6 +114,13 @@ def merge_metrics(rows: Sequence[Row]) -> dict[str, Any]:
         value_ns = quantile(counts, ratio)
         merged[name] = None if value_ns is None else ns_to_ms(value_ns)
     return merged
+
+
+def whole_of(rows: Sequence[Row]) -> dict[str, Any] | None:
+    """All samples as one point, without the sizes of executions; None without a sample."""
+    if not rows:
+        return None
+    return {name: value for name, value in merge_metrics(rows).items() if name != BY_SIZE}
 
 
 def _added(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -21,7 +21,7 @@ from models_admin.dashboard.access import (
     revision_of,
     whole_number,
 )
-from models_admin.dashboard.status import model_status
+from models_admin.dashboard.status import loaded, model_status
 from models_admin.models import Model
 from models_admin.services import models as services
 from models_admin.services import scaling
@@ -35,13 +35,29 @@ SIGNALS = {
     "backlog": gettext_lazy("Backlog"),
 }
 
+# What of a model is compared (static/js/lib/comparison.js), in the order in which it is read.
+COMPARED = (
+    ("requests", gettext_lazy("Requests answered")),
+    ("failed", gettext_lazy("Failed")),
+    ("refused", gettext_lazy("Refused")),
+    ("p50", gettext_lazy("Latency p50")),
+    ("p95", gettext_lazy("Latency p95")),
+    ("p99", gettext_lazy("Latency p99")),
+    ("wait", gettext_lazy("Mean wait")),
+    ("compute", gettext_lazy("Mean compute")),
+    ("batch", gettext_lazy("Rows an execution")),
+    ("hits", gettext_lazy("Cache hits")),
+)
+
 
 def head(model: Model) -> dict[str, Any]:
     """What the head of each page of a model needs."""
     low, high = model.policy.min_instances, model.policy.max_instances
+    report = gateway.latest_report()
     return {
         "model": model,
-        "status": model_status(model, gateway.latest_report()),
+        "status": model_status(model, report),
+        "loaded": loaded(model.name, report),
         "instance_choices": range(low, high + 1),
     }
 
@@ -68,8 +84,8 @@ def live(request: HttpRequest, name: str) -> HttpResponse:
     report = gateway.latest_report()
     second = report.models.get(name) if report else None
     model = model_or_404(name)
-    context = {**head(model), "second": second, "version_pairs": _pairs(model, report), **_signals(model)}
-    return render(request, "dashboard/model_live.html", context)
+    context = {**head(model), "second": second, "version_pairs": _pairs(model, report), "compared": COMPARED}
+    return render(request, "dashboard/model_live.html", {**context, **_signals(model)})
 
 
 def _pairs(model: Model, report: SecondReport | None) -> list[tuple[int, int]]:

@@ -54,6 +54,12 @@ def report_of(report: SecondReport | None, model: str, number: int) -> VersionRe
     return None
 
 
+def loaded(model: str, report: SecondReport | None) -> str:
+    """Its versions in the data plane and how each stands, as one text that the page's script makes, too."""
+    known = [one for one in report.versions if one.model == model] if report else []
+    return ",".join(f"{one.version} {one.state}{' default' if one.is_default else ''}" for one in known)
+
+
 Known = Mapping[tuple[str, int], VersionReport]
 
 
@@ -80,12 +86,12 @@ def listed_status(name: str, default_number: int | None, loaded: bool, known: Kn
     return WANTED if version is None else _reported(version)
 
 
-def load_status(version: ModelVersion, report: SecondReport | None) -> Status | None:
-    """How a version stands in the data plane; None where it is not wanted there."""
+def load_status(version: ModelVersion, report: SecondReport | None, *, is_candidate: bool = False) -> Status | None:
+    """How a version stands in the data plane; None where it is not wanted there. `is_candidate`: of a rollout."""
     known = report_of(report, version.model.name, version.number)
     if known is not None:
         return _reported(known)
-    is_wanted = version.keep_loaded or version.model.default_version_id == version.pk
+    is_wanted = is_candidate or version.keep_loaded or version.model.default_version_id == version.pk
     if not (is_wanted and version.model.loaded and version.state == VersionState.READY):
         return None
     return UNKNOWN if report is None else WANTED

@@ -32,6 +32,8 @@ function lonePoints(values) {
   }, []);
 }
 
+const withoutZeros = (one, column) => (one.hideZero ? column.map((value) => value || null) : column);
+
 function axisTime(unixS, stepS, spanS) {
   const moment = new Date(unixS * 1000);
   const words = clock(moment);
@@ -68,6 +70,7 @@ export class TimeChart {
     this.columns = series.map(() => []);
     this.others = series.filter((one) => one.compared).map((one) => ({ ...one, column: [] }));
     this.marks = [];
+    this.isCompared = false;
     this.data = [[], ...this.columns, ...this.others.map(() => [])];
     this.plotHost = host.querySelector("[data-plot]");
     this.note = host.querySelector("[data-note]");
@@ -83,23 +86,33 @@ export class TimeChart {
   show(store, window, other = null, marks = []) {
     this.window = window;
     this.marks = marks;
+    if (Boolean(other) !== this.isCompared) { this.isCompared = Boolean(other); this.#make(); }
     this.columns = this.series.map((one) => store.column(one.key));
     this.others.forEach((one) => { one.column = other ? other.store.onto(store.times, one.key, other.shiftS) : []; });
-    this.data = [store.times, ...this.#drawn(), ...this.others.map((one) => (other ? one.column : store.times.map(() => null)))];
+    this.series.forEach((one, index) => { this.values[index].parentElement.hidden = !this.#isShown(one); });
+    this.data = [store.times, ...this.#drawn(), ...this.others.map((one) => (other ? withoutZeros(one, one.column) : store.times.map(() => null)))];
     this.plot.setData(this.data, false);
     this.plot.setScale("x", { min: window[0], max: window[1] });
-    const empty = !this.columns.some((column, index) => column.some((value) => (this.series[index].hideZero ? value : value != null)));
+    const isDrawn = (one, column) => column.some((value) => (one.hideZero ? value : value != null));
+    const empty = !this.series.some((one, index) => isDrawn(one, this.columns[index])) && !this.others.some((one) => isDrawn(one, one.column));
     this.note.hidden = !empty;
     if (this.plot.cursor.idx == null) this.#showValues(null);
   }
 
-  // The chart as it is drawn, for a picture.
+  // The chart as it is drawn, for a picture; and what stands above it: [{words, colour}] of each quantity that is drawn.
   get canvas() { return this.plot.ctx.canvas; }
+
+  get key() {
+    return this.series.flatMap((one, index) => (this.#isShown(one) ? [{ words: `${one.label} ${this.values[index].textContent}`, colour: colour(SWATCHES[one.swatch - 1]) }] : []));
+  }
 
   #drawn() {
     if (this.stack) return stacked(this.columns);
-    return this.series.map((one, index) => (one.hideZero ? this.columns[index].map((value) => value || null) : this.columns[index]));
+    return this.series.map((one, index) => withoutZeros(one, this.columns[index]));
   }
+
+  // Two lines of each quantity are enough: beside another stretch or version, what is not compared is left out.
+  #isShown(one) { return !this.isCompared || this.stack || Boolean(one.compared); }
 
   #makeLegend() {
     this.values = this.series.map((one) => {
@@ -139,7 +152,7 @@ export class TimeChart {
   }
 
   #bands() {
-    if (!this.banded && !this.stack) return [];
+    if (!this.stack && (!this.banded || this.isCompared)) return [];
     const alpha = this.stack ? 0.5 : 0.14;
     return this.series.slice(1).map((one, index) => ({ series: [index + 2, index + 1], fill: faint(colour(SWATCHES[one.swatch - 1]), alpha) }));
   }
@@ -148,11 +161,13 @@ export class TimeChart {
     const stroke = colour(SWATCHES[one.swatch - 1]);
     const first = one === this.series[0];
     const alpha = this.stack ? 0.5 : 0.12;
+    const isFilled = this.stack || !this.isCompared;
     return {
       stroke,
+      show: this.#isShown(one),
       width: this.stack ? 1 : 1.6,
       spanGaps: false,
-      fill: one.fill || ((this.banded || this.stack) && first) ? faint(stroke, alpha) : undefined,
+      fill: !isFilled ? undefined : one.fill || ((this.banded || this.stack) && first) ? faint(stroke, alpha) : undefined,
       paths: this.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
       points: { show: true, size: 4, fill: stroke, width: 0, filter: (plot, index) => lonePoints(plot.data[index]) },
     };

@@ -6,7 +6,7 @@ import { TimeStore } from "./store.js";
 const IDLE = { rps: 0, errors: 0, rejections: 0, queue_depth: 0, in_flight: 0 };
 // Executions by size: 1, 2, 3 to 4, 5 to 8, 9 to 16, and all above.
 export const SIZES = ["size_1", "size_2", "size_4", "size_8", "size_16", "size_more"];
-export const KEYS = ["rps", "errors", "rejections", "p50_ms", "p95_ms", "p99_ms", "queue_ms", "compute_ms", "queue_depth", "in_flight", "batch", "hit", "cache_mib", "instances", ...SIZES];
+export const KEYS = ["rps", "errors", "rejections", "p50_ms", "p95_ms", "p99_ms", "queue_ms", "compute_ms", "queue_depth", "in_flight", "batch", "hit", "cache_mib", "busy", "instances", ...SIZES];
 
 // One second (or a longer step) as what the charts show.
 export function rowOf(second, stepS) {
@@ -24,6 +24,7 @@ export function rowOf(second, stepS) {
     batch: second.executions ? second.inferences / second.executions : null,
     hit: hitRatio(second),
     cache_mib: second.cache_bytes === undefined || second.cache_bytes === null ? null : second.cache_bytes / 1_048_576,
+    busy: second.busy_ratio ?? null,
     instances: second.instances,
     ...bySize(second.rows_by_bits, stepS),
   };

@@ -6,11 +6,15 @@ const FIRST = "live";
 const LONGEST_FOLLOWED_S = 3600;
 const SHORTEST_S = 5;
 
-// {range, from, to, compare}: from and to (unix seconds) only of a custom range; compare: "", "earlier" or "1,2".
+const DAY_S = 86_400;
+const COMPARE = /^(?:earlier|day|week|\d+,\d+|@\d{1,10})$/u;
+
+// {range, from, to, compare}: from and to (unix seconds) only of a custom range; compare: "", "earlier" (as long as the range),
+// "day", "week", "@<unix seconds>" where another range begins, or "1,2": two versions, the newer one first.
 export function readRange(search) {
   const asked = new URLSearchParams(search);
   const from = Number(asked.get("from")), to = Number(asked.get("to"));
-  const compare = /^(?:earlier|\d+,\d+)$/u.test(asked.get("compare") ?? "") ? asked.get("compare") : "";
+  const compare = COMPARE.test(asked.get("compare") ?? "") ? asked.get("compare") : "";
   if (from > 0 && to - from >= SHORTEST_S) return { range: "custom", from, to, compare };
   return { range: RANGES[asked.get("range")] ? asked.get("range") : FIRST, from: null, to: null, compare };
 }
@@ -40,3 +44,9 @@ export function zoomed(state, from, to) {
 
 // The two versions of a comparison; null where it is none of versions.
 export function versionsOf(compare) { return compare.includes(",") ? compare.split(",").map(Number) : null; }
+
+// How many seconds before a window the one lies that it is compared with; null where that is none of time.
+export function shiftOf(compare, [start, end]) {
+  if (compare.startsWith("@")) return Math.round(start - Number(compare.slice(1)));
+  return { earlier: Math.round(end - start), day: DAY_S, week: 7 * DAY_S }[compare] ?? null;
+}

@@ -41,11 +41,15 @@ export class TimeStore {
     });
   }
 
-  // As a table that other programs read: a row a moment, UTC.
-  csv() {
+  // As a table that other programs read: a row a moment, UTC. other: {store, shiftS} that it is compared with, whose columns
+  // follow under their names with `compared_` before them.
+  csv(other = null) {
     const cell = (value) => (value === null || value === undefined ? "" : String(value));
-    const rows = this.times.map((time, index) => [new Date(time * 1000).toISOString(), ...this.keys.map((key) => cell(this.columns.get(key)[index]))].join(","));
-    return `${["at", ...this.keys].join(",")}\n${rows.join("\n")}\n`;
+    const beside = other ? this.keys.map((key) => other.store.onto(this.times, key, other.shiftS)) : [];
+    const columns = [...this.keys.map((key) => this.columns.get(key)), ...beside];
+    const names = [...this.keys, ...(other ? this.keys.map((key) => `compared_${key}`) : [])];
+    const rows = this.times.map((time, index) => [new Date(time * 1000).toISOString(), ...columns.map((column) => cell(column[index]))].join(","));
+    return `${["at", ...names].join(",")}\n${rows.join("\n")}\n`;
   }
 
   #append(at, row) {

@@ -1,30 +1,32 @@
 // A model's live page: history from the API, then the socket; range, zoom and comparison stand in the address.
-import { all, make, setState, setText } from "../lib/dom.js";
-import { bytes, count, duration, hitRatio, ms, percent } from "../lib/format.js";
+import { all, setState, setText } from "../lib/dom.js";
+import { comparedWords, hideComparison, showComparison } from "../lib/comparison_table.js";
+import { count, duration, hitRatio, localTime, ms, percent } from "../lib/format.js";
 import { getJson } from "../lib/http.js";
 import { t } from "../lib/i18n.js";
+import { showInstances } from "../lib/instance_rows.js";
 import { live } from "../lib/live.js";
 import { makeCharts } from "../lib/model_charts.js";
 import { KEYS, rowOf, storeOf } from "../lib/model_rows.js";
 import { savePicture, saveText } from "../lib/pictures.js";
-import { RANGES, follows, readRange, versionsOf, windowOf, writeRange, zoomed } from "../lib/ranges.js";
+import { RANGES, follows, readRange, shiftOf, versionsOf, windowOf, writeRange, zoomed } from "../lib/ranges.js";
 import { TimeStore } from "../lib/store.js";
-
-const NO_INSTANCE = {
-  asleep: t("No instance runs: the model sleeps, and the next request wakes it."),
-  quarantined: t("No instance runs: its instances could not be started. The page of its version says why, and tries again."),
-  failed: t("No instance runs: the file is not the one that was uploaded. The page of its version says more."),
-};
+import { defaultOf } from "../lib/versions.js";
 
 // Minutes are rolled up about once a minute; asking more often would show nothing new.
 const REFRESH_LONG_MS = 60_000;
+// A comparison is read anew as a whole, percentiles included. Smaller: more to add up for the server.
+const REFRESH_COMPARED_MS = 5_000;
+// Coarse enough that two lines beside each other can be told apart.
+const COMPARED_POINTS = 100;
 const MOST_MARKS = 200;
+// Charts of what cannot be set beside another: stacked areas; and of versions, what is measured of the model as a whole.
+const ALONE = ["sizes"], OF_THE_MODEL = ["memory"];
 
 const page = document.getElementById("live-page");
 const model = page.dataset.model;
-const version = Number(page.dataset.default) || null;
 const part = (id) => document.getElementById(id);
-if (version) begin();
+if (page.dataset.default) begin();
 
 function begin() {
   const charts = makeCharts();
@@ -38,41 +40,46 @@ function begin() {
   let loading = null;
 
   const shown = () => windowOf(state, now());
-  const draw = () => { for (const chart of charts.values()) chart.show(store, shown(), other, marks); };
-  const isFollowing = () => follows(state) && !paused && !versionsOf(state.compare);
+  const draw = (range = shown()) => { for (const chart of charts.values()) chart.show(store, range, other, marks); };
+  const isFollowing = () => follows(state) && !paused && !state.compare;
 
   async function load() {
     loading?.abort();
-    loading = new AbortController();
-    const { signal } = loading;
+    const mine = loading = new AbortController();
     mark();
-    const [start, end] = shown();
-    const versions = versionsOf(state.compare);
-    const ask = (name, number, shiftS = 0) => getJson(historyUrl(name, number, start - shiftS, end - shiftS), signal);
+    const range = shown();
+    const [start, end] = range;
+    const versions = versionsOf(state.compare), shiftS = shiftOf(state.compare, range) ?? 0;
+    const isCompared = state.compare !== "";
+    const ask = (name, number, shift = 0) => getJson(historyUrl(name, number, start - shift, end - shift, isCompared), mine.signal);
+    const twice = isCompared && [ask(model, versions?.[1] ?? 0, shiftS), ask("", 0, shiftS)];
     try {
-      const [history, total, decisions] = await Promise.all([ask(model, versions?.[0] ?? 0), ask("", 0), getJson(decisionsUrl(start, end), signal)]);
+      const [history, total, decisions, ...beside] = await Promise.all([ask(model, versions?.[0] ?? 0), ask("", 0), getJson(decisionsUrl(start, end), mine.signal), ...(twice || [])]);
       store = storeOf(history, total);
       marks = marksOf(decisions.results ?? []);
-      other = null;
-      if (versions) other = { store: storeOf(await ask(model, versions[1]), total), shiftS: 0 };
-      else if (state.compare === "earlier") {
-        const shiftS = Math.round(end - start);
-        const [earlier, earlierTotal] = await Promise.all([ask(model, 0, shiftS), ask("", 0, shiftS)]);
-        other = { store: storeOf(earlier, earlierTotal), shiftS };
-      }
+      other = isCompared ? { store: storeOf(...beside), shiftS } : null;
+      if (isCompared) showComparison(state.compare, range, shiftS, beside[0].whole, history.whole);
       if (isFollowing()) pending.filter(([at]) => at > start).forEach(([at, row]) => store.push(at, row));
       setText(part("range-words"), history.resolution_s === 1 ? t("One point a second") : t("One point each {time}", { time: duration(history.resolution_s) }));
-      draw();
+      draw(range);
     } catch (error) {
       if (error.name !== "AbortError") setText(part("range-words"), t("The history could not be read: {reason}", { reason: error.message }));
+    } finally {
+      if (loading === mine) loading = null;
     }
   }
 
   function mark() {
     all("[data-range]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.range === state.range)));
     part("zoom-reset").hidden = state.range !== "custom";
-    part("compare").value = state.compare;
+    const isAt = state.compare.startsWith("@");
+    if (state.compare && !isAt && ![...part("compare").options].some((one) => one.value === state.compare)) offer(state.compare);
+    part("compare").value = isAt ? "@" : state.compare;
+    part("compare-at").hidden = !isAt;
+    if (isAt) part("compare-at").value = asField(Number(state.compare.slice(1)));
     if (state.range === "custom") { part("from").value = asField(state.from); part("to").value = asField(state.to); }
+    for (const [name, chart] of charts) chart.host.hidden = state.compare !== "" && (ALONE.includes(name) || (OF_THE_MODEL.includes(name) && versionsOf(state.compare) !== null));
+    if (!state.compare) hideComparison();
   }
 
   function choose(next) {
@@ -89,21 +96,33 @@ function begin() {
     if (!paused) load();
   }
 
+  function heading() {
+    const [from, to] = shown().map((unixS) => localTime(new Date(unixS * 1000)));
+    return [model, `${from} – ${to}`, ...(state.compare ? [comparedWords()] : [])];
+  }
+
+  function again(isDue) { if (isDue && state.range !== "custom" && !paused && !document.hidden && !loading) load(); }
+
   all("[data-range]").forEach((button) => button.addEventListener("click", () => choose({ ...state, range: button.dataset.range, from: null, to: null })));
   page.addEventListener("chartzoom", (event) => choose(zoomed(state, event.detail.from, event.detail.to)));
   part("zoom-reset").addEventListener("click", () => choose({ ...before, compare: state.compare }));
   part("custom").addEventListener("submit", (event) => {
     event.preventDefault();
     event.stopPropagation();
-    const [from, to] = ["from", "to"].map((id) => new Date(part(id).value).getTime() / 1000);
+    const [from, to] = ["from", "to"].map((id) => ofField(part(id).value));
     if (to > from) choose(zoomed(state, from, to));
     else setText(part("range-words"), t("The end must lie after the beginning."));
   });
-  part("compare").addEventListener("change", (event) => choose({ ...state, compare: event.target.value }));
+  part("compare").addEventListener("change", ({ target: { value } }) => {
+    const [start, end] = shown();
+    choose({ ...state, compare: value === "@" ? `@${Math.round(2 * start - end)}` : value });
+  });
+  part("compare-at").addEventListener("change", ({ target: { value } }) => { if (value) choose({ ...state, compare: `@${ofField(value)}` }); });
   part("pause").addEventListener("click", pause);
-  part("csv").addEventListener("click", () => saveText(store.csv(), `${model}.csv`, "text/csv"));
-  part("png").addEventListener("click", () => savePicture([...charts.values()], `${model}.png`));
-  setInterval(() => state.range !== "custom" && !follows(state) && !paused && !document.hidden && load(), REFRESH_LONG_MS);
+  part("csv").addEventListener("click", () => saveText(store.csv(other), `${model}.csv`, "text/csv"));
+  part("png").addEventListener("click", () => savePicture([...charts.values()].filter((chart) => !chart.host.hidden), heading(), `${model}.png`));
+  setInterval(() => again(!follows(state)), REFRESH_LONG_MS);
+  setInterval(() => again(follows(state) && state.compare !== ""), REFRESH_COMPARED_MS);
   // After a gap in the socket the database knows what was missed.
   let first = true;
   live.addEventListener("snapshot", () => { if (!first && !paused) load(); first = false; });
@@ -122,6 +141,15 @@ function begin() {
   load();
 }
 
+// A link may name versions that are no longer loaded: what was measured of them is shown all the same.
+function offer(compare) {
+  const [newer, older] = versionsOf(compare) ?? [];
+  const option = document.createElement("option");
+  option.value = compare;
+  option.textContent = t("version {newer} with {older}", { newer, older });
+  part("compare").append(option);
+}
+
 function now() { return live.state && live.status === "live" ? live.state.at : Date.now() / 1000; }
 
 // Unix seconds as a field for a local date and time takes them.
@@ -130,8 +158,11 @@ function asField(unixS) {
   return new Date(moment.getTime() - moment.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
-function historyUrl(name, number, start, end) {
-  return `/api/v1/metrics/history?${new URLSearchParams({ model: name, version: number, start: Math.floor(start), end: Math.ceil(end) })}`;
+function ofField(text) { return Math.round(new Date(text).getTime() / 1000); }
+
+function historyUrl(name, number, start, end, isCompared) {
+  const more = isCompared ? { points: COMPARED_POINTS, whole: name !== "" } : {};
+  return `/api/v1/metrics/history?${new URLSearchParams({ model: name, version: number, start: Math.floor(start), end: Math.ceil(end), ...more })}`;
 }
 
 function decisionsUrl(start, end) {
@@ -150,41 +181,10 @@ function showNow(state, second) {
     rejections: count(second.rejections), queue_depth: count(second.queue_depth), hit: percent(hitRatio(second)), busy: percent(second.busy_ratio),
   };
   if (figures) all("[data-now]").forEach((node) => setText(node, figures[node.dataset.now]));
-  const known = state.versions.find((one) => one.model === model && one.version === version);
+  const known = defaultOf(state.versions, model) ?? state.versions.find((one) => one.model === model);
   if (known) {
     setState(document.getElementById("model-state"), known.state, known.message);
     setText(document.getElementById("instances-words"), t("{ready} ready of {wanted} wanted; {restarts} replaced since loading", { ready: known.instances_ready, wanted: known.instances_wanted, restarts: known.restarts }));
   }
-  showInstances(state.instances.filter((one) => one.model === model), known?.state);
-}
-
-function noInstance(state) { return NO_INSTANCE[state] ?? t("No instance runs. Load the model, or wait until its version is loaded."); }
-
-function showInstances(instances, state) {
-  const body = document.getElementById("instances");
-  if (!instances.length) {
-    body.replaceChildren(make("tr", {}, make("td", { colspan: 8, class: "muted full" }, noInstance(state))));
-    return;
-  }
-  const wanted = new Set(instances.map((one) => one.instance_id));
-  all("tr", body).forEach((row) => wanted.has(row.dataset.id) || row.remove());
-  for (const one of instances) {
-    const row = all("tr", body).find((other) => other.dataset.id === one.instance_id) ?? newRow(body, one.instance_id);
-    const [name, state, device, pid, up, memory, executions, each] = row.children;
-    setText(name.firstChild, one.instance_id);
-    setState(state.firstChild, one.state, one.message);
-    setText(device, one.device);
-    setText(pid, one.pid === null ? "–" : String(one.pid));
-    setText(up, duration(one.uptime_s));
-    setText(memory, bytes(one.memory_bytes));
-    setText(executions, count(one.executions));
-    setText(each, ms(one.service_ewma_ms));
-  }
-}
-
-function newRow(body, id) {
-  const cell = (label) => make("td", { class: "num", "data-label": label });
-  const row = make("tr", { "data-id": id }, make("td", { class: "two" }, make("span", { class: "mono" })), make("td", {}, make("span", { class: "state" })), make("td", { "data-label": t("Device") }), cell(t("Process")), cell(t("Up")), cell(t("Memory")), cell(t("Executions")), cell(t("Time each")));
-  body.append(row);
-  return row;
+  showInstances(part("instances"), state.instances.filter((one) => one.model === model), known?.state);
 }

@@ -82,6 +82,25 @@ def test_several_samples_share_a_point(viewer: Caller) -> None:
     assert body["p50_ms"][0] is not None
 
 
+def test_a_stretch_as_a_whole_has_the_percentiles_of_all_its_requests(viewer: Caller, digits: Model) -> None:
+    for ago, requests, histogram in ((4, 10, {"5": 10}), (2, 90, {"90": 90})):
+        counts = {"requests": requests, "executions": 2, "inferences": requests, "histogram": histogram}
+        for name in ("", "digits"):
+            MetricSample.objects.create(at=at(ago), p50_ms=1.0, model_name=name, **counts)
+    body = history(viewer, model="digits", start=at(5), end=at(1), whole="true").json()
+    assert (body["whole"]["requests"], body["whole"]["executions"]) == (100, 4)
+    assert body["whole"]["p50_ms"] == body["whole"]["p99_ms"] != 1.0  # not a mean of the seconds' own
+    assert body["requests"] == [None, 10, None, 90, None][1:]
+    assert history(viewer, model="digits", start=at(5), end=at(1)).json()["whole"] is None
+    assert history(viewer, model="digits", start=at(9), end=at(6), whole="true").json()["whole"] is None
+
+
+def test_a_page_may_ask_for_fewer_points(viewer: Caller) -> None:
+    body = history(viewer, start=at(300), end=at(0), points=100).json()
+    assert (body["resolution_s"], len(body["at"]) <= 100) == (5, True)
+    assert history(viewer, start=at(300), end=at(0), points=0).status_code == 400
+
+
 def test_minutes_are_read_where_seconds_are_no_longer_kept(viewer: Caller) -> None:
     minute = (NOW - timedelta(days=2)).replace(second=0)
     MetricSample.objects.create(at=minute, resolution_s=60, requests=600)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from live_cast import report
 
+from models_admin.dashboard.status import loaded
+from models_admin.live import messages
 from tests.unit.dashboard.test_live_script import run
 
 pytestmark = [pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed"), pytest.mark.slow]
@@ -23,6 +26,8 @@ def say(script: str) -> str:
         ("", {"range": "live", "from": None, "to": None, "compare": ""}),
         ("?range=24h&compare=earlier", {"range": "24h", "from": None, "to": None, "compare": "earlier"}),
         ("?from=1000&to=1600&compare=3,1", {"range": "custom", "from": 1000, "to": 1600, "compare": "3,1"}),
+        ("?compare=day", {"range": "live", "from": None, "to": None, "compare": "day"}),
+        ("?compare=%40900", {"range": "live", "from": None, "to": None, "compare": "@900"}),
         ("?range=century&compare=evil", {"range": "live", "from": None, "to": None, "compare": ""}),
         ("?from=1600&to=1000", {"range": "live", "from": None, "to": None, "compare": ""}),
         ("?from=x&to=NaN", {"range": "live", "from": None, "to": None, "compare": ""}),
@@ -36,6 +41,12 @@ def test_a_range_is_read_from_the_address(search: str, state: dict[str, object])
 def test_a_range_goes_into_the_address_and_back(search: str) -> None:
     script = RANGES + say("ranges.writeRange(ranges.readRange(given.search), given.search)")
     assert run(script, search=search) == search
+
+
+def test_what_a_range_is_compared_with_lies_so_many_seconds_before_it() -> None:
+    compared = ["earlier", "day", "week", "@400", "3,1", ""]
+    script = RANGES + say("given.compared.map((one) => ranges.shiftOf(one, [1000, 1300]))")
+    assert run(script, compared=compared) == [300, 86_400, 604_800, 600, None, None]
 
 
 def test_other_parts_of_the_address_stay() -> None:
@@ -99,3 +110,56 @@ def test_numbers_are_exported_as_csv() -> None:
         + say("store.csv()")
     )
     assert run(script) == "at,rps,p50_ms\n1970-01-01T00:00:00.000Z,3,\n"
+
+
+def test_what_it_is_compared_with_is_exported_beside_it() -> None:
+    script = (
+        ROWS
+        + """
+    const store = new TimeStore(["rps"], 1), earlier = new TimeStore(["rps"], 1);
+    store.push(60, { rps: 3 });
+    earlier.push(0, { rps: 5 });
+    """
+        + say("store.csv({ store: earlier, shiftS: 60 })")
+    )
+    assert run(script) == "at,rps,compared_rps\n1970-01-01T00:01:00.000Z,3,5\n"
+
+
+def test_a_comparison_says_how_much_more_or_less_each_figure_is() -> None:
+    whole = {
+        "requests": 200, "errors": 0, "rejections": 0, "p50_ms": 2.0, "p95_ms": 3.0, "p99_ms": 4.0,
+        "queue_mean_ms": None, "compute_mean_ms": 1.0, "inferences": 40, "executions": 20,
+        "cache_hits": 1, "cache_misses": 3,
+    }  # fmt: skip
+    other = {**whole, "requests": 190, "errors": 10, "p50_ms": 3.0, "compute_mean_ms": 9.0, "executions": 0}
+    script = 'import { comparedRows } from "./comparison.js";\n' + say("comparedRows(given.before, given.now)")
+    rows = {row["key"]: row for row in run(script, before=whole, now=other)}
+    assert rows["requests"]["change"] == {"percent": pytest.approx(-5)}
+    assert (rows["failed"]["now"], rows["failed"]["change"]) == (0.05, {"points": pytest.approx(5)})
+    assert rows["refused"]["change"] == {"percent": 0}
+    assert rows["p50"]["change"] == {"percent": pytest.approx(50)}
+    assert rows["compute"]["change"] == {"times": 9}
+    assert (rows["wait"]["before"], rows["wait"]["change"]) == (None, None)
+    assert (rows["batch"]["before"], rows["batch"]["now"], rows["batch"]["change"]) == (2, None, None)
+    nothing = run(script, before=None, now=whole)
+    assert [row["before"] for row in nothing] == [None] * len(nothing)
+
+
+def test_the_page_and_the_server_say_alike_which_versions_are_loaded_and_how_they_stand() -> None:
+    seconds = [report(1, digits=3, other=1), report(1)]
+    for second in seconds:
+        versions = messages.state(second)["versions"]
+        script = 'import { loaded } from "./versions.js";\n' + say("loaded(given.versions, 'digits')")
+        assert run(script, versions=versions) == loaded("digits", second)
+    assert loaded("digits", None) == ""
+
+
+def test_the_default_is_the_version_that_calls_go_to() -> None:
+    versions = [
+        {"model": "other", "version": 9, "is_default": True},
+        {"model": "digits", "version": 1, "is_default": False},
+        {"model": "digits", "version": 2, "is_default": True},
+    ]
+    script = 'import { defaultOf } from "./versions.js";\n'
+    assert run(script + say("defaultOf(given.versions, 'digits').version"), versions=versions) == 2
+    assert run(script + say("defaultOf(given.versions, 'none') ?? null"), versions=versions) is None
