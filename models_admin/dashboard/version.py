@@ -38,12 +38,15 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """The page."""
     row = version_or_404(name, number)
     report = gateway.latest_report()
-    load = load_status(row, report)
+    rollout = active_rollout(row.model)
+    load = load_status(row, report, is_candidate=rollout is not None and rollout.candidate_id == row.pk)
+    held = roles(row.model, row, rollout)
     context = {
         "version": row,
         "model": row.model,
         "is_default": row.model.default_version_id == row.pk,
-        "roles": roles(row.model, row, active_rollout(row.model)),
+        "roles": held,
+        "standing": f"{row.revision} {row.model.revision} {row.state} {row.keep_loaded} {','.join(held)}",
         "load": load,
         "load_moves": is_moving(load),
         "golden": row.golden_samples.all(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -11,13 +13,13 @@ from models_admin.dashboard.deleted import undo_version
 from models_admin.dashboard.model import head
 from models_admin.dashboard.roles import roles
 from models_admin.dashboard.rollout import rollout_context
-from models_admin.dashboard.status import load_status
+from models_admin.dashboard.status import load_status, loaded
 from models_admin.dashboard.steps import STEP_LABELS
-from models_admin.models import Model
+from models_admin.models import Model, ModelVersion, Rollout
 from models_admin.models.registry import VersionState
 from models_admin.selectors.deleted import deleted_versions
 from models_admin.selectors.uploads import unfinished_uploads
-from models_admin.services.rollouts import active_rollout
+from models_admin.services.rollouts import active_rollout, rollback_target
 from proxy import gateway
 
 MOVING = frozenset({VersionState.UPLOADED, VersionState.VALIDATING})
@@ -56,13 +58,17 @@ def _rows(request: HttpRequest, model: Model) -> dict[str, object]:
     with_archived = asked(request, "archived") == "true"
     report = gateway.latest_report()
     rollout = active_rollout(model)
+    rollback = rollback_target(model)
+    candidate = rollout and rollout.candidate
     rows = [
-        (version, load_status(version, report), roles(model, version, rollout))
+        (version, load_status(version, report, is_candidate=version == candidate), roles(model, version, rollout))
         for version in known
         if with_archived or version.state != VersionState.ARCHIVED
     ]
     return {
         "rows": rows,
+        "standing": _standing(model, known, rollout, rollback),
+        "loaded": loaded(model.name, report),
         "moving": any(version.state in MOVING for version, _, _ in rows),
         "archived_count": archived,
         "numbers": numbers,
@@ -70,3 +76,11 @@ def _rows(request: HttpRequest, model: Model) -> dict[str, object]:
         "b": next((number for number in numbers if number != first), None),
         "with_archived": with_archived,
     }
+
+
+def _standing(
+    model: Model, known: Sequence[ModelVersion], rollout: Rollout | None, rollback: ModelVersion | None
+) -> str:
+    """What the parts around the list depend on: where it changes, they are asked for anew."""
+    states = ",".join(f"{version.number}:{version.state}" for version in known)
+    return f"{model.revision} {model.default_version_id} {states} {rollout and rollout.pk} {rollback and rollback.pk}"

@@ -1,9 +1,11 @@
 // On every page: theme, menu, local times, copying, confirmation, shortcuts, and the live status.
 import { all, make, setText } from "./lib/dom.js";
 import { clock, localTime } from "./lib/format.js";
+import { followers } from "./lib/followers.js";
 import { csrfToken } from "./lib/http.js";
 import { live } from "./lib/live.js";
 import { t } from "./lib/i18n.js";
+import { loaded } from "./lib/versions.js";
 
 const root = document.documentElement;
 
@@ -145,21 +147,29 @@ function liveStatus() {
   live.start();
 }
 
-// The head of a model's pages is asked for anew when its version, or its first one, stands elsewhere than it shows. Not
-// while somebody confirms or chooses something: a form that is no longer in the page sends nothing.
+// The head of a model's pages is asked for anew when its versions in the data plane, or how they stand, are others than
+// those it was made of: a promotion is nobody's click here when it was made over the API or in another tab. Not while
+// somebody confirms or chooses something: a form that is no longer in the page sends nothing.
 function modelHead() {
-  const head = () => document.getElementById("model-head");
-  if (!head()) return;
-  const { model, version, state } = head().dataset;
-  let seen = version && `${version} ${state}`;
+  const head = document.getElementById("model-head");
+  if (!head) return;
+  let seen = head.dataset.loaded;
   live.onSecond((said) => {
-    const number = head().dataset.version;
-    const known = said.versions.find((one) => one.model === model && (!number || String(one.version) === number));
-    const now = known ? `${known.version} ${known.state}` : "";
+    const now = loaded(said.versions, head.dataset.model);
     if (now === seen || document.querySelector("dialog[open], #model-head select:focus")) return;
     seen = now;
     globalThis.htmx?.trigger("#model-head", "renew");
   });
+}
+
+// What is read again and again and says the same as before is left alone, with what is selected and has the focus in it.
+const read = new Map();
+function unchanged(event) {
+  const { id } = event.target;
+  if (!id || event.target.dataset.steady === undefined) return;
+  const { responseText } = event.detail.xhr;
+  if (read.get(id) === responseText) event.detail.shouldSwap = false;
+  read.set(id, responseText);
 }
 
 document.addEventListener("click", (event) => {
@@ -176,7 +186,8 @@ document.addEventListener("keydown", shortcuts);
 document.addEventListener("htmx:configRequest", (event) => { event.detail.headers["X-CSRFToken"] = csrfToken(); });
 // A hidden tab polls nothing (htmx's own trigger filters would need eval, which the CSP forbids).
 document.addEventListener("htmx:beforeRequest", (event) => { if (document.hidden) event.preventDefault(); });
-document.addEventListener("htmx:afterSwap", (event) => localTimes(event.target));
+document.addEventListener("htmx:beforeSwap", unchanged);
+document.addEventListener("htmx:afterSwap", (event) => { localTimes(event.target); followers(); });
 window.addEventListener("pageshow", () => all("button[data-busy]").forEach((button) => { button.disabled = false; delete button.dataset.busy; }));
 theme();
 menu();
