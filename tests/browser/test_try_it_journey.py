@@ -12,13 +12,15 @@ import struct
 import subprocess
 import sys
 import wave
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from bench.browser import CHROMIUM, FLAGS
 from bench.harness import Site
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.test_journey import log_in
@@ -26,6 +28,7 @@ from tests.browser.test_journey import log_in
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 RATE = 16_000
+MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 RUNNERS = {
     "curl": ["bash", "-s"],
     "tritonclient": [sys.executable, "-"],
@@ -76,6 +79,35 @@ def test_a_recording_is_shown_with_what_the_model_says_of_each_moment(page: Page
     assert answer_of(page) == pytest.approx(answer.json()["outputs"][0]["data"], abs=1e-4)
     page.locator("#sound-x-file").set_input_files({"name": "a.wav", "mimeType": "audio/wav", "buffer": b"no sound"})
     expect(page.get_by_text("cannot read that file as sound")).to_be_visible()
+
+
+def test_the_microphone_is_recorded_played_back_and_asked(site: Site, browser: Browser, tmp_path: Path) -> None:
+    spoken = tmp_path / "spoken.wav"
+    spoken.write_bytes(sound()[0])
+    flags = [*FLAGS, *MICROPHONE, f"--use-file-for-fake-audio-capture={spoken}"]
+    with closing(browser.browser_type.launch(executable_path=CHROMIUM, args=flags)) as hearing:
+        page = hearing.new_page(base_url=f"http://127.0.0.1:{site.port}")
+        log_in(page, site)
+        page.goto("/models/silero-vad/try/")
+        page.get_by_role("button", name="Record").click()
+        expect(page.get_by_text("Recording … 2 s")).to_be_visible(timeout=PATIENCE_MS)
+        page.get_by_role("button", name="Stop recording").press("Enter")
+        expect(page.get_by_text("From the microphone")).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.get_by_label("The recording")).to_be_visible()
+        expect(page.locator("#answer .uplot")).to_have_count(1)
+        page.get_by_role("button", name="Send request").click()
+        expect(page.locator("#answer .uplot")).to_have_count(2, timeout=PATIENCE_MS)
+        said = answer_of(page)
+    assert len(said) > RATE // 512  # windows of 512 samples, of more than a second
+    assert all(0 <= chance <= 1 for chance in said)
+
+
+def test_a_microphone_that_is_not_given_says_what_to_do(page: Page, site: Site) -> None:
+    log_in(page, site)
+    page.add_init_script("navigator.mediaDevices.getUserMedia = async () => { throw new Error('not allowed'); };")
+    page.goto("/models/silero-vad/try/")
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_text("The microphone was not given to this page")).to_be_visible()
 
 
 def test_a_dropped_picture_fills_the_pad(page: Page, site: Site) -> None:

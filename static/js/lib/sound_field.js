@@ -44,9 +44,13 @@ export function soundField(id, rate, onChange) {
     try { stream = await navigator.mediaDevices.getUserMedia({ audio: true }); } catch { words.textContent = t("The microphone was not given to this page: allow it in the browser’s settings for this site, or drop a file."); return; }
     const recorder = new MediaRecorder(stream), pieces = [];
     const end = setTimeout(() => recorder.stop(), LONGEST_S * 1000);
+    const began = performance.now();
+    const tell = () => { words.textContent = t("Recording … {seconds} s", { seconds: Math.round((performance.now() - began) / 1000) }); };
+    const tells = setInterval(tell, 1000);
     recorder.addEventListener("dataavailable", (event) => pieces.push(event.data));
     recorder.addEventListener("stop", () => {
       clearTimeout(end);
+      clearInterval(tells);
       stream.getTracks().forEach((track) => track.stop());
       field.recorder = null;
       button.textContent = t("Record");
@@ -54,7 +58,7 @@ export function soundField(id, rate, onChange) {
     });
     field.recorder = recorder;
     button.textContent = t("Stop recording");
-    words.textContent = t("Recording …");
+    tell();
     recorder.start();
   }
 
