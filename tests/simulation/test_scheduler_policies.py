@@ -79,6 +79,14 @@ def test_f29_with_smaller_executions_while_keys_contend_the_quiet_key_does_not_n
     assert flood.in_time / flood.seconds > 0.95 * ROWS.peak_per_s(32, 2)
 
 
+def test_a_bound_for_contended_executions_would_take_from_a_key_that_the_machine_can_serve():
+    """Why it is no default (docs/decisions/0035)."""
+    plain = sound(scenarios.two_tenants(is_fair=True, noisy=0.5, cost=ROWS, seconds=0.5))
+    assert plain.success_ratio("quiet") == plain.success_ratio("noisy") == 1.0
+    bound = sound(scenarios.two_tenants(is_fair=True, noisy=0.5, cost=ROWS, contended_rows=13, seconds=0.5))
+    assert bound.quantile_ms(0.99, "noisy") > 5 * plain.quantile_ms(0.99, "noisy")
+
+
 def test_ageing_lets_a_low_priority_through_and_strict_priority_does_not():
     strict = sound(scenarios.priorities(0))
     ageing = sound(scenarios.priorities(20 * NS_PER_MS))
