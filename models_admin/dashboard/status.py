@@ -26,8 +26,10 @@ UNLOADED = Status(
     "unloaded", gettext_lazy("Unloaded"), gettext_lazy("No instance is wanted; calls are answered not ready.")
 )
 UNKNOWN = Status("unknown", gettext_lazy("Not serving"), gettext_lazy("No data plane runs in this process."))
-# Where a version stands in the data plane (proxy.model_manager): the words that pages and scripts show.
+# Where a version or an instance stands in the data plane: the words that pages and scripts show.
 STATES = {
+    "starting": gettext_lazy("Starting"),
+    "stopped": gettext_lazy("Stopped"),
     "checking": gettext_lazy("Checking"),
     "loading": gettext_lazy("Loading"),
     "warming": gettext_lazy("Warming up"),

@@ -14,12 +14,19 @@ from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict, NotFound
 from proxy import gateway
 from proxy.core.instance_reports import OrderOutcome
+from proxy.core.words import Words, say
 
 WORDS: dict[OrderOutcome, Promise] = {
     OrderOutcome.BESIDE: _("Another instance is started beside it. Once that one is ready, it finishes and ends."),
     OrderOutcome.REPLACED: _("It takes no new work, finishes and ends. As many are wanted as before: another starts."),
     OrderOutcome.NOT_REPLACED: _("It takes no new work, finishes and ends. Fewer are wanted, so none follows."),
     OrderOutcome.ENDING: _("It is ending already; nothing was done."),
+}
+
+# By the verb of an order: why the instance ended, as the list of those that did shows it.
+_ORDERED: dict[str, Callable[[str], Words]] = {
+    "restart": lambda who: say("%(actor)s ordered a restart.", actor=who),
+    "drain": lambda who: say("%(actor)s had it drained.", actor=who),
 }
 
 
@@ -58,7 +65,7 @@ def _order(
             % {"number": number, "instance_id": instance_id}
         )
     writing.audit(actor, f"instance.{verb}", "instance", instance_id)
-    outcome = order(number, f"{actor.label} ordered: {verb}.")
+    outcome = order(number, _ORDERED[verb](actor.label))
     if outcome is OrderOutcome.GONE:
         raise NotFound(_("Instance %(number)s has just ended.") % {"number": number})
     return Ordered(instance_id, outcome)

@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from models_admin.dashboard.status import STATES
 from proxy.core.words import parts_of, readable
 
 register = template.Library()
@@ -61,10 +62,14 @@ def nav_link(context: Mapping[str, Any], url_name: str, icon_name: str, label: s
 
 @register.simple_tag
 def state(value: str, label: str = "") -> SafeString:
-    """A state as a coloured pill."""
-    return format_html(
-        '<span class="state" data-tone="{}">{}</span>', TONES.get(value, ""), label or value.capitalize()
-    )
+    """A state as a coloured pill, in the reader's language."""
+    return format_html('<span class="state" data-tone="{}">{}</span>', TONES.get(value, ""), label or state_word(value))
+
+
+@register.filter
+def state_word(value: str) -> str:
+    """What a state of an instance or of a version in the data plane is called."""
+    return str(STATES.get(value, value.capitalize()))
 
 
 @register.filter

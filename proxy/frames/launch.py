@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from proxy.core.words import Words, say
+
 PACKAGE_ROOT = str(Path(__file__).resolve().parent.parent.parent)
 _INHERITED = (
     "PATH",
@@ -66,19 +68,19 @@ def scratch_directory() -> str:
     return str(path)
 
 
-def describe_exit(status: int) -> str:
+def describe_exit(status: int) -> Words:
     """Return an exit status in words. Pure."""
     if status >= 0:
-        return f"it ended with exit status {status}"
+        return say("it ended with exit status %(status)s", status=status)
     try:
         name = signal.Signals(-status).name
     except ValueError:
         name = f"signal {-status}"
     hints = {
-        "SIGSEGV": " (it touched memory that is not its own)",
-        "SIGABRT": " (a library gave up)",
-        "SIGILL": " (an instruction that this processor lacks)",
-        "SIGKILL": " (from outside, or out of memory)",
-        "SIGBUS": " (memory that could not be provided)",
+        "SIGSEGV": say(" (it touched memory that is not its own)"),
+        "SIGABRT": say(" (a library gave up)"),
+        "SIGILL": say(" (an instruction that this processor lacks)"),
+        "SIGKILL": say(" (from outside, or out of memory)"),
+        "SIGBUS": say(" (memory that could not be provided)"),
     }
-    return f"it was ended by {name}{hints.get(name, '')}"
+    return say("it was ended by %(name)s", name=name) + hints.get(name, "")

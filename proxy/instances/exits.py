@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from proxy.core.instance_reports import ExitReport
 from proxy.core.units import NS_PER_S
+from proxy.core.words import say
 from proxy.instances.instance import Instance
 from proxy.instances.log import in_words, newest
 from proxy.instances.state import InstanceState
@@ -15,7 +16,7 @@ from proxy.instances.state import InstanceState
 MAX_EXITS = 100
 LAST_WORDS_BYTES = 16_384
 LAST_LINES = 200
-NO_LONGER_WANTED = "It was told to end: fewer are wanted, or its version left."
+NO_LONGER_WANTED = say("It was told to end: fewer are wanted, or its version left.")
 
 
 @dataclass(frozen=True, slots=True)

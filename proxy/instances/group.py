@@ -227,13 +227,13 @@ class InstanceGroup:
         last_words = in_words(instance.printed(), 20)
         logger.warning("instance %s was lost: %s\n%s", instance.instance_id, instance.message, last_words)
         if instance.was_ready:
-            self.message = instance.message
+            self.message = str(instance.message)
             self._replacements_due += 1
             if not instance.loss_is_explained:
                 self._record = restarts.after_loss(self._record, instance.executions, self._clock.now_ns())
         else:
             self._replacements_due += 1
-            self._on_failed_start(instance.message)
+            self._on_failed_start(str(instance.message))
 
     def _on_failed_start(self, words: str) -> None:
         self._record = restarts.after_failed_start(self._record, self._clock.now_ns())

@@ -17,6 +17,7 @@ from proxy.core.policies import ExecutionPolicy
 from proxy.core.reports import InstanceReport
 from proxy.core.snapshot import VersionSnapshot
 from proxy.core.units import NS_PER_S, ns_to_ms
+from proxy.core.words import say
 from proxy.frames import messages
 from proxy.frames.codec import MAX_FRAME_BYTES
 from proxy.instances.configuration import configuration, ready_details
@@ -62,8 +63,7 @@ class Instance:
         self.was_ready = self.loss_is_explained = False
         self.threads, self.load_time_ns = threads, 0
         self._policy, self._worker_module = policy, worker_module
-        self._loop = loop
-        self._clock = clock
+        self._loop, self._clock = loop, clock
         self._on_event = on_event
         self._busy_ns = self._sequence = 0
         self._batch: Batch | None = None
@@ -117,7 +117,7 @@ class Instance:
             memory_bytes=self._link.memory_bytes,
             executions=self.executions,
             service_ewma_ms=ns_to_ms(self.service_ewma_ns) if self.executions else None,
-            message=self.message,
+            message=str(self.message),
             load_time_ns=self.load_time_ns,
             threads=self.threads,
         )
@@ -272,13 +272,13 @@ class Instance:
 
     def _on_garbage(self, words: str) -> None:
         logger.warning("instance %s broke the rules of its channel: %s", self.instance_id, words)
-        self._lose(f"It sent something that no instance sends: {words}.")
+        self._lose(say("It sent something that no instance sends: %(words)s.", words=words))
 
     def _on_exit(self, words: str, from_outside: bool) -> None:
         if self.state is InstanceState.DRAINING and not self._batch:
             self._advance(InstanceState.STOPPED)
         else:
-            self._lose(f"The process ended: {words}.", from_outside=from_outside)
+            self._lose(say("The process is gone: %(words)s.", words=words), from_outside=from_outside)
         self._on_event(self, Event.ENDED)
 
     def _lose(self, words: str, **why: bool) -> None:
@@ -286,10 +286,10 @@ class Instance:
         if self.state in ENDED:
             return
         was_live = self.state in LIVE
-        self.message = words
-        self._link.kill(words)
+        self.message = words  # kept with its parts for the page; what leaves the process takes plain text only
+        self._link.kill(str(words))
         self._advance(InstanceState.FAILED)
-        fault = BatchFault(words, lost=True, **why)
+        fault = BatchFault(str(words), lost=True, **why)
         self._finish(fault)
         self.loss_is_explained = fault.is_explained
         if was_live:

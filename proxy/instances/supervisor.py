@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from proxy.core.policies import ExecutionPolicy
 from proxy.core.units import BYTES_PER_MIB, NS_PER_S
+from proxy.core.words import say
 from proxy.instances.state import COMING, InstanceState
 
 PING_EVERY_NS = 2 * NS_PER_S
@@ -57,20 +58,24 @@ def verdict(view: InstanceView, policy: ExecutionPolicy, now_ns: int) -> Kill | 
     if view.executing_since_ns:
         if now_ns - view.executing_since_ns >= policy.timeout_ns:
             limit = _seconds(policy.timeout_ns)
-            return Kill(KillReason.EXECUTION_TIMEOUT, f"An execution took longer than its limit of {limit}.")
+            return Kill(
+                KillReason.EXECUTION_TIMEOUT, say("An execution took longer than its limit of %(limit)s.", limit=limit)
+            )
     elif view.state in COMING:
         if now_ns - view.started_ns >= policy.load_timeout_ns:
             limit = _seconds(policy.load_timeout_ns)
-            return Kill(KillReason.LOAD_TIMEOUT, f"Loading took longer than its limit of {limit}.")
+            return Kill(KillReason.LOAD_TIMEOUT, say("Loading took longer than its limit of %(limit)s.", limit=limit))
     elif view.state is InstanceState.DRAINING:
         if now_ns - view.state_since_ns >= STOP_GRACE_NS:
-            return Kill(KillReason.STOP_TIMEOUT, "It did not end when told to.")
+            return Kill(KillReason.STOP_TIMEOUT, say("It did not end when told to."))
     elif view.ping_since_ns and now_ns - view.ping_since_ns >= PING_ANSWER_NS:
-        return Kill(KillReason.NO_ANSWER, f"It was idle and did not answer for {_seconds(PING_ANSWER_NS)}.")
+        silence = _seconds(PING_ANSWER_NS)
+        return Kill(KillReason.NO_ANSWER, say("It was idle and did not answer for %(silence)s.", silence=silence))
     limit_bytes = policy.memory_limit_bytes
     if limit_bytes and view.resident_bytes > limit_bytes * MEMORY_SLACK_RATIO:
         used, allowed = view.resident_bytes // BYTES_PER_MIB, limit_bytes // BYTES_PER_MIB
-        return Kill(KillReason.MEMORY, f"It used {used} MiB of memory; its limit is {allowed} MiB.")
+        words = say("It used %(used)s MiB of memory; its limit is %(allowed)s MiB.", used=used, allowed=allowed)
+        return Kill(KillReason.MEMORY, words)
     return None
 
 

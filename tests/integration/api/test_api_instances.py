@@ -9,14 +9,18 @@ from models_admin.models import AuditEvent
 from proxy.core.instance_reports import ExitReport, OrderOutcome
 
 
-@pytest.mark.parametrize("verb", ["restart", "drain"])
-def test_an_order_is_given_audited_and_answered_in_words(staff: Caller, runtime: FakeRuntime, verb: str) -> None:
+@pytest.mark.parametrize(
+    ("verb", "words"), [("restart", "user:ann ordered a restart."), ("drain", "user:ann had it drained.")]
+)
+def test_an_order_is_given_audited_and_answered_in_words(
+    staff: Caller, runtime: FakeRuntime, verb: str, words: str
+) -> None:
     answer = staff("POST", f"/instances/1/{verb}")
     assert answer.status_code == 202
     assert answer.json()["instance_id"] == "digits/1#1"
     assert answer.json()["outcome"] == "beside"
     assert "started beside it" in answer.json()["detail"]
-    assert runtime.orders.given == [(verb, 1, f"user:ann ordered: {verb}.")]
+    assert runtime.orders.given == [(verb, 1, words)]
     event = AuditEvent.objects.get(action=f"instance.{verb}")
     assert (event.actor, event.object_type, event.object_id) == ("user:ann", "instance", "digits/1#1")
 
