@@ -103,3 +103,9 @@ def test_a_second_server_on_the_same_home_is_refused(tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         line = one_line(serve(tmp_path))
     assert f"another server runs on DLPROXY_HOME={tmp_path}" in line
+
+
+def test_a_database_without_its_tables_is_refused(tmp_path: Path) -> None:
+    line = one_line(serve(tmp_path, "manage.py", "serve"))
+    assert line.startswith("server: the database is not up to date: ")
+    assert "script/server" in line

@@ -14,7 +14,6 @@ from models_admin.management.commands.train_digits import train
 from models_admin.management.demo import first_run, models
 from models_admin.models.registry import VersionState
 from models_admin.services.errors import NoSpace
-from models_admin.tasks.validation import validate_version
 
 
 class Command(BaseCommand):
@@ -44,6 +43,10 @@ class Command(BaseCommand):
         return all(models.was_done("version.create", f"{version.model}/{version.number}") for version in wanted)
 
     def _register(self, wanted: list[models.DemoVersion]) -> None:
+        from models_admin.tasks.validation import (
+            validate_version,
+        )  # all tasks with it, which a later start does not need
+
         if models.silero_path() is None:
             self.stdout.write("bootstrap: the package silero-vad is not installed; its demo model is left out")
         for demo in wanted:

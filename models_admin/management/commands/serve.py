@@ -8,6 +8,9 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
+from django.db import DatabaseError
+
+from models_admin.management import schema
 
 
 class Command(BaseCommand):
@@ -18,6 +21,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Replace this process; the layers forbid importing the site from here, and a process start is no import."""
+        try:
+            refusal = schema.refusal(behind_too=True)
+        except DatabaseError as error:
+            refusal = f"the database does not answer: {' '.join(str(error).split())}"
+        if refusal is not None:
+            self.stderr.write(f"server: {refusal}")
+            sys.exit(1)
         os.environ["DLPROXY_HOME"] = str(settings.DLPROXY_HOME)
         os.chdir(settings.BASE_DIR)
         sys.stdout.flush()

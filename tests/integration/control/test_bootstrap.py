@@ -130,7 +130,7 @@ def test_f16_a_disk_without_room_for_the_demo_models_does_not_keep_the_server_fr
     home: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That they pass validation is seen in the test of the first start."""
-    monkeypatch.setattr("models_admin.management.commands.bootstrap.validate_version", lambda _: None)
+    monkeypatch.setattr("models_admin.tasks.validation.validate_version", lambda _: None)
     settings.DLPROXY_MAX_STORAGE_BYTES = 1
     output = bootstrap()
     assert "digits/1 is left out" in output
