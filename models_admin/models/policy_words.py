@@ -78,7 +78,11 @@ LABELS = {
     "latency_quantile": say("Percentile of the target"),
     "tuning_modes": say("Modes of tuning"),
 }
-_MODES = {TuningMode.OFF.value: say("off"), TuningMode.AUTOMATIC.value: say("automatic")}
+MODES: dict[str, Words] = {
+    TuningMode.OFF: say("off"),
+    TuningMode.ADVISE: say("advise"),
+    TuningMode.AUTOMATIC: say("automatic"),
+}
 UNBOUNDED_AT_0 = frozenset({"cache_ttl_s", "concurrency_limit"})
 """Fields whose 0 says that there is no bound, not that the bound is none."""
 
@@ -128,7 +132,8 @@ def value_words(name: str, value: Any) -> Words:
 
 def modes_words(modes: Mapping[str, str]) -> Words:
     """Modes of tuning by knob; those that only advise, as all do by default, are not named."""
-    told = [label_words(knob) + ": " + _MODES[mode] for knob, mode in sorted(modes.items()) if mode in _MODES]
+    named = {knob: MODES[mode] for knob, mode in sorted(modes.items()) if mode in MODES and mode != TuningMode.ADVISE}
+    told = [label_words(knob) + ": " + words for knob, words in named.items()]
     return joined("; ", told) if told else say("advise on each")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy
@@ -142,9 +144,15 @@ class Rollout(models.Model):
     def __str__(self) -> str:
         return f"{self.model.name} rollout {self.pk}"
 
+    @staticmethod
+    def told(reason: str) -> dict[str, Any]:
+        """The columns that keep `reason`: its words, and what they are made of (proxy.core.words)."""
+        return {"reason": str(reason), "said": parts_of(reason)}
+
     def put(self, reason: str) -> None:
-        """Set `reason`, and keep what its words are made of (proxy.core.words)."""
-        self.reason, self.said = str(reason), parts_of(reason)
+        """Set `reason`."""
+        for column, value in self.told(reason).items():
+            setattr(self, column, value)
 
     @property
     def is_active(self) -> bool:

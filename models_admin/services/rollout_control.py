@@ -16,7 +16,6 @@ from models_admin.models.rollouts import ACTIVE_STATES, RolloutState
 from models_admin.services import leases, writing
 from models_admin.services import rollout_writing as changes
 from models_admin.services.actors import system_actor
-from proxy.core.words import parts_of
 
 LEASE = "rollout"
 CONTROL = system_actor("rollout")
@@ -56,7 +55,7 @@ def note(
 ) -> None:
     """Remember the last look's numbers (no change of what is wanted: neither audited nor published)."""
     leases.require(name=LEASE, fence=fence)
-    fields: dict[str, Any] = {"evidence": evidence, "reason": str(words), "said": parts_of(words), "fence": fence}
+    fields: dict[str, Any] = {**Rollout.told(words), "evidence": evidence, "fence": fence}
     if step_started_at is not None:
         fields["step_started_at"] = step_started_at
     Rollout.objects.filter(pk=rollout.pk, revision=rollout.revision, state__in=ACTIVE_STATES).update(**fields)

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from models_admin.models import Decision, Model, Policy, TuningState, TuningSwitch
 from models_admin.models.control import DecisionStatus
-from models_admin.models.policy_words import in_language, label_words, value_words
+from models_admin.models.policy_words import MODES, in_language, label_words, value_words
 from models_admin.selectors.tuning import is_frozen
 from models_admin.services import policies, scaling, tuning_trials, writing
 from models_admin.services.actors import Actor
@@ -28,11 +28,6 @@ from proxy.core.words import say
 from proxy.tuner import tried
 
 SWITCH = "all"
-_MODES = {
-    TuningMode.OFF: say("off"),
-    TuningMode.ADVISE: say("advise"),
-    TuningMode.AUTOMATIC: say("automatic"),
-}
 UNDOABLE = (DecisionStatus.APPLIED, DecisionStatus.KEPT, DecisionStatus.MEASURING)
 """In force, or tried just now."""
 
@@ -68,7 +63,7 @@ def set_modes(*, actor: Actor, model: Model, modes: dict[str, str], expected_rev
         )
     for knob, mode in modes.items():
         if mode != TuningMode.ADVISE:
-            words = say("%(actor)s set its mode to %(mode)s.", actor=actor.label, mode=_MODES[TuningMode(mode)])
+            words = say("%(actor)s set its mode to %(mode)s.", actor=actor.label, mode=MODES[mode])
             close_cards(model, words, knob=knob)
     return policy
 
