@@ -45,7 +45,7 @@ class SystemView(ApiView):
         responses={(200, "application/json"): SystemSerializer, **problems()},
     )
     def get(self, request: Request) -> Response:
-        """Database, broker, Celery, live messages, cache, disk, sandbox and versions, looked at now."""
+        """Database, broker, Celery, cache, disk, sandbox and versions, looked at now."""
         del request
         found = setup_state.checks(setup_facts.look())
         return Response(SystemSerializer({"condition": setup_state.worst(found), "checks": found}).data)

@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.utils.translation import gettext as _
 
 from models_admin.selectors.control import NodeView, nodes
 from proxy import gateway
+from proxy.core.release import VERSION
 from proxy.core.reports import SecondReport
 
 PING_LIMIT_S = 1.0
@@ -34,13 +36,14 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that the checks are made from. `*_free_ratio` is of the disk with the artifacts."""
+    """Everything that the checks are made from. `disk_*` is of the disk with the artifacts: its total is what this
+    process could fill, so without what the system keeps for itself.
+    """
 
     report: SecondReport | None
     inference_port: int | None
     database: Ping
     broker: Ping
-    channels: Ping
     second_level: Ping | None
     nodes: tuple[NodeView, ...]
     disk_free_bytes: int
@@ -60,11 +63,10 @@ def look() -> Facts:
         inference_port=getattr(runtime, "inference_port", None),
         database=database,
         broker=_broker(settings.CELERY_BROKER_URL),
-        channels=_redis(settings.REDIS_URL) if settings.REDIS_URL else Ping("memory"),
         second_level=_redis(shared) if shared else None,
         nodes=() if database.error else tuple(nodes()),
         disk_free_bytes=disk.free,
-        disk_total_bytes=disk.total,
+        disk_total_bytes=disk.used + disk.free,
         least_free_bytes=settings.DLPROXY_MIN_FREE_BYTES,
         versions=_versions(),
     )
@@ -103,13 +105,23 @@ def _redis(url: str) -> Ping:
         number = client.info("server")["redis_version"]
         client.close()
     except redis.RedisError as error:
-        return Ping(f"Redis at {host}", error=type(error).__name__)
+        return Ping(f"Redis at {host}", error=_redis_words(error))
     return Ping(f"Redis {number} at {host}", 1_000 * (time.monotonic() - begun_s))
 
 
+def _redis_words(error: redis.RedisError) -> str:
+    if isinstance(error, redis.TimeoutError):
+        return _("nothing came within {seconds:.0f} s").format(seconds=PING_LIMIT_S)
+    if isinstance(error, redis.AuthenticationError):
+        return _("it refuses the password in its URL")
+    if isinstance(error, redis.ConnectionError):
+        return _("no connection to it")
+    return type(error).__name__
+
+
 def _versions() -> tuple[tuple[str, str], ...]:
-    found = [("Python", platform.python_version())]
-    for name in ("dlproxy", "django", "torch"):
+    found = [("dlproxy", VERSION), ("Python", platform.python_version())]
+    for name in ("django", "torch"):
         try:
             found.append((name, version(name)))
         except PackageNotFoundError:

@@ -43,7 +43,6 @@ def checks(facts: Facts) -> list[Check]:
         _pinged("database", _("Database"), facts.database, _("Start it; check DATABASE_URL. Serving goes on without.")),
         _pinged("broker", _("Broker"), facts.broker, _("Start it; check REDIS_URL. Uploads wait to be validated.")),
         *_parts(facts),
-        _pinged("channels", _("Live messages"), facts.channels, _("Start it; check REDIS_URL. Pages stand still.")),
         _second_level(facts),
         _disk(facts),
         *_sandbox(facts),
@@ -86,6 +85,8 @@ def _pinged(key: str, name: str, ping: Ping, action: str) -> Check:
 def _parts(facts: Facts) -> Iterator[Check]:
     known = {node.name: node for node in facts.nodes}
     action = _("Restart the server; it starts both. Serving goes on with the last decisions meanwhile.")
+    if facts.broker.error:
+        action = _("It waits for the broker and goes on by itself once that answers.")
     for key, name in (("celery", _("Celery worker")), ("beat", _("Celery beat"))):
         node = known.get(key)
         if node is None:

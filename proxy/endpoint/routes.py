@@ -23,6 +23,7 @@ from proxy.core.errors import (
 )
 from proxy.core.own_faults import Place
 from proxy.core.principals import Principal
+from proxy.core.release import VERSION
 from proxy.core.requests import Answer
 from proxy.core.snapshot import ModelSnapshot, Snapshot, VersionSnapshot
 from proxy.endpoint.extensions import Extensions, check_admin
@@ -38,7 +39,6 @@ Respond = Callable[[Answer], None]
 Cancel = Callable[[], None]
 Complete = Callable[[Body, Respond], Cancel | None]
 METRICS_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
-SERVER_VERSION = "0.1.0"
 
 
 class Line(Protocol):
@@ -208,7 +208,7 @@ class Routes:
             is_ready = line.is_ready()
             return Answer(200 if is_ready else 503, v2_metadata.server_ready(is_ready=is_ready))
         if route.kind == "server":
-            return Answer(200, v2_metadata.server(SERVER_VERSION))
+            return Answer(200, v2_metadata.server(VERSION))
         principal = line.authenticate(route.authorization)
         if route.kind == "metrics":
             if principal.models is not None:

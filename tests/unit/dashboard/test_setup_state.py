@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+import redis
 
-from models_admin.selectors import NodeView
+from models_admin.dashboard import system
+from models_admin.selectors import NodeView, setup_facts
 from models_admin.selectors.setup_facts import Facts, Ping
 from models_admin.selectors.setup_state import Check, Condition, checks, worst
 from proxy.core.reports import MachineReport, ModelSecond, SecondReport, VersionReport
@@ -26,7 +28,6 @@ HEALTHY = Facts(
     inference_port=8001,
     database=Ping("SQLite 3.45 (wal)", 0.2),
     broker=Ping("embedded"),
-    channels=Ping("memory"),
     second_level=None,
     nodes=(NodeView("celery", MOMENT, {}, 1.0, False), NodeView("beat", MOMENT, {}, 2.0, False)),
     disk_free_bytes=50,
@@ -55,7 +56,6 @@ def test_a_healthy_set_up_has_nothing_to_say() -> None:
         ({"database": Ping("PostgreSQL", error="OperationalError")}, "database", Condition.ERROR),
         ({"database": Ping("PostgreSQL 16", 250.0)}, "database", Condition.WARNING),
         ({"broker": Ping("Redis at r", error="TimeoutError")}, "broker", Condition.ERROR),
-        ({"channels": Ping("Redis at r", error="TimeoutError")}, "channels", Condition.ERROR),
         ({"second_level": Ping("Redis at r", error="ConnectionError")}, "second_level", Condition.ERROR),
         ({"nodes": ()}, "celery", Condition.WARNING),
         ({"nodes": (NodeView("beat", MOMENT, {}, 60.0, True),)}, "beat", Condition.WARNING),
@@ -70,3 +70,43 @@ def test_what_is_not_well_says_why_and_what_to_do(change: dict[str, object], key
     assert row.condition is condition
     assert row.reason
     assert row.action
+
+
+def test_who_waits_for_a_broker_that_is_away_is_not_to_be_restarted() -> None:
+    silent = (NodeView("celery", MOMENT, {}, 60.0, True), NodeView("beat", MOMENT, {}, 1.0, False))
+    alone = found(replace(HEALTHY, nodes=silent))["celery"]
+    waiting = found(replace(HEALTHY, nodes=silent, broker=Ping("Redis at r", error="no connection to it")))["celery"]
+    assert "Restart the server" in alone.action
+    assert waiting.action == "It waits for the broker and goes on by itself once that answers."
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (redis.TimeoutError("x"), "nothing came within 1 s"),
+        (redis.ConnectionError("x"), "no connection to it"),
+        (redis.AuthenticationError("x"), "it refuses the password in its URL"),
+        (redis.ResponseError("x"), "ResponseError"),
+    ],
+)
+def test_a_broker_that_does_not_answer_is_told_in_words(
+    monkeypatch: pytest.MonkeyPatch, error: redis.RedisError, words: str
+) -> None:
+    def fail(*_where: object, **_how: object) -> None:
+        raise error
+
+    monkeypatch.setattr(redis.Redis, "from_url", fail)
+    assert setup_facts._redis("redis://broker:6379/0") == Ping("Redis at broker", error=words)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (("files", "active (Landlock ABI 7)"), ("Files", True, "Landlock ABI 7")),
+        (("scratch", "active"), ("Scratch space", True, "")),
+        (("system calls", "inactive: no seccomp here"), ("System calls", False, "no seccomp here")),
+        (("moat", "active"), ("moat", True, "")),
+    ],
+)
+def test_a_wall_is_shown_by_its_name_and_whether_it_stands(said: tuple[str, str], shown: tuple[str, bool, str]) -> None:
+    assert system.wall_in_words(said) == shown
