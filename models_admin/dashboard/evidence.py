@@ -42,7 +42,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceChart:
-    """Everything that the template draws; coordinates within the viewBox."""
+    """Everything that the template draws; coordinates within the viewBox. `top`: the axis's end, in words."""
 
     path: str
     bands: tuple[Band, ...]
@@ -51,6 +51,7 @@ class EvidenceChart:
     seconds_before: int
     seconds_after: int
     has_line: bool
+    top: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def evidence_chart(
     heights = [value for _, value in shown] + known
     if not heights:
         return None
-    scale = _Scale(before.start_s, after.end_s, max([*heights, expected or 0.0]) * HEADROOM or 1.0)
+    scale = _Scale(before.start_s, after.end_s, _top(max([*heights, expected or 0.0]), metric))
     levels = [
         Level(kind, scale.x(span.start_s), scale.x(span.end_s), scale.y(value), metric_in_words(metric, value))
         for kind, span, value in (
@@ -90,6 +91,7 @@ def evidence_chart(
         seconds_before=round(-before.start_s),
         seconds_after=round(after.end_s),
         has_line=len(shown) > 1,
+        top=metric_in_words(metric, scale.top),
     )
 
 
@@ -104,6 +106,12 @@ class _Scale:
 
     def y(self, value: float) -> float:
         return round(BOTTOM - value / self.top * (BOTTOM - TOP), 1)
+
+
+def _top(largest: float, metric: str) -> float:
+    """The axis's end. No share of a whole is larger than the whole."""
+    top = largest * HEADROOM or 1.0
+    return max(min(top, 1.0), largest) if metric.endswith("_ratio") else top
 
 
 def _path(points: Sequence[tuple[float, float]], scale: _Scale) -> str:

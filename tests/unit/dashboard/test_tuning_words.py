@@ -239,3 +239,10 @@ def test_a_reason_is_shown_in_the_readers_language_and_an_older_row_as_it_was_wr
         assert decision_words(old, "explanation") == old.explanation
     assert decision_words(new, "explanation") == new.explanation
     assert decision_words(new, "outcome") == ""
+
+
+def test_the_axis_says_how_far_it_goes_and_a_share_goes_no_further_than_the_whole() -> None:
+    chart = evidence_chart([], BEFORE, AFTER, None, "p99_ms")
+    shares = evidence_chart([], Span(-30.0, 0.0, 0.9), Span(5.0, 35.0, 0.98), None, "hits_ratio")
+    assert chart is not None and shares is not None
+    assert (chart.top, shares.top) == ("22 ms", "100%")
