@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ViewportSize, sync_playwright
 
 from bench.harness import HOST, Site
 from models_admin.dashboard.urls import urlpatterns
@@ -68,11 +68,12 @@ def log_in(browser: Browser, site: Site) -> Person:
 
 
 def window(
-    browser: Browser, site: Site, person: Person | None, *, language: str, width: int, theme: str
+    browser: Browser, site: Site, person: Person | None, *, language: str, width: int, theme: str, csp: bool = True
 ) -> BrowserContext:
-    """A window with a cold cache; `person` None: a visitor who has not logged in."""
+    """A window with a cold cache; `person` None: a visitor who has not logged in; `csp` False: it may reach others."""
     url = f"http://{HOST}:{site.port}"
-    context = browser.new_context(base_url=url, viewport={"width": width, "height": HEIGHTS[width]})
+    size: ViewportSize = {"width": width, "height": HEIGHTS[width]}
+    context = browser.new_context(base_url=url, viewport=size, bypass_csp=not csp)
     chosen = {"dlproxy_language": language, "dlproxy_theme": theme}
     own = [{"name": name, "value": value, "url": url} for name, value in chosen.items()]
     context.add_cookies([*(person.cookies if person else []), *own])  # type: ignore[list-item]

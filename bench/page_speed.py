@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import http.client
-import json
 import statistics
 import time
+from dataclasses import replace
 from typing import Any
 
 import psutil
-from playwright.sync_api import Browser, Page, WebSocketRoute
+from playwright.sync_api import Browser, Page
 
 from bench import browser as browsers
+from bench import live_feed
 from bench.browser import Person
 from bench.harness import HOST, Site
+from proxy.core.reports import InstanceReport, MachineReport, ModelSecond, SecondReport, VersionReport
 
 Row = dict[str, Any]
 MANY = 1_000
@@ -85,43 +87,38 @@ def list_on_the_server(site: Site, person: Person) -> Row:
 def live_update(browser: Browser, site: Site, person: Person) -> Row:
     """The overview's own scripts with a socket that says each time that all 1,000 models have changed.
 
-    `frame_ms`: the main thread's time for one update: reading the message, scripts, style, layout and paint.
+    `frame_ms`: the main thread's time for one update: reading the message, scripts, style, layout and paint. The page
+    reads a real websocket, whose messages the server's own code makes for what the page asked to see.
     """
-    context = browsers.window(browser, site, person, language="en", width=1440, theme="light")
+    context = browsers.window(browser, site, person, language="en", width=1440, theme="light", csp=False)
     page = context.new_page()
-    sockets: list[WebSocketRoute] = []
-
-    def take(socket: WebSocketRoute) -> None:
-        sockets.append(socket)
-
-    page.route_web_socket("**/ws/live/", take)
-    page.goto("/")
-    page.wait_for_function("document.readyState === 'complete'")
-    while not sockets:
-        page.wait_for_timeout(50)
-    message = _snapshot()
-    sockets[0].send(json.dumps(message))
-    page.wait_for_timeout(1_000)
-    client = context.new_cdp_session(page)
-    client.send("Performance.enable")
-    idle = _busy_of(page, client, lambda: page.wait_for_timeout(200 * UPDATES))
-    busy = _busy_of(page, client, lambda: _updates(page, sockets[0]))
-    shown = page.locator("[data-total=requests]").inner_text()
-    context.close()
-    if shown != str(_second(UPDATES)["requests"]):
-        raise RuntimeError(f"the page does not follow its socket: {shown}")
-    kib = len(json.dumps(_delta(1))) / 1_024
+    with live_feed.feeding() as feed:
+        page.add_init_script(feed.script)
+        page.goto("/")
+        while not feed.sockets:
+            page.wait_for_timeout(50)
+        feed.say(_report(0))
+        page.wait_for_timeout(1_000)
+        client = context.new_cdp_session(page)
+        client.send("Performance.enable")
+        idle = _busy_of(client, lambda: page.wait_for_timeout(200 * UPDATES))
+        busy = _busy_of(client, lambda: _updates(page, feed))
+        shown = page.locator("[data-total=requests]").inner_text()
+        row = page.locator("tr[data-model=model-0001] [data-field=requests]").inner_text()
+        context.close()
+    if shown != f"{MANY * _second(UPDATES).requests:,}" or row != str(_second(UPDATES).requests):
+        raise RuntimeError(f"the page does not follow its socket: {shown}, {row}")
     frame_ms = {name: round((busy[name] - idle[name]) * 1e3 / UPDATES, 2) for name in busy}
     return {
         "models_changed": MANY,
-        "message_kib": round(kib, 1),
+        "message_kib": round(feed.sent_bytes / (UPDATES + 1) / 1_024, 1),
         "frame_ms": frame_ms["TaskDuration"],
         "of_it": {name.removesuffix("Duration").lower(): value for name, value in frame_ms.items()},
         "updates": UPDATES,
     }
 
 
-def _busy_of(page: Page, client: Any, work: Any) -> dict[str, float]:
+def _busy_of(client: Any, work: Any) -> dict[str, float]:
     """Seconds that the main thread spent during `work`, by kind (Chromium's own counters)."""
     names = ("TaskDuration", "ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
     before = {one["name"]: one["value"] for one in client.send("Performance.getMetrics")["metrics"]}
@@ -130,40 +127,32 @@ def _busy_of(page: Page, client: Any, work: Any) -> dict[str, float]:
     return {name: after[name] - before[name] for name in names}
 
 
-def _updates(page: Page, socket: Any) -> None:
+def _updates(page: Page, feed: live_feed.Feed) -> None:
     for number in range(1, UPDATES + 1):
-        socket.send(json.dumps(_delta(number)))
+        feed.say(_report(number))
         page.wait_for_timeout(200)
 
 
-def _second(number: int) -> Row:
-    figures = dict.fromkeys(("errors", "rejections", "cache_misses", "coalesced", "inferences", "executions"), number)
-    times = dict.fromkeys(("p50_ms", "p95_ms", "p99_ms", "mean_ms", "queue_mean_ms"), 1.5 + number / 7)
-    counts = {"requests": 10 + number, "cache_hits": 7 + number, "queue_depth": number, "instances": 1}
-    return {**counts, **figures, **times}
+def _second(number: int) -> ModelSecond:
+    """Figures of a busy model that all differ from those of the second before."""
+    counts = ("errors", "rejections", "cache_misses", "coalesced", "inferences", "executions", "queue_depth")
+    times = ("p50_ms", "p95_ms", "p99_ms", "mean_ms", "queue_mean_ms", "compute_mean_ms")
+    figures = {**dict.fromkeys(counts, number), **dict.fromkeys(times, 1.5 + number / 7)}
+    return ModelSecond(requests=10 + number, cache_hits=7 + number, instances=1, **figures)  # type: ignore[arg-type]
 
 
-def _snapshot() -> Row:
-    names = [f"model-{number:04d}" for number in range(MANY)]
-    machine = {"cpu_percent": 50.0, "per_core_percent": [50.0, 50.0], "memory_used_bytes": 1, "memory_total_bytes": 2}
-    return {
-        "type": "snapshot",
-        "sequence": 0,
-        "at": 1,
-        "generation": 1,
-        "total": _second(0),
-        "models": {name: _second(0) for name in names},
-        "versions": [],
-        "instances": [],
-        "machine": machine | {"gpus": [], "gpu_note": ""},
-        "recent": {"total": [1] * 120, "models": {name: [number % 7 for number in range(120)] for name in names}},
-    }
-
-
-def _delta(number: int) -> Row:
-    changed = {name: _second(number) for name in _snapshot()["models"]}
-    state = {"sequence": number, "at": number, "total": _second(number), "models": changed, "removed": []}
-    return {"type": "delta", "previous": number - 1, **state}
+def _report(number: int) -> SecondReport:
+    """A second in which all models changed."""
+    names = [f"model-{index:04d}" for index in range(MANY)]
+    one = _second(number)
+    total = replace(one, requests=one.requests * MANY)
+    machine = MachineReport(50.0 + number / 10, (50.0, 50.0 + number / 10), 1, 2)
+    versions = tuple(VersionReport(name, 1, "ready", True, 1, 1, 0) for name in names)
+    instances = tuple(
+        InstanceReport(f"{name}#1", name, 1, 4_000, "ready", "cpu", 60.0 + number, 1 << 28, 100 + number, 1.5)
+        for name in names
+    )
+    return SecondReport(number, number + 1.0, 1, total, dict.fromkeys(names, one), versions, instances, machine)
 
 
 def _get(connection: http.client.HTTPConnection, path: str, cookie: str) -> int:

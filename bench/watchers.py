@@ -13,6 +13,8 @@ import socket
 import sys
 
 HOST = "127.0.0.1"
+VIEW = "?models=digits,silero-vad"
+"""What the overview asks for where the demo models are all."""
 _PING, _PONG = 0x89, b"\x8a"
 _READ_BYTES = 262_144
 
@@ -50,7 +52,9 @@ def main() -> int:
 def _open(port: int, cookie: str) -> socket.socket:
     """A socket after the handshake; RuntimeError where it is refused."""
     one = socket.create_connection((HOST, port), timeout=60)
-    head = f"GET /ws/live/ HTTP/1.1\r\nHost: {HOST}:{port}\r\nOrigin: http://{HOST}:{port}\r\nCookie: {cookie}\r\n"
+    head = (
+        f"GET /ws/live/{VIEW} HTTP/1.1\r\nHost: {HOST}:{port}\r\nOrigin: http://{HOST}:{port}\r\nCookie: {cookie}\r\n"
+    )
     head += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: d2F0Y2hlcnMgb2Ygb3Vycw==\r\n"
     one.sendall(f"{head}Sec-WebSocket-Version: 13\r\n\r\n".encode())
     answer = one.recv(_READ_BYTES)
