@@ -2,8 +2,12 @@
 import { t } from "./i18n.js";
 export const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
+// A text that is there gets other characters: a new text node would have its box made anew.
 export function setText(node, text) {
-  if (node && node.textContent !== text) node.textContent = text;
+  if (!node || node.textContent === text) return;
+  const only = node.firstChild;
+  if (only?.nodeName === "#text" && only === node.lastChild) only.data = text;
+  else node.textContent = text;
 }
 
 export function make(tag, attributes = {}, ...children) {
