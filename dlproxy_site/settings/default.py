@@ -74,7 +74,7 @@ else:
     ]
 
 DATABASES = {"default": environment.database(DLPROXY_HOME, os.environ.get("DATABASE_URL", ""))}
-REDIS_URL = os.environ.get("REDIS_URL", "")
+REDIS_URL = environment.redis_address("REDIS_URL")
 broker = environment.broker(DLPROXY_HOME, REDIS_URL)
 CELERY_BROKER_URL = broker["url"]
 CELERY_BROKER_TRANSPORT_OPTIONS = broker["options"]

@@ -120,7 +120,11 @@ def database(home: Path, url: str) -> dict[str, Any]:
             "NAME": home / "dlproxy.sqlite3",
             "OPTIONS": dict(SQLITE_OPTIONS),
         }
-    settings: dict[str, Any] = dict(dj_database_url.parse(url))
+    accepted = "DATABASE_URL: use postgres://user:password@host:port/name or sqlite:///…"
+    try:
+        settings: dict[str, Any] = dict(dj_database_url.parse(url))
+    except ValueError:  # says parts of the address, which may be the password's
+        raise ImproperlyConfigured(f"{accepted}; what is special in a password is written as %2F and so on.") from None
     options = settings.setdefault("OPTIONS", {})
     if settings["ENGINE"] == "django.db.backends.sqlite3":
         options.update(SQLITE_OPTIONS)
@@ -130,7 +134,7 @@ def database(home: Path, url: str) -> dict[str, Any]:
         options.setdefault("options", "-c statement_timeout=15000 -c lock_timeout=10000")
         settings["CONN_HEALTH_CHECKS"] = True
     else:
-        raise ImproperlyConfigured("DATABASE_URL: use postgres://… or sqlite:///….")
+        raise ImproperlyConfigured(f"{accepted}.")
     return settings
 
 

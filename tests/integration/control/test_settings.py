@@ -66,6 +66,29 @@ def test_a17_unsafe_or_senseless_settings_stop_the_process_with_their_name(
     assert words in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("variable", "address"),
+    [
+        ("DATABASE_URL", "postgres://dlproxy:hush/hush@127.0.0.1/dlproxy"),
+        ("DATABASE_URL", "postgres://dlproxy:hush@[::1/dlproxy"),
+        ("DATABASE_URL", "postgresq://dlproxy:hush@localhost/dlproxy"),
+        ("DATABASE_URL", "hush"),
+        ("REDIS_URL", "redis://:hush/hush@localhost:6379/0"),
+        ("REDIS_URL", "redis://:hush@localhost:many/0"),
+        ("REDIS_URL", "redis://:hush@[::1/0"),
+        ("REDIS_URL", "http://:hush@localhost/0"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_in_one_line_without_its_password(
+    tmp_path: Path, variable: str, address: str
+) -> None:
+    done = python(tmp_path, "-m", "dlproxy_site.serve", **{variable: address})
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"server: {variable}: use ")
+    assert "hush" not in line
+
+
 def test_f39_a_data_directory_that_cannot_be_made_stops_the_process_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for home in (tmp_path / "file", tmp_path / "file" / "below"):
