@@ -1,0 +1,39 @@
+"""bench/start reads the stages from what script/server says, and adds up what each took."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from bench.start import Moment, durations, stage_of
+from tests.architecture.sources import ROOT
+
+
+@pytest.mark.parametrize(
+    ("line", "stage"),
+    [
+        ("[1/6] Python: /usr/bin/python3.11\n", "Python"),
+        ("[3/6] packages (PyTorch among them: minutes the first time, nothing later)\n", "packages"),
+        ("[5/6] static files, database and first data in /srv/in here\n", "static files, database and first data"),
+        ("server | ready: dashboard http://127.0.0.1:8000/, inference http://127.0.0.1:8001/v2\n", "ready"),
+        ("bootstrap: done before, nothing to do\n", None),
+        ("web    | [1/6] a model's own words\n", None),
+    ],
+)
+def test_a_line_begins_a_stage(line: str, stage: str | None) -> None:
+    assert stage_of(line) == stage
+
+
+def test_each_step_of_the_script_is_a_stage() -> None:
+    steps = re.findall(r'^step (\d) (\d) "(.*)"$', (ROOT / "script/server").read_text(), re.MULTILINE)
+    assert [number for number, _, _ in steps] == list("123456")
+    assert all(stage_of(f"[{number}/{of}] {words}") for number, of, words in steps)
+
+
+def test_a_stage_lasts_until_the_next_begins() -> None:
+    moments = [Moment("assets", 1.0, 0.5), Moment("starting", 3.5, 1.5), Moment("ready", 4.0, 4.0)]
+    assert durations(moments) == [
+        {"stage": "assets", "seconds": 2.5, "cpu_s": 1.0},
+        {"stage": "starting", "seconds": 0.5, "cpu_s": 2.5},
+    ]
