@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from django.db.models import JSONField
 from django.utils.translation import gettext as _
 
 from models_admin.dashboard.evidence import EvidenceChart, evidence_chart, spans
+from models_admin.dashboard.evidence_words import evidence_rows
 from models_admin.dashboard.knobs import knob_label, metric_in_words, metric_label, value_in_words
 from models_admin.dashboard.policy_fields import value_with_unit
 from models_admin.dashboard.tuning_metrics import COLUMNS, number, of_second, of_window
@@ -54,7 +55,7 @@ class Card:
     outcome: str
     metric: str
     sides: tuple[Side, ...]
-    evidence: Mapping[str, Any]
+    evidence: list[tuple[str, str]]
     chart: EvidenceChart | None
     may_undo: bool
     blocked: str
@@ -106,7 +107,7 @@ def _card(decision: Decision, kept: tuple[Any, Any] | None, *, frozen: bool) -> 
         outcome=decision_words(decision, "outcome"),
         metric=metric_label(metric) if metric else "",
         sides=_sides(decision, metric) if metric else (),
-        evidence={name: value for name, value in decision.evidence.items() if name != REVISION},
+        evidence=evidence_rows({name: value for name, value in decision.evidence.items() if name != REVISION}),
         chart=_chart(decision, metric) if metric and decision.applied_at else None,
         may_undo=may_undo(decision, kept),
         blocked=_blocked(decision, frozen=frozen),
