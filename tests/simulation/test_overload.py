@@ -101,3 +101,24 @@ def test_f27_executions_that_suddenly_take_longer_cost_no_goodput_once_that_is_k
     answered = len(load.latencies_ns)
     load.go_on(0.4)
     assert (len(load.latencies_ns) - answered) / 0.4 >= 0.95 * PEAK_PER_S / 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slower", [3, 10])
+def test_f38_starved_instances_are_shed_for_by_their_measured_times_and_nothing_collapses(slower):
+    """A neighbour takes the core (cpu.max 10 %): what is still accepted is answered in time, and all of it is used."""
+    load = Load(0.8, timeout_ns=300 * NS_PER_MS)
+    for instance in load.rig.instances:
+        instance.service_ns = lambda batch: slower * service_ns(batch)
+    load.go_on(2.0)  # the prediction learns it; who was accepted before that is known may be late
+    before, late = len(load.latencies_ns), load.count(DeadlineExceeded)
+    load.go_on(1.0)
+    starved_peak_per_s = PEAK_PER_S / slower
+    assert len(load.latencies_ns) - before >= 0.9 * starved_peak_per_s
+    assert load.count(DeadlineExceeded) - late <= 0.02 * starved_peak_per_s
+    for instance in load.rig.instances:
+        instance.service_ns = service_ns
+    load.go_on(0.5)
+    before = len(load.latencies_ns)
+    load.go_on(0.5)
+    assert len(load.latencies_ns) - before >= 0.95 * 0.8 * PEAK_PER_S * 0.5, "no metastable tail"
