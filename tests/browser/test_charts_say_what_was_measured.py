@@ -90,3 +90,21 @@ def test_pause_stops_the_charts_and_resume_goes_on(page: Page, site: Site) -> No
     assert page.evaluate(picture) == before
     page.get_by_role("button", name="Resume").click()
     page.wait_for_function(f"before => {picture} !== before", arg=before)
+
+
+def test_a_chart_is_read_and_zoomed_by_keys(page: Page, site: Site) -> None:
+    log_in(page, site)
+    page.goto("/models/digits/?range=15m")
+    expect(page.locator("#range-words")).to_contain_text("One point")
+    page.locator("[data-chart=latency] [data-plot]").focus()
+    moments = [page.locator(f"[data-chart={name}] [data-at]") for name in ("latency", "rate")]
+    page.keyboard.press("ArrowLeft")
+    last = moments[0].text_content() or ""
+    assert re.fullmatch(r"\d\d:\d\d:\d\d.*", last)
+    expect(moments[1]).to_have_text(last)  # one cursor for all charts
+    page.keyboard.press("ArrowLeft")
+    expect(moments[0]).not_to_have_text(last)
+    page.keyboard.press("+")
+    expect(page).to_have_url(re.compile(r"\?from=\d+&to=\d+$"))
+    page.keyboard.press("Escape")
+    expect(moments[0]).to_have_text("")

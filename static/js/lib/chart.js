@@ -10,6 +10,8 @@ const DAY_S = 86_400;
 const LEAST_DRAG_PX = 6;
 // A mark answers to the pointer this near.
 const MARK_REACH_PX = 7;
+// Points that an arrow with Shift goes.
+const STEPS_FAR = 10;
 
 // A custom property's colour as the browser resolves it for the current theme (canvas cannot read light-dark()).
 export function colour(name) {
@@ -77,6 +79,7 @@ export class TimeChart {
     this.legend = host.querySelector("[data-legend]");
     this.#makeLegend();
     this.#make();
+    this.#listen();
     new ResizeObserver(() => this.#resize()).observe(this.plotHost);
     document.addEventListener("themechange", () => this.#make());
   }
@@ -175,6 +178,46 @@ export class TimeChart {
 
   #otherLine(one) {
     return { stroke: colour(SWATCHES[one.swatch - 1]), width: 1.4, dash: [4, 4], spanGaps: false, points: { show: false } };
+  }
+
+  // What the pointer does, by keys: the values at a moment, a closer look and a wider one.
+  #listen() {
+    this.plotHost.addEventListener("keydown", (event) => {
+      const isKnown = !event.ctrlKey && !event.metaKey && !event.altKey && this.#key(event.key, event.shiftKey);
+      if (isKnown) event.preventDefault();
+    });
+    this.plotHost.addEventListener("blur", () => this.#point(null));
+  }
+
+  // Whether the key means something here.
+  #key(key, isFar) {
+    const index = this.plot.cursor.idx, last = this.data[0].length - 1;
+    const steps = { ArrowLeft: -1, ArrowRight: 1 }[key];
+    if (steps) this.#point(index == null ? last : index + steps * (isFar ? STEPS_FAR : 1));
+    else if (key === "Home") this.#point(0);
+    else if (key === "End") this.#point(last);
+    else if (key === "Escape") this.#point(null);
+    else if (key === "+" || key === "=") this.#look(0.5);
+    else if (key === "-") this.#look(2);
+    else return false;
+    return true;
+  }
+
+  // The cursor on a point within the window; null: nowhere.
+  #point(index) {
+    if (index === null || !this.data[0].length) { this.plot.setCursor({ left: -10, top: -10 }, true, true); return; }
+    const [from, to] = this.window, times = this.data[0];
+    const first = times.findIndex((time) => time >= from), last = times.findLastIndex((time) => time <= to);
+    if (first === -1 || last < first) return;
+    const left = this.plot.valToPos(times[Math.min(last, Math.max(first, index))], "x");
+    this.plot.setCursor({ left, top: this.plot.bbox.height / devicePixelRatio / 2 }, true, true);
+  }
+
+  // So many times the present window, around the cursor or, without one, its middle.
+  #look(times) {
+    const [from, to] = this.window;
+    const at = this.data[0][this.plot.cursor.idx] ?? (from + to) / 2;
+    this.host.dispatchEvent(new CustomEvent("chartzoom", { bubbles: true, detail: { from: at - ((at - from) * times), to: at + ((to - at) * times) } }));
   }
 
   // Every chart of the page takes the dragged stretch: the page listens for it.
