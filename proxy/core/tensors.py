@@ -82,9 +82,12 @@ class TensorSpec:
 
     def accepts_shape(self, shape: tuple[int, ...]) -> bool:
         """True if `shape` has this rank and equals every fixed dimension."""
-        return len(shape) == len(self.shape) and all(
-            want in (VARIABLE, got) for want, got in zip(self.shape, shape, strict=True)
-        )
+        if len(shape) != len(self.shape):
+            return False
+        for want, got in zip(self.shape, shape, strict=True):  # noqa: SIM110  twice an execution; a generator costs more
+            if want not in (got, VARIABLE):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)

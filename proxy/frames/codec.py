@@ -38,6 +38,10 @@ MAX_FRAME_BYTES = 65_536
 MAX_ENTRIES = 64
 MAX_RANK = 16
 MAX_ERROR_BYTES = 8_192
+MAX_KNOWN_TABLES = 256
+"""Tables of entries that are remembered, each way. Larger: more shapes in turn without reading each anew."""
+MAX_KNOWN_BYTES = 512
+"""Longest table that is remembered (three tensors of the largest rank), so that all hold little memory."""
 MAGIC = 0x7044
 
 _HEADER = struct.Struct("<HBBI")
@@ -168,9 +172,18 @@ def _numbers_and_entries(
 ) -> tuple[tuple[int, ...], tuple[Entry, ...]]:
     """Read the numbers and `count` entries, which must fill the packet exactly."""
     at = _HEADER.size + numbers.size
-    if count > MAX_ENTRIES or len(packet) < at + count * _ENTRY.size:
+    if len(packet) < at:
+        raise MalformedFrame("a packet without its numbers")
+    values, table = numbers.unpack_from(packet, _HEADER.size), packet[at:]
+    entries = _known_entries(table, count) if len(table) <= MAX_KNOWN_BYTES else _entries(table, count)
+    return values, entries
+
+
+def _entries(packet: bytes, count: int) -> tuple[Entry, ...]:
+    """The `count` entries that `packet` consists of."""
+    at = 0
+    if count > MAX_ENTRIES or len(packet) < count * _ENTRY.size:
         raise MalformedFrame("too many or missing tensor entries")
-    values = numbers.unpack_from(packet, _HEADER.size)
     entries = []
     for _ in range(count):
         if len(packet) < at + _ENTRY.size:
@@ -187,9 +200,14 @@ def _numbers_and_entries(
         entries.append(Entry(code, offset, size_bytes, shape))
     if at != len(packet):
         raise MalformedFrame("bytes after the last tensor entry")
-    return values, tuple(entries)
+    return tuple(entries)
 
 
+# Executions of one version repeat a few shapes: the same bytes mean the same entries, and the other way round.
+_known_entries = lru_cache(maxsize=MAX_KNOWN_TABLES)(_entries)
+
+
+@lru_cache(maxsize=MAX_KNOWN_TABLES)
 def _pack_entries(entries: tuple[Entry, ...]) -> bytes:
     if len(entries) > MAX_ENTRIES:
         raise ValueError(f"{len(entries)} tensors are more than {MAX_ENTRIES}")

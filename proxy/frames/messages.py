@@ -89,8 +89,7 @@ class Ready:
     details_json: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Execute:
+class Execute(NamedTuple):
     """Run the model once on the tensors at `entries` (signature order) of the request area."""
 
     sequence: int
@@ -98,8 +97,7 @@ class Execute:
     entries: tuple[Entry, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """Outputs of execution `sequence` lie at `entries` (signature order) of the response area.
 
     `compute_ns`: the model. `input_ns`, `output_ns`: taking the inputs out of their area, putting the outputs there.

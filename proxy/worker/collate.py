@@ -72,5 +72,7 @@ def write_outputs(area: mmap.mmap, outputs: Sequence[Array], entries: Sequence[E
     for array, entry in zip(outputs, entries, strict=True):
         if array.dtype == OBJECT:
             area[entry.offset : entry.offset + entry.size_bytes] = pack_elements(array)
+        elif array.flags.c_contiguous and entry.size_bytes:
+            area[entry.offset : entry.offset + entry.size_bytes] = array  # type: ignore[call-overload]  # as it lies there
         elif entry.size_bytes:
             np.frombuffer(area, array.dtype, array.size, entry.offset).reshape(array.shape)[...] = array

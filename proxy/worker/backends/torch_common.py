@@ -47,7 +47,7 @@ def to_arrays(value: Any, signature: Signature | None) -> list[Array]:
 
 def flatten(value: Any, signature: Signature | None) -> list[Any]:
     """Return the tensors of a tensor, a (named) tuple, a list or a dict keyed by output names."""
-    if isinstance(value, (torch.Tensor, str)) or _is_strings(value, signature):
+    if type(value) is torch.Tensor or isinstance(value, (torch.Tensor, str)) or _is_strings(value, signature):
         return [value]
     if isinstance(value, dict):
         names = [spec.name for spec in signature.outputs] if signature else sorted(value)
@@ -70,10 +70,16 @@ def _is_strings(value: Any, signature: Signature | None) -> bool:
 
 
 def _array(item: Any, spec: TensorSpec | None) -> Array:
+    if type(item) is torch.Tensor:  # nearly every one; isinstance asks torch's metaclass, ten times as long
+        return _array_of(item)
     if isinstance(item, str) or _is_strings(item, None) or (isinstance(item, list) and not item):
         return from_texts(item, spec)
     if not isinstance(item, torch.Tensor):
         raise BadOutput(f"One of the model's outputs is a {type(item).__name__}, not a tensor.")
+    return _array_of(item)
+
+
+def _array_of(item: torch.Tensor) -> Array:
     if item.layout != torch.strided or item.is_quantized:
         raise BadOutput("One of the model's outputs is sparse or quantised; return a dense tensor.")
     try:

@@ -46,3 +46,21 @@ def test_a_long_error_is_shortened_without_cutting_a_character():
     assert isinstance(message, Error)
     assert message.message.endswith("...")
     assert set(message.message) == {"é", "."}
+
+
+def test_a_table_of_entries_that_came_before_means_the_same_and_a_broken_one_is_refused_again():
+    entries = (Entry(11, 0, 256, (1, 64)), Entry(9, 256, 8, (1,)))
+    packets = [codec.encode(Execute(number, 1, entries)) for number in (1, 2)]
+    assert [codec.decode(packet) for packet in packets] == [Execute(1, 1, entries), Execute(2, 1, entries)]
+    assert codec.decode(codec.encode(Execute(3, 2, entries[:1]))) == Execute(3, 2, entries[:1])
+    for _ in range(2):
+        with pytest.raises(codec.MalformedFrame, match="bytes after"):
+            codec.decode(packets[0] + b"\0")
+
+
+def test_an_instance_cannot_fill_its_parent_with_long_tables():
+    before = codec._known_entries.cache_info().currsize
+    long = (Entry(11, 0, 4, (1,) * codec.MAX_RANK),) * 4
+    assert codec.decode(codec.encode(Result(1, 1, long))) == Result(1, 1, long)
+    assert codec._known_entries.cache_info().currsize == before
+    assert codec._known_entries.cache_info().maxsize == codec.MAX_KNOWN_TABLES

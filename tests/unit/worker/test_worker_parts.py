@@ -18,6 +18,7 @@ from proxy.worker import seccomp
 from proxy.worker.backends import architectures, prepare
 from proxy.worker.backends.base import BadOutput, UnusableArtifact, shortened
 from proxy.worker.collate import check_outputs, place_outputs, write_outputs
+from proxy.worker.dtypes import BY_NAME
 from proxy.worker.serving import check_agreement
 from proxy.worker.warmup import INTEGER_FILLS, VARIABLE_SIZES, parse_sample_option, same_with_rows, samples
 
@@ -114,6 +115,17 @@ def test_outputs_lie_side_by_side_and_whole(sizes):
     write_outputs(area, outputs, entries)
     for array, entry in zip(outputs, entries, strict=True):
         assert area[entry.offset : entry.offset + entry.size_bytes] == array.tobytes()
+
+
+@pytest.mark.parametrize("name", [name for name in BY_NAME if name != "BYTES"])
+def test_outputs_of_each_datatype_and_in_any_order_of_memory_are_written_row_by_row(name):
+    array = np.frombuffer(bytes(i % 2 for i in range(6 * BY_NAME[name].itemsize)), BY_NAME[name]).reshape(2, 3)
+    outputs = [array, array.T, array[:, :1], array[:1, :1].reshape(())]
+    entries, needed = place_outputs(outputs)
+    area = mmap.mmap(-1, needed)
+    write_outputs(area, outputs, entries)
+    for output, entry in zip(outputs, entries, strict=True):
+        assert area[entry.offset : entry.offset + entry.size_bytes] == output.tobytes()
 
 
 def test_signatures_agree_where_both_can_be_true():
