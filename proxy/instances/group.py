@@ -24,7 +24,7 @@ from proxy.instances.log import in_words
 from proxy.instances.restart import RestartRecord
 from proxy.instances.sizes import threads_of
 from proxy.instances.state import COMING, LIVE, Event, InstanceState
-from proxy.instances.supervisor import verdict
+from proxy.instances.supervisor import may_judge, verdict
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,8 @@ class InstanceGroup:
         self._record = RestartRecord()
         self._replacements_due = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._memory_looked_ns = 0
+        self._memory_looked_ns = self._tick_due_ns = 0
+        self._was_put_off = False
         self._empty = asyncio.Event()
 
     @property
@@ -246,12 +247,17 @@ class InstanceGroup:
     def _keep_ticking(self) -> None:
         if self._timer is None and (self._instances or (self.wanted and not self.failed)):
             tick_ns = min(max(self.policy.timeout_ns // 10, FASTEST_TICK_NS), SLOWEST_TICK_NS)
+            self._tick_due_ns = self._clock.now_ns() + tick_ns
             self._timer = self._loop.call_later(tick_ns / NS_PER_S, self._tick)
 
     def _tick(self) -> None:
         """Watch every instance; start what is due."""
         self._timer = None
         now_ns = self._clock.now_ns()
+        self._was_put_off = not may_judge(self._tick_due_ns, self._was_put_off, now_ns)
+        if self._was_put_off:
+            self._keep_ticking()
+            return
         with_memory = now_ns - self._memory_looked_ns >= MEMORY_LOOK_EVERY_NS
         if with_memory:
             self._memory_looked_ns = now_ns

@@ -19,6 +19,9 @@ PING_ANSWER_NS = 7 * NS_PER_S
 hangs is replaced within 10 s, as a busy one is by the default budget of an execution. Longer: later; shorter: a busy
 machine loses healthy instances."""
 STOP_GRACE_NS = 5 * NS_PER_S
+MOST_LATE_NS = NS_PER_S
+"""By how much later than due a look may come; beyond, the server itself stood still (frozen machine, stopped process).
+Larger: short standstills cost healthy instances that answered meanwhile; smaller: hung ones live one look longer."""
 MEMORY_SLACK_RATIO = 1.1
 """The kernel refuses allocations at the limit; the watch catches what that limit does not count (shared mappings)."""
 
@@ -51,6 +54,14 @@ class Kill:
 
     reason: KillReason
     message: str
+
+
+def may_judge(due_ns: int, was_put_off: bool, now_ns: int) -> bool:
+    """False if what instances said is first to be heard: this look, due at `due_ns`, comes late. Pure.
+
+    Timers may come before what waits to be read. Never twice in a row, or a machine that is always late watches nobody.
+    """
+    return was_put_off or now_ns - due_ns < MOST_LATE_NS
 
 
 def verdict(view: InstanceView, policy: ExecutionPolicy, now_ns: int) -> Kill | None:

@@ -45,6 +45,10 @@ class Instance:
     def tend(self, now_ns):
         pass
 
+    def become_ready(self):
+        self.state, self.was_ready, self.idle, self.sandbox = InstanceState.READY, True, True, {}
+        self._on_event(self, Event.READY)
+
     def printed(self):
         return b""
 
@@ -119,6 +123,30 @@ def test_f40_a_start_that_the_machine_refuses_is_tried_again(clock, refusal):
     assert Instance.made
     assert not group.failed
     assert not loop.faults
+
+
+def test_a_server_that_stood_still_hears_its_instances_before_it_judges_them(clock):
+    """A frozen machine, a stopped process: what they said meanwhile is still unread when the timer comes first."""
+    group, _ = make(clock, lambda _group: None)
+    group.set_wanted(1)
+    (instance,) = Instance.made
+    clock.skip(5 * NS_PER_S)
+    clock.advance(0)
+    assert instance.state is InstanceState.STARTING
+    instance.become_ready()  # the message that had been waiting
+    run(clock, 2)
+    assert instance.state is InstanceState.READY
+    assert Instance.made == [instance]
+
+
+def test_a_server_that_always_comes_late_judges_them_all_the_same(clock):
+    group, _ = make(clock, lambda _group: None)
+    group.set_wanted(1)
+    (instance,) = Instance.made
+    for _ in range(2):
+        clock.skip(5 * NS_PER_S)
+        clock.advance(0)
+    assert instance.state is InstanceState.FAILED
 
 
 async def test_a_group_that_stops_while_it_starts_ends_all(clock):

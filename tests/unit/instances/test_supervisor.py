@@ -7,7 +7,15 @@ import pytest
 from proxy.core.policies import ExecutionPolicy
 from proxy.core.units import BYTES_PER_MIB, NS_PER_S
 from proxy.instances.state import InstanceState
-from proxy.instances.supervisor import PING_ANSWER_NS, STOP_GRACE_NS, InstanceView, KillReason, verdict
+from proxy.instances.supervisor import (
+    MOST_LATE_NS,
+    PING_ANSWER_NS,
+    STOP_GRACE_NS,
+    InstanceView,
+    KillReason,
+    may_judge,
+    verdict,
+)
 
 POLICY = ExecutionPolicy(timeout_ns=2 * NS_PER_S, load_timeout_ns=5 * NS_PER_S, memory_limit_bytes=100 * BYTES_PER_MIB)
 START = 1_000
@@ -47,3 +55,11 @@ def test_memory_is_measured_against_the_limit_with_slack():
     assert kill.reason is KillReason.MEMORY
     assert "111 MiB" in kill.message
     assert verdict(view(resident=10**12), ExecutionPolicy(memory_limit_bytes=0), START) is None
+
+
+@pytest.mark.parametrize(
+    ("late_ns", "was_put_off", "expected"),
+    [(0, False, True), (MOST_LATE_NS - 1, False, True), (MOST_LATE_NS, False, False), (60 * MOST_LATE_NS, True, True)],
+)
+def test_a_look_that_comes_late_is_put_off_once(late_ns, was_put_off, expected):
+    assert may_judge(1_000, was_put_off, 1_000 + late_ns) is expected
