@@ -130,7 +130,7 @@ def test_what_cannot_be_applied_now_says_why_and_is_refused_in_words(
     card = decision(digits)
     policies.update_policy(actor=actor, model=digits, max_batch_rows=16)
     response = staff.post(f"/tuning/decisions/{card.pk}/apply/", follow=True)
-    assert "max_batch_rows is 16 now" in words(response)
+    assert "Largest batch is 16 rows now" in words(response)
     tuning.set_frozen(actor=actor, frozen=True)
     page = staff.get(PAGE)
     assert "All tuning is frozen; resume it first." in words(page)
