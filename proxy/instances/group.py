@@ -159,6 +159,8 @@ class InstanceGroup:
         live = [one for one in self._instances if one.state in LIVE and one not in self._replacing]
         self._let_go(sum(one.state is InstanceState.READY for one in live))
         surplus = len(live) - self.wanted
+        if surplus >= 0:
+            self._replacements_due = 0  # nobody is missing: whoever starts later replaces no one
         if surplus > 0:
             for instance in sorted(live, key=_cost_of_loss)[:surplus]:
                 instance.drain()

@@ -45,6 +45,9 @@ class Instance:
     def tend(self, now_ns):
         pass
 
+    def set_threads(self, count):
+        pass
+
     def become_ready(self):
         self.state, self.was_ready, self.idle, self.sandbox = InstanceState.READY, True, True, {}
         self._on_event(self, Event.READY)
@@ -147,6 +150,25 @@ def test_a_server_that_always_comes_late_judges_them_all_the_same(clock):
         clock.skip(5 * NS_PER_S)
         clock.advance(0)
     assert instance.state is InstanceState.FAILED
+
+
+def test_an_instance_that_is_wanted_later_replaces_none_that_was_lost_before(clock):
+    group, _ = make(clock, lambda _group: None)
+    group.set_wanted(2)
+    for instance in Instance.made:
+        instance.become_ready()
+    Instance.made[0].kill(None)
+    group.set_wanted(1)
+    run(clock, 1)
+    assert (len(Instance.made), group.restarts) == (2, 0), "one less was wanted, so nobody was missing"
+    group.set_wanted(2)
+    while len(Instance.made) < 3:
+        clock.advance(NS_PER_S // 10)
+    assert group.restarts == 0
+    Instance.made[2].become_ready()
+    Instance.made[2].kill(None)
+    run(clock, 5)
+    assert group.restarts >= 1
 
 
 async def test_a_group_that_stops_while_it_starts_ends_all(clock):
