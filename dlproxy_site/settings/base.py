@@ -166,6 +166,10 @@ SPECTACULAR_SETTINGS = {
         {"name": "audit", "description": "Who did what to which thing."},
         {"name": "nodes", "description": "The parts of the system and whether they are heard of."},
     ],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "models_admin.api.openapi.with_common_refusals",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "VersionStateEnum": "models_admin.models.registry.VersionState",
         "RolloutStateEnum": "models_admin.models.rollouts.RolloutState",
@@ -209,6 +213,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "dlproxy"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+CELERY_BEAT_SCHEDULER = "dlproxy_site.beat:Scheduler"
 
 CELERY_BEAT_SCHEDULE = {
     "heartbeat": {"task": "models_admin.heartbeat", "schedule": 5.0, "options": {"expires": 5}},

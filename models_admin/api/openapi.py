@@ -32,6 +32,7 @@ _WORDS = {
     401: "No key or session, or one that is not good.",
     403: "The caller lacks the right, or the CSRF token is missing.",
     404: "There is no such thing.",
+    406: "`Accept` leaves out what this route answers with.",
     409: "The state of the thing does not allow this now.",
     410: "It has expired; begin anew.",
     411: "Content-Length is missing.",
@@ -52,6 +53,27 @@ def problems(*statuses: int) -> dict[Any, Any]:
         (status, PROBLEM_TYPE): OpenApiResponse(ProblemSerializer, description=_WORDS[status])
         for status in sorted({401, 403, *statuses})
     }
+
+
+EVERY_ROUTE = (400, 406, 503)
+"""Unknown parameters, an `Accept` that nothing fits, a database that is away: refused before the view."""
+EVERY_CHANGE = (411, 413, 415)
+"""What its body may be, refused before the view, too (api/base.py, api/parsers.py)."""
+_CHANGING = frozenset({"post", "put", "patch", "delete"})
+
+
+def with_common_refusals(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A hook of drf-spectacular: each operation names what any request to it can be refused with."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    for operations in result["paths"].values():
+        for method, operation in operations.items():
+            answers = operation["responses"]
+            for status in (*EVERY_ROUTE, *(EVERY_CHANGE if method in _CHANGING else ())):
+                answers.setdefault(
+                    str(status), {"description": _WORDS[status], "content": {PROBLEM_TYPE: {"schema": schema}}}
+                )
+            operation["responses"] = dict(sorted(answers.items()))
+    return result
 
 
 def listed(serializer: type[serializers.BaseSerializer[Any]], *statuses: int) -> dict[Any, Any]:

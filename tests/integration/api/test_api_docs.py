@@ -37,12 +37,36 @@ def test_every_operation_says_what_it_does_and_how_it_refuses(document: dict[str
         assert operation["summary"], where
         assert operation["description"], where
         assert len(operation["tags"]) == 1, where
-        assert {"401", "403"} <= set(operation["responses"]), where
+        assert {"400", "401", "403", "406", "503"} <= set(operation["responses"]), where
+        if method != "get":
+            assert {"411", "413", "415"} <= set(operation["responses"]), where
         assert operation["security"] == [{"apiKey": []}, {"session": []}], where
         if "{" in path:
             assert "404" in operation["responses"], where
     ids = [operation["operationId"] for _, _, operation in found]
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/models/digits?colour=red", {}, 400),
+        ("GET", "/models/digits", {"Accept": "text/html"}, 406),
+        ("POST", "/models/digits/load", {"Content-Type": "text/plain"}, 415),
+        ("DELETE", "/models/none", {"Content-Encoding": "gzip"}, 415),
+        ("POST", "/models/digits/load", {"Content-Type": "application/json", "body": "large"}, 413),
+    ],
+)
+def test_what_any_request_is_refused_with_is_among_them(
+    document: dict[str, Any], admin: Caller, digits: Any, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    body = b" " * 2**21 if "body" in headers else b"x" if method == "POST" else None
+    answer = admin(method, path, body, **{name: value for name, value in headers.items() if name != "body"})
+    assert answer.status_code == status
+    route = "/api/v1" + re.sub(r"/models/[^/?]+", "/models/{name}", path).split("?")[0]
+    content = document["paths"][route][method.lower()]["responses"][str(status)]["content"]
+    assert list(content) == [answer.headers["Content-Type"]] == ["application/problem+json"]
 
 
 def test_lists_document_their_filters_and_pages(document: dict[str, Any]) -> None:
