@@ -56,6 +56,7 @@ PAGES = [
     "/models/digits/processes/",
     "/models/digits/processes/?version=1&state=ready&log=1",
     "/keys/",
+    "/keys/?name=x&state=revoked&page=99999999999999999999",
     "/audit/",
     "/audit/?actor=alice&action=model.create&object=digits&since=2020-01-01&until=2999-01-01",
     "/audit/?since=nonsense&until=2020-99-99&page=99999999999999999999",
