@@ -38,7 +38,7 @@ def test_a_cache_grows_while_the_next_step_saves_more_model_time_than_it_costs()
     assert proposal.aim is Aim.BETTER
     assert "the next 64 MiB save 110 ms of model time a second" in proposal.words
     costly = view(cache=grows, goal=Goal(Objective.HIGHEST_THROUGHPUT))
-    assert "as much as 62" in asked(Knob.CACHE_SIZE, costly)[0][128].words
+    assert "their memory counts for 62 ms" in asked(Knob.CACHE_SIZE, costly)[0][128].words
     assert proposal.expectation.metric == "hits_ratio"
     assert "64 MiB → 128 MiB" in words
 
