@@ -32,7 +32,7 @@ def verdicts(found: Row) -> list[tuple[str, float, str, str]]:
     if dashboards := found.get("dashboards"):
         again, ratio = (dashboards["ratios"][turn]["p99_ms"] for turn in ("none again", "all"))
         apart = max(again, 1 / again)
-        word = "held" if ratio <= P99_RATIO else "not decided" if apart > P99_RATIO else "missed"
+        word = "not decided" if apart > P99_RATIO else "held" if ratio <= P99_RATIO else "missed"
         goal = f"<= {P99_RATIO:.2f} times; equal turns were {apart:.2f} times apart"
         rows.append((f"p99 of inference with {dashboards['sockets']} dashboards", ratio, goal, word))
     return rows

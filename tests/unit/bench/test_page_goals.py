@@ -18,7 +18,7 @@ def dashboards(again: float, ratio: float) -> dict[str, Any]:
     ("again", "ratio", "word"),
     [
         (1.0, 1.1, "held"),
-        (1.3, 1.05, "held"),
+        (1.3, 1.05, "not decided"),
         (1.05, 1.2, "missed"),
         (1.3, 1.2, "not decided"),
         (0.61, 1.23, "not decided"),
