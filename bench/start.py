@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from itertools import pairwise
@@ -83,6 +84,17 @@ def start_once(environment: dict[str, str]) -> dict[str, Any]:
         text=True,
         start_new_session=True,
     )
+    too_long = threading.Timer(LIMIT_S, kill_group, [process.pid])  # one that says nothing is ended, too
+    too_long.start()
+    try:
+        return _watched(process, began_s, too_long)
+    finally:
+        too_long.cancel()
+        kill_group(process.pid)
+        process.communicate()
+
+
+def _watched(process: subprocess.Popen[str], began_s: float, too_long: threading.Timer) -> dict[str, Any]:
     assert process.stdout is not None
     watched = psutil.Process(process.pid)
     moments, lines = [Moment("shell", began_s, 0.0)], []
@@ -90,12 +102,11 @@ def start_once(environment: dict[str, str]) -> dict[str, Any]:
         lines.append(line)
         if (name := stage_of(line)) is not None:
             moments.append(Moment(name, time.monotonic(), cpu_s(watched)))
-        if moments[-1].name == "ready" or time.monotonic() - began_s > LIMIT_S:
+        if moments[-1].name == "ready":
             break
     if moments[-1].name != "ready":
-        kill_group(process.pid)
-        process.wait()
         raise RuntimeError("the server did not get ready:\n" + "".join(lines[-20:]))
+    too_long.cancel()
     time.sleep(IDLE_S)
     asked_s = time.monotonic()
     process.send_signal(signal.SIGTERM)

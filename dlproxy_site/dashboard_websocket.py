@@ -75,4 +75,6 @@ class DashboardWebSocket(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; nothing is written any more."""
         self.on_caught_up = None
+        if self.handshake_complete:  # no cycle is left for the collector
+            self.scope["extensions"].pop(EXTENSION, None)
         super().connection_lost(exc)

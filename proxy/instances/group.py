@@ -256,7 +256,7 @@ class InstanceGroup:
         """Watch every instance; start what is due."""
         self._timer = None
         now_ns = self._clock.now_ns()
-        self._was_put_off = not may_judge(self._tick_due_ns, self._was_put_off, now_ns)
+        self._was_put_off = not may_judge(self._tick_due_ns, self._was_put_off, now_ns, self.policy.timeout_ns)
         if self._was_put_off:
             self._keep_ticking()
             return

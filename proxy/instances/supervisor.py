@@ -56,12 +56,13 @@ class Kill:
     message: str
 
 
-def may_judge(due_ns: int, was_put_off: bool, now_ns: int) -> bool:
+def may_judge(due_ns: int, was_put_off: bool, now_ns: int, timeout_ns: int) -> bool:
     """False if what instances said is first to be heard: this look, due at `due_ns`, comes late. Pure.
 
+    Late is what could take a healthy execution beyond `timeout_ns`: half of it, at most MOST_LATE_NS.
     Timers may come before what waits to be read. Never twice in a row, or a machine that is always late watches nobody.
     """
-    return was_put_off or now_ns - due_ns < MOST_LATE_NS
+    return was_put_off or now_ns - due_ns < min(MOST_LATE_NS, timeout_ns // 2)
 
 
 def verdict(view: InstanceView, policy: ExecutionPolicy, now_ns: int) -> Kill | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from proxy.core.clock import Clock
 from proxy.core.errors import NotReady, Reason
-from proxy.core.snapshot import ModelSnapshot, VersionSnapshot
+from proxy.core.snapshot import ModelSnapshot
 from proxy.core.units import NS_PER_S
 from proxy.instances.group import InstanceGroup
 from proxy.model_manager.artifacts import ArtifactDamaged, verify
@@ -129,7 +129,7 @@ class Movements:
         """Verify the artifact, then start instances: the first group, or one beside a group that answers."""
         version, began_ns = one.version, self._clock.now_ns()
         try:
-            while not await self._is_read(one, version):
+            while not await self._is_read(one, start):
                 await asyncio.sleep(READ_AGAIN_S)
                 if one.start != start or one.is_leaving:
                     return
@@ -152,15 +152,16 @@ class Movements:
         group.set_wanted(one.instances)
         self._changed()
 
-    async def _is_read(self, one: Loaded, version: VersionSnapshot) -> bool:
+    async def _is_read(self, one: Loaded, start: int) -> bool:
         """True if its bytes are right; False if nothing is there to read them with now. Raises ArtifactDamaged."""
+        version = one.version
         try:
             await asyncio.to_thread(verify, version.artifact_path, version.digest)
         except (OSError, RuntimeError, MemoryError) as error:  # RuntimeError: no thread could be started
             words = f"Its bytes cannot be read now ({type(error).__name__}: {error}). It is tried again."
-            if one.message != words:
+            if one.start == start and not one.is_leaving and one.message != words:
                 log.warning("%s: %s", version.key, words)
-            one.message = words
+                one.message = words
             return False
         return True
 

@@ -158,8 +158,9 @@ class Offenders:
             self._samples[sample] = self._samples.get(sample, 0) + 1
         self._known[digest] = (now_ns + REMEMBERED_NS, sample)
         self.are_known = True
-        while len(self._known) > MOST_KNOWN:
-            self._forget(next(iter(self._known)))
+        while len(self._known) > MOST_KNOWN:  # who surely ends instances is forgotten last
+            harmless = (one for one in self._known if one not in self._killers and one != digest)
+            self._forget(next(harmless, next(iter(self._known))))
 
     def refused_until_ns(self, key: str, now_ns: int) -> int:
         """Until when `key` is refused, 0 if it is not. Asked once for each request while any key has an offence."""

@@ -13,10 +13,15 @@ from __future__ import annotations
 from proxy.core.batches import BatchFault
 from proxy.core.errors import ProxyError
 from proxy.core.requests import InferenceRequest
+from proxy.core.units import BYTES_PER_MIB
 from proxy.scheduler import refusals
 from proxy.scheduler.entries import DONE, Entry
 from proxy.scheduler.isolation import MAX_LOSSES, Verdict, halves, judge
 from proxy.scheduler.lane import Lane
+
+# Bytes of inputs digested after one failed execution; the event loop stands still for 1 to 2 ms a MiB. Larger: more of
+# those who may have done it are known when they come again; smaller: a shorter standstill for everybody else.
+MOST_DIGESTED_BYTES = 8 * BYTES_PER_MIB
 
 
 class Recovery:
@@ -81,22 +86,27 @@ def _remember_absent(
         _count_loss(lane, entries[0], fault)
         _is_to_blame(lane, entries[0], requests[0], fault, now_ns)
         return
-    for request in absent:
-        _is_untried(lane, request, fault, now_ns)
+    _are_untried(lane, absent, fault, now_ns)
 
 
-def _is_untried(lane: Lane, request: InferenceRequest, fault: BatchFault, now_ns: int) -> None:
-    """`request` does not run again now; what a kill from outside or too little memory met says nothing of inputs."""
-    if not (fault.from_outside or fault.out_of_memory):
-        crashed_at = lane.measured.executions if fault.lost and not fault.timed_out else None
-        lane.offenders.untried(request, now_ns, crashed_at)
+def _are_untried(lane: Lane, requests: list[InferenceRequest], fault: BatchFault, now_ns: int) -> None:
+    """They do not run again now; what a kill from outside or too little memory met says nothing of inputs."""
+    if fault.from_outside or fault.out_of_memory:
+        return
+    crashed_at = lane.measured.executions if fault.lost and not fault.timed_out else None
+    left_bytes = MOST_DIGESTED_BYTES
+    for request in requests:
+        size_bytes = sum([len(tensor.data) for tensor in request.inputs])
+        if size_bytes <= left_bytes:
+            left_bytes -= size_bytes
+            lane.offenders.untried(request, now_ns, crashed_at)
 
 
 def _retry(
     lane: Lane, live: list[Entry], recovery: Recovery, fault: BatchFault, *, is_alone: bool, now_ns: int
 ) -> None:
     """Some of `live` run once more, in which way the fault says; the others have failed."""
-    again = []
+    again, turned_away = [], []
     ratio = lane.policy.retry.budget_ratio
     for entry in live:
         _count_loss(lane, entry, fault)
@@ -106,7 +116,8 @@ def _retry(
             again.append(entry)
         else:
             recovery.failed.append((entry, refusals.not_retried()))
-            _is_untried(lane, entry.request, fault, now_ns)
+            turned_away.append(entry.request)
+    _are_untried(lane, turned_away, fault, now_ns)
     if fault.out_of_memory and not is_alone:
         recovery.again = [part for part in halves(again) if part]
     elif fault.from_outside:

@@ -96,10 +96,11 @@ class Register:
 
         One behind the other: an answer may bring a request (who waited for the same execution) that displaces another.
         """
+        hint_ns = retry_after_ns(lane.wait_ns(lane.queue.rows), chance)  # first what may fail
+        error = refusals.displaced(lane.version, lane.policy.queue, hint_ns)
         lane.queue.discard(entry)
         lane.measured.displaced += 1
-        hint_ns = retry_after_ns(lane.wait_ns(lane.queue.rows), chance)
-        self._displaced.append((lane, entry, refusals.displaced(lane.version, lane.policy.queue, hint_ns)))
+        self._displaced.append((lane, entry, error))
         if self._is_telling:
             return
         self._is_telling = True

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+from collections.abc import Iterator
 
+import psutil
 import pytest
 
+from bench import start
 from bench.start import Moment, durations, stage_of
 from tests.architecture.sources import ROOT
 
@@ -37,3 +42,25 @@ def test_a_stage_lasts_until_the_next_begins() -> None:
         {"stage": "assets", "seconds": 2.5, "cpu_s": 1.0},
         {"stage": "starting", "seconds": 0.5, "cpu_s": 2.5},
     ]
+
+
+def alive_in(group: int) -> Iterator[psutil.Process]:
+    """Processes of the group but those that only wait to be reaped."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+
+
+@pytest.mark.parametrize("said", ["", "echo '[1/6] Python: here'"])
+def test_a_start_that_says_nothing_more_is_ended_with_all_that_it_started(tmp_path, monkeypatch, said: str) -> None:
+    (tmp_path / "script").mkdir()
+    server = tmp_path / "script/server"
+    server.write_text(f"#!/bin/sh\necho $$ >'{tmp_path}/pid'\n{said}\nsleep 600\n")
+    server.chmod(0o755)
+    monkeypatch.setattr(start, "ROOT", tmp_path)
+    monkeypatch.setattr(start, "LIMIT_S", 0.5)
+    with pytest.raises(RuntimeError, match="did not get ready"):
+        start.start_once(dict(os.environ))
+    group = int((tmp_path / "pid").read_text())
+    assert not list(alive_in(group))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.policies import ExecutionPolicy
-from proxy.core.units import BYTES_PER_MIB, NS_PER_S
+from proxy.core.units import BYTES_PER_MIB, NS_PER_MS, NS_PER_S
 from proxy.instances.state import InstanceState
 from proxy.instances.supervisor import (
     MOST_LATE_NS,
@@ -58,8 +58,15 @@ def test_memory_is_measured_against_the_limit_with_slack():
 
 
 @pytest.mark.parametrize(
-    ("late_ns", "was_put_off", "expected"),
-    [(0, False, True), (MOST_LATE_NS - 1, False, True), (MOST_LATE_NS, False, False), (60 * MOST_LATE_NS, True, True)],
+    ("late_ns", "timeout_ns", "was_put_off", "expected"),
+    [
+        (0, 10 * NS_PER_S, False, True),
+        (MOST_LATE_NS - 1, 10 * NS_PER_S, False, True),
+        (MOST_LATE_NS, 10 * NS_PER_S, False, False),
+        (60 * MOST_LATE_NS, 10 * NS_PER_S, True, True),
+        (99 * NS_PER_MS, 200 * NS_PER_MS, False, True),
+        (100 * NS_PER_MS, 200 * NS_PER_MS, False, False),
+    ],
 )
-def test_a_look_that_comes_late_is_put_off_once(late_ns, was_put_off, expected):
-    assert may_judge(1_000, was_put_off, 1_000 + late_ns) is expected
+def test_a_look_that_comes_late_is_put_off_once(late_ns, timeout_ns, was_put_off, expected):
+    assert may_judge(1_000, was_put_off, 1_000 + late_ns, timeout_ns) is expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -263,6 +264,27 @@ async def test_a_start_that_waits_for_the_machine_ends_when_it_is_not_wanted_any
     rig.want(default=None)
     await rig.until(lambda: not rig.states())
     assert not rig.groups
+
+
+async def test_a_start_that_was_overtaken_says_nothing_of_the_one_that_followed(rig, monkeypatch) -> None:
+    first, entered, go_on = rig.version(1), threading.Event(), threading.Event()
+    real = movements.verify
+
+    def verify(*args: str) -> None:
+        if not entered.is_set():
+            entered.set()
+            go_on.wait(10)
+            raise OSError(errno.EMFILE, "Too many open files")
+        real(*args)
+
+    monkeypatch.setattr(movements, "verify", verify)
+    rig.want(first, default=1)
+    await rig.until(entered.is_set)
+    loaded = rig.manager._loaded[first.key]
+    loaded.start += 1  # as a sleep or another policy's start does
+    go_on.set()
+    await rig.until(lambda: not rig.manager._versions._tasks)
+    assert loaded.message == ""
 
 
 @pytest.mark.parametrize(("number", "is_damage"), [(errno.EMFILE, False), (errno.ENFILE, False), (errno.EIO, True)])

@@ -8,6 +8,7 @@ from proxy.core.batches import BatchFault
 from proxy.core.errors import Reason
 from proxy.core.policies import RetryPolicy
 from proxy.core.units import NS_PER_S
+from proxy.scheduler import recovery
 from tests.unit.scheduler.rig import Rig, policy
 
 KILLER = 7
@@ -143,3 +144,16 @@ def test_nobody_is_remembered_for_an_execution_that_was_too_large():
     victim.finish(BatchFault("out of memory", lost=False, out_of_memory=True))
     finish_all(rig)
     assert not rig.scheduler._lanes[rig.version.key].offenders.are_known
+
+
+@pytest.mark.parametrize("is_hung", [True, False])
+def test_after_a_failed_execution_the_loop_digests_no_more_inputs_than_it_may(monkeypatch, is_hung):
+    rig = proven(the_policy=policy(retry=RetryPolicy(budget_ratio=0.0)))
+    first, others = in_company(rig)
+    size_bytes = len(first.inputs[0].data)
+    monkeypatch.setattr(recovery, "MOST_DIGESTED_BYTES", 2 * size_bytes)
+    victim = next(one for one in rig.instances if one.current and first in one.current.requests)
+    rig.group.lose(victim, timed_out=is_hung)
+    offenders = rig.scheduler._lanes[rig.version.key].offenders
+    known = [offenders.is_known(request, rig.clock.now_ns()) for request in (first, *others)]
+    assert known == [True, True, False]

@@ -139,6 +139,20 @@ def test_what_is_remembered_of_culprits_is_bounded():
     assert len(offenders._keys) <= MOST_KNOWN
 
 
+def test_f4_who_surely_ends_instances_is_forgotten_after_everybody_who_only_may():
+    offenders = Offenders()
+    killer, *others = (
+        InferenceRequest(fake_version(), (Tensor("x", "FP32", (1, 2), index.to_bytes(8, "little")),), 1, 0, 1)
+        for index in range(1 + 2 * MOST_KNOWN)
+    )
+    assert offenders.ended(killer, 0, crashes=2, results_then=0, results=5, is_proven=True)
+    for request in others:
+        offenders.untried(request, 0, None)
+        assert offenders.is_known(request, 0)
+    assert offenders.killer_until_ns(killer, 0) == REMEMBERED_NS
+    assert len(offenders._known) == MOST_KNOWN
+
+
 def test_a_fingerprint_tells_inputs_apart_by_every_byte_and_shape():
     version = fake_version()
 

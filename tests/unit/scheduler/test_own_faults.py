@@ -210,6 +210,22 @@ def test_nobody_gives_a_place_up_for_one_that_could_not_be_queued(monkeypatch):
     assert is_at_rest(rig)
 
 
+def test_who_cannot_be_told_that_its_place_is_gone_keeps_it(monkeypatch):
+    rig = Rig(1, the_policy=policy(4, max_requests=1))
+    running = rig.submit(priority=2)
+    waiting = rig.submit(priority=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(register, "retry_after_ns", broken)
+        with pytest.raises(RuntimeError):
+            rig.submit(priority=1)
+    for request in [request for request in rig.scheduler._register.entries if request not in (running, waiting)]:
+        rig.scheduler.cancel(request)
+    run_all(rig)
+    assert rig.is_right(waiting)
+    assert rig.lane.displaced == 0
+    assert is_at_rest(rig)
+
+
 def test_who_gives_its_place_up_is_told_so_before_submit_returns():
     rig = Rig(1, the_policy=policy(4, max_requests=1))
     rig.submit(priority=2)
