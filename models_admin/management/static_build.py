@@ -1,7 +1,7 @@
 """The static files as they are served: made anew when something that they are made of has changed.
 
 Rules: whether that is so is told by names, sizes and times of the sources (about a hundred), not by reading them; the
-mark is written last, so that what was broken off is made anew; several starts in one checkout wait for each other.
+mark is written last, and without it everything is made anew; several starts in one checkout wait for each other.
 """
 
 from __future__ import annotations
@@ -33,8 +33,11 @@ def build() -> bool:
         wanted = made_of()
         if wanted == _mark(root) and _is_whole(root):
             return False
+        # A copy or a compressed file that was broken off half-way looks like one that is there already, so nothing of
+        # that build is kept. Another server that runs from this checkout may miss files for as long as this takes.
+        was_broken_off = not (root / MARK).exists()
         (root / MARK).unlink(missing_ok=True)
-        call_command("collectstatic", interactive=False, verbosity=0, skip_checks=True)
+        call_command("collectstatic", interactive=False, verbosity=0, skip_checks=True, clear=was_broken_off)
         (root / MARK).write_text(wanted, encoding="ascii")
     return True
 

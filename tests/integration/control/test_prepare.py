@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from pathlib import Path
@@ -79,6 +80,23 @@ def test_a_build_that_was_broken_off_is_begun_anew(sources: Path, monkeypatch: p
         with pytest.raises(OSError, match="no space"):
             static_build.build()
     assert static_build.build()
+
+
+@pytest.mark.parametrize("half", ["app.*.css.gz", "app.css.gz", "app.css", "js/app.js"])
+def test_a_file_that_was_broken_off_half_way_is_not_kept(sources: Path, settings: Any, half: str) -> None:
+    def built() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in settings.STATIC_ROOT.rglob("*") if path.is_file()}
+
+    (sources / "app.css").write_text("a { color: red }\n" * 100)
+    static_build.build()
+    whole = built()
+    [broken_off] = settings.STATIC_ROOT.glob(half)
+    broken_off.write_bytes(b"")
+    (settings.STATIC_ROOT / ".made-of").unlink()
+    assert static_build.build()
+    assert built() == whole
+    [compressed] = settings.STATIC_ROOT.glob("app.*.css.gz")
+    assert gzip.decompress(whole[compressed]) == whole[compressed.with_suffix("")]
 
 
 @pytest.mark.parametrize(
