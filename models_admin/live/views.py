@@ -52,10 +52,3 @@ def seen(state: State, view: View) -> State:
         "versions": [one for one in state["versions"] if one["model"] in names],
         "instances": [one for one in state["instances"] if view.has_instances and one["model"] in names],
     }
-
-
-def recent_of(recent: dict[str, Any], view: View) -> dict[str, Any]:
-    """The last requests per second of the models that the view shows, and of all together."""
-    if view.models is None:
-        return recent
-    return {**recent, "models": {name: row for name, row in recent["models"].items() if name in view.models}}

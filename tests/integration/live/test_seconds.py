@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -88,6 +89,38 @@ def test_a_message_is_made_when_asked_for_and_once_for_all_who_stand_at_the_same
         assert fresh.message_after(sent, View()).text == b"text"
     assert made == ["snapshot", "delta", "delta"]
     assert fresh.message_after(fresh.newest, View()) is None
+
+
+class Counting(dict[str, int]):
+    """Counts of a second that know which were looked at."""
+
+    def __init__(self, counts: dict[str, int]) -> None:
+        super().__init__(counts)
+        self.touched: set[str] = set()
+
+    def __contains__(self, name: object) -> bool:
+        self.touched.add(str(name))
+        return super().__contains__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        self.touched.update(self.keys())
+        return super().__iter__()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.touched.add(name)
+        return super().get(name, default)
+
+
+def test_a_snapshot_for_a_view_looks_at_no_other_models_seconds(
+    fresh: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = deque([Counting({f"m{number}": 1 for number in range(1_000)} | {"": 1_000}) for _ in range(120)])
+    monkeypatch.setattr(fresh, "_recent", seconds)
+    fresh.on_second(report(1, m7=2))
+    seconds.pop()
+    said = json.loads(fresh.message_after(None, View(frozenset({"m7", "unknown"}))).text)
+    assert said["recent"] == {"total": [1_000] * 120, "models": {"m7": [1] * 120}}
+    assert set().union(*(one.touched for one in seconds)) <= {"", "m7", "unknown"}
 
 
 def test_w07_a_slow_reader_gets_the_newest_state_and_nothing_piles_up(fresh: Publisher) -> None:
