@@ -106,6 +106,7 @@ def create_key(
     if expires_at is not None and expires_at <= timezone.now():
         raise Invalid(_("The expiry lies in the past."), field="expires_at")
     expires_at = _within(actor, expires_at)
+    _hold_maker(actor)
     secret = KEY_PREFIX + secrets.token_urlsafe(32)
     key = ApiKey(
         name=name,
@@ -145,28 +146,31 @@ def _within(actor: Actor, expires_at: datetime | None) -> datetime | None:
     )
 
 
+def _hold_maker(actor: Actor) -> None:
+    """Lock the key that is asked with until the new one is kept: a revoke comes first, or sees what was made."""
+    if actor.key_id is None:
+        return
+    maker = ApiKey.objects.select_for_update().filter(pk=actor.key_id, revoked_at=None)
+    if not maker.values_list("pk", flat=True).first():
+        raise Forbidden(_("The key that this was asked with is revoked."), code="key_revoked")
+
+
 @transaction.atomic
 def revoke_key(*, actor: Actor, key: ApiKey, with_made: bool = False) -> int:
     """End a key for good; the data plane refuses it as soon as it has read the change. Idempotent; how many ended.
 
     `with_made`: the keys that were made with it end, too, and those made with them: for a key that somebody else had.
-    Without it they stay, so that a key is replaced by one that it made.
+    Without it they stay, so that a key is replaced by one that it made. One that is revoked already leads to its own.
     """
-    ending = [key, *(made_with(key) if with_made else ())]
-    ended = sum(_revoke(actor, one) for one in ending)
+    ended, ending = 0, [key]
+    while ending:
+        one = ending.pop()
+        ended += _revoke(actor, one)  # locked from here on, so nothing more is made with it
+        if with_made:
+            ending += ApiKey.objects.filter(made_with=one).order_by("pk")
     if ended:
         writing.publish()
     return ended
-
-
-def made_with(key: ApiKey) -> list[ApiKey]:
-    """Every key that was made with this one, with a key that was, and so on, whatever its state."""
-    found, parents = [], [key.pk]
-    while parents:
-        children = list(ApiKey.objects.filter(made_with__in=parents).order_by("pk"))
-        found += children
-        parents = [child.pk for child in children]
-    return found
 
 
 def made_and_working(now: datetime) -> dict[int, int]:

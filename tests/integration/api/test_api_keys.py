@@ -12,6 +12,8 @@ from django.utils import timezone
 from models_admin.models import ApiKey, AuditEvent, Model
 from models_admin.publishing.snapshot import load_snapshot
 from models_admin.services import keys
+from models_admin.services.actors import Actor
+from models_admin.services.errors import Forbidden
 
 pytestmark = pytest.mark.django_db
 
@@ -169,3 +171,35 @@ def test_a_key_that_leaked_is_revoked_with_all_that_were_made_with_it(staff: Cal
     states = {key["name"]: key["state"] for key in staff("GET", "/keys").json()["results"]}
     assert states == {"ci": "revoked", "child": "revoked", "grandchild": "revoked", "person's": "active"}
     assert AuditEvent.objects.filter(action="key.revoke").count() == 3
+
+
+def made_by(key: ApiKey) -> Actor:
+    return Actor(label=f"key:{key.name}", is_admin=True, key_id=key.pk)
+
+
+def test_a_key_that_is_revoked_while_it_asks_makes_no_key(family: dict[str, ApiKey]) -> None:
+    """The door let it in before; the revoke came first to its row."""
+    ci = family["ci"]
+    keys.revoke_key(actor=made_by(family["person's"]), key=ci, with_made=True)
+    with pytest.raises(Forbidden) as refused:
+        keys.create_key(actor=made_by(ci), name="too late", scope="admin")
+    assert refused.value.code == "key_revoked"
+    assert not ApiKey.objects.filter(name="too late").exists()
+
+
+def test_a_key_that_is_made_just_before_its_maker_is_revoked_is_revoked_with_it(
+    family: dict[str, ApiKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The revoke waits for each row's lock; what its holder made meanwhile is among those that end."""
+    lock, made = keys.writing.lock, []
+
+    def late(row: ApiKey) -> ApiKey:
+        if row.name in ("ci", "grandchild"):
+            name = f"late of {row.name}"
+            made.append(ApiKey.objects.create(name=name, prefix=name, digest=name, made_with=row))
+        return lock(row)
+
+    monkeypatch.setattr(keys.writing, "lock", late)
+    assert keys.revoke_key(actor=made_by(family["person's"]), key=family["ci"], with_made=True) == 5
+    assert [key.name for key in made] == ["late of ci", "late of grandchild"]
+    assert [key.name for key in ApiKey.objects.filter(revoked_at=None)] == ["person's"]
