@@ -98,7 +98,10 @@ class MetricRangeSerializer(RangeSerializer):
         required=False, min_value=1, max_value=MAX_POINTS, default=MAX_POINTS, help_text="At most so many points."
     )
     whole = serializers.BooleanField(
-        required=False, default=False, help_text="Also the whole stretch as one point, to be compared with another."
+        required=False,
+        default=False,
+        help_text="Also the whole stretch as one point, to be compared with another. Where only minutes are kept, it "
+        "is of the nearest minutes, its counts brought to the stretch's length.",
     )
 
 
@@ -200,7 +203,8 @@ class MetricHistoryView(_HistoryView):
         whole = None
         if asked["whole"]:
             found = list(found)
-            whole = whole_of(found)
+            start, length = asked["start"], asked["end"] - asked["start"]
+            whole = whole_of(found, start.timestamp(), length.total_seconds(), source_s)
         if name:
             measured = _within(samples.filter(model_name=ALL_MODELS, version=WHOLE_MODEL), grid)
             seconds = (int(at.timestamp()) for at in measured.values_list("at", flat=True))

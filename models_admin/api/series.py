@@ -116,11 +116,20 @@ def merge_metrics(rows: Sequence[Row]) -> dict[str, Any]:
     return merged
 
 
-def whole_of(rows: Sequence[Row]) -> dict[str, Any] | None:
-    """All samples as one point, without the sizes of executions; None without a sample."""
-    if not rows:
+def whole_of(rows: Iterable[Row], start_s: float, length_s: float, source_s: int) -> dict[str, Any] | None:
+    """The stretch as one point, without the sizes of executions; None without a sample.
+
+    It is read from the sample that holds its start, for as many as come nearest to its length. Counts of samples
+    longer than a second are brought to that length: the same traffic is the same whole, by the second or the minute.
+    """
+    seconds, samples = max(round(length_s), 1), max(round(length_s / source_s), 1)
+    first_s = int(start_s // source_s) * source_s
+    inside = [row for row in rows if first_s <= row["at_s"] < first_s + samples * source_s]
+    if not inside:
         return None
-    return {name: value for name, value in merge_metrics(rows).items() if name != BY_SIZE}
+    merged = merge_metrics(inside)
+    counts = {name: round(merged[name] * seconds / (samples * source_s)) for name in COUNTS}
+    return {name: value for name, value in {**merged, **counts}.items() if name != BY_SIZE}
 
 
 def _added(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
