@@ -1,7 +1,7 @@
 // On every page: theme, menu, local times, copying, confirmation, shortcuts, and the live status.
 import { all, make, setText } from "./lib/dom.js";
 import { clock, localTime } from "./lib/format.js";
-import { followers } from "./lib/followers.js";
+import { followers, renew, unanswered } from "./lib/followers.js";
 import { csrfToken } from "./lib/http.js";
 import { live } from "./lib/live.js";
 import { t } from "./lib/i18n.js";
@@ -151,16 +151,16 @@ function liveStatus() {
 // those it was made of: a promotion is nobody's click here when it was made over the API or in another tab. Not while
 // somebody confirms or chooses something: a form that is no longer in the page sends nothing.
 function modelHead() {
-  const head = document.getElementById("model-head");
-  if (!head) return;
-  let seen = head.dataset.loaded;
+  const { model } = document.getElementById("model-head")?.dataset ?? {};
+  if (model === undefined) return;
   live.onSecond((said) => {
-    const now = loaded(said.versions, head.dataset.model);
-    if (now === seen || document.querySelector("dialog[open], #model-head select:focus")) return;
-    seen = now;
-    globalThis.htmx?.trigger("#model-head", "renew");
+    const head = document.getElementById("model-head");
+    if (head && !document.querySelector("dialog[open], #model-head select:focus")) renew(head, head.dataset.loaded, loaded(said.versions, model));
   });
 }
+
+// So long after a part was not answered it may be asked for again.
+const AGAIN_MS = 5000;
 
 // What is read again and again and says the same as before is left alone, with what is selected and has the focus in it.
 const read = new Map();
@@ -168,7 +168,10 @@ function unchanged(event) {
   const { id } = event.target;
   if (!id || event.target.dataset.steady === undefined) return;
   const { responseText } = event.detail.xhr;
-  if (read.get(id) === responseText) event.detail.shouldSwap = false;
+  if (read.get(id) === responseText) {
+    event.detail.shouldSwap = false;
+    followers();
+  }
   read.set(id, responseText);
 }
 
@@ -185,7 +188,13 @@ document.addEventListener("submit", submits);
 document.addEventListener("keydown", shortcuts);
 document.addEventListener("htmx:configRequest", (event) => { event.detail.headers["X-CSRFToken"] = csrfToken(); });
 // A hidden tab polls nothing (htmx's own trigger filters would need eval, which the CSP forbids).
-document.addEventListener("htmx:beforeRequest", (event) => { if (document.hidden) event.preventDefault(); });
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (!document.hidden) return;
+  event.preventDefault();
+  unanswered(event.target.id, 0);
+});
+// A server that restarts is not asked again at once.
+document.addEventListener("htmx:afterRequest", ({ target, detail }) => setTimeout(() => unanswered(target.id, detail.xhr.status), AGAIN_MS));
 document.addEventListener("htmx:beforeSwap", unchanged);
 document.addEventListener("htmx:afterSwap", (event) => { localTimes(event.target); followers(); });
 window.addEventListener("pageshow", () => all("button[data-busy]").forEach((button) => { button.disabled = false; delete button.dataset.busy; }));

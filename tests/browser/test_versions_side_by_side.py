@@ -133,3 +133,19 @@ def test_a_promotion_made_elsewhere_shows_in_every_open_page(page: Page, site: S
     expect(candidate).to_have_text(["Version 1"])
     expect(pages["versions/2/"].locator("#version-head")).to_contain_text("default")
     expect(pages["versions/2/"].get_by_role("button", name="Promote")).to_have_count(0)
+
+
+def test_what_changed_while_a_dialog_was_open_shows_after_it(page: Page, site: Site, key: str) -> None:
+    log_in(page, site)
+    page.goto(f"/models/{NAME}/versions/")
+    listed, foot = page.locator("#version-list"), page.locator("#versions-foot")
+    expect(page.locator("#live-status")).to_have_attribute("data-status", "live")
+    before = listed.get_attribute("data-standing") or ""
+    page.keyboard.press("?")
+    expect(page.locator("#shortcuts-dialog")).to_be_visible()
+    words = {"description": f"described at {time.monotonic_ns()}"}
+    assert site.api("PATCH", f"/api/v1/models/{NAME}", key, words)[0] == 200
+    expect(listed).not_to_have_attribute("data-standing", before)
+    expect(foot).to_have_attribute("data-standing", before)
+    page.keyboard.press("Escape")
+    expect(foot).to_have_attribute("data-standing", listed.get_attribute("data-standing") or "")
