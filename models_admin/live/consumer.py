@@ -65,11 +65,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
         session = self.scope.get("session")
         session_key = session.session_key if session is not None else None
         await self.accept()
-        view = views.asked(self.scope["query_string"])
         who = await database_sync_to_async(sessions.identity)(session_key)
         if who is None:
             await self.close(CLOSE_LOGGED_OUT)
-        elif view is None:
+        elif (view := views.asked(self.scope["query_string"])) is None:
             await self.close(CLOSE_POLICY)
         elif not places.take(who[0]):
             await self.close(CLOSE_TOO_MANY)
@@ -117,6 +116,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     def _obey(self, kind: str | None) -> None:
         if kind == "pause":
             self._paused = True
+            self._sent = None  # a hidden tab may stay for days; the next second it gets is a snapshot
         elif kind in {"resume", "resync"}:
             self._paused = False
             self._sent = None

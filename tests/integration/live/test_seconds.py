@@ -76,6 +76,28 @@ async def test_resync_and_resume_bring_a_new_snapshot_and_pause_brings_silence(
     assert (resumed["type"], resumed["sequence"]) == ("snapshot", 2)
 
 
+async def test_a_paused_socket_holds_no_second(socket: Make, cookie: bytes, fresh: Publisher) -> None:
+    await second(fresh, 1, digits=1)
+    one = socket(cookie)
+    await one.connect()
+    await one.receive_json_from()
+    (watcher,) = fresh._watchers
+    held: Any = watcher
+    assert held.__self__._sent is not None
+    await one.send_json_to({"type": "pause"})
+    assert await one.receive_nothing()
+    assert held.__self__._sent is None
+
+
+async def test_a_socket_without_a_login_leaves_nothing_behind(socket: Make) -> None:
+    """Each address that was asked for is remembered: only of those who may ask."""
+    kept = views.asked.cache_info().misses
+    one = socket(query="models=never-asked-for-before")
+    await one.connect()
+    assert dict(await one.receive_output())["code"] == consumer.CLOSE_LOGGED_OUT
+    assert views.asked.cache_info().misses == kept
+
+
 def test_a_message_is_made_when_asked_for_and_once_for_all_who_stand_at_the_same_second(
     fresh: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
