@@ -149,3 +149,18 @@ def test_what_changed_while_a_dialog_was_open_shows_after_it(page: Page, site: S
     expect(foot).to_have_attribute("data-standing", before)
     page.keyboard.press("Escape")
     expect(foot).to_have_attribute("data-standing", listed.get_attribute("data-standing") or "")
+
+
+def test_a_field_that_somebody_types_in_is_not_written_when_a_comparison_is_read_anew(
+    page: Page, site: Site, key: str
+) -> None:
+    log_in(page, site)
+    page.goto(f"/models/{NAME}/?compare=@{int(time.time()) - 900}")
+    begins = page.get_by_label("Beginning of the other range")
+    expect(begins).to_be_visible()
+    begins.focus()
+    begins.evaluate("(field) => { field.value = '2001-01-01T00:00:00'; }")
+    for _ in range(2):
+        with page.expect_response(lambda answer: "points=100&whole=true" in answer.url):
+            pass
+    expect(begins).to_have_value(re.compile("^2001-01-01T00:00"))

@@ -9,14 +9,10 @@ import { live } from "../lib/live.js";
 import { makeCharts } from "../lib/model_charts.js";
 import { KEYS, rowOf, storeOf } from "../lib/model_rows.js";
 import { savePicture, saveText } from "../lib/pictures.js";
-import { RANGES, follows, readRange, shiftOf, versionsOf, windowOf, writeRange, zoomed } from "../lib/ranges.js";
+import { RANGES, REFRESHES_MS, comparedAt, follows, readRange, refreshMs, shiftOf, versionsOf, windowOf, writeRange, zoomed } from "../lib/ranges.js";
 import { TimeStore } from "../lib/store.js";
 import { defaultOf } from "../lib/versions.js";
 
-// Minutes are rolled up about once a minute; asking more often would show nothing new.
-const REFRESH_LONG_MS = 60_000;
-// A comparison is read anew as a whole, percentiles included. Smaller: more to add up for the server.
-const REFRESH_COMPARED_MS = 5_000;
 // Coarse enough that two lines beside each other can be told apart.
 const COMPARED_POINTS = 100;
 const MOST_MARKS = 200;
@@ -76,8 +72,8 @@ function begin() {
     if (state.compare && !isAt && ![...part("compare").options].some((one) => one.value === state.compare)) offer(state.compare);
     part("compare").value = isAt ? "@" : state.compare;
     part("compare-at").hidden = !isAt;
-    if (isAt) part("compare-at").value = asField(Number(state.compare.slice(1)));
-    if (state.range === "custom") { part("from").value = asField(state.from); part("to").value = asField(state.to); }
+    if (isAt) setMoment(part("compare-at"), Number(state.compare.slice(1)));
+    if (state.range === "custom") { setMoment(part("from"), state.from); setMoment(part("to"), state.to); }
     for (const [name, chart] of charts) chart.host.hidden = state.compare !== "" && (ALONE.includes(name) || (OF_THE_MODEL.includes(name) && versionsOf(state.compare) !== null));
     if (!state.compare) hideComparison();
   }
@@ -101,28 +97,30 @@ function begin() {
     return [model, `${from} – ${to}`, ...(state.compare ? [comparedWords()] : [])];
   }
 
-  function again(isDue) { if (isDue && state.range !== "custom" && !paused && !document.hidden && !loading) load(); }
+  function again(isDue) { if (isDue && !paused && !document.hidden && !loading) load(); }
 
   all("[data-range]").forEach((button) => button.addEventListener("click", () => choose({ ...state, range: button.dataset.range, from: null, to: null })));
-  page.addEventListener("chartzoom", (event) => choose(zoomed(state, event.detail.from, event.detail.to)));
+  page.addEventListener("chartzoom", (event) => choose(zoomed(state, event.detail.from, event.detail.to, now())));
   part("zoom-reset").addEventListener("click", () => choose({ ...before, compare: state.compare }));
   part("custom").addEventListener("submit", (event) => {
     event.preventDefault();
     event.stopPropagation();
     const [from, to] = ["from", "to"].map((id) => ofField(part(id).value));
-    if (to > from) choose(zoomed(state, from, to));
+    if (to > from) choose(zoomed(state, from, to, now()));
     else setText(part("range-words"), t("The end must lie after the beginning."));
   });
   part("compare").addEventListener("change", ({ target: { value } }) => {
     const [start, end] = shown();
-    choose({ ...state, compare: value === "@" ? `@${Math.round(2 * start - end)}` : value });
+    choose({ ...state, compare: value === "@" ? comparedAt(Math.max(1, 2 * start - end)) : value });
   });
-  part("compare-at").addEventListener("change", ({ target: { value } }) => { if (value) choose({ ...state, compare: `@${ofField(value)}` }); });
+  part("compare-at").addEventListener("change", ({ target: { value } }) => {
+    const compare = comparedAt(ofField(value));
+    if (compare) choose({ ...state, compare });
+  });
   part("pause").addEventListener("click", pause);
   part("csv").addEventListener("click", () => saveText(store.csv(other), `${model}.csv`, "text/csv"));
   part("png").addEventListener("click", () => savePicture([...charts.values()].filter((chart) => !chart.host.hidden), heading(), `${model}.png`));
-  setInterval(() => again(!follows(state)), REFRESH_LONG_MS);
-  setInterval(() => again(follows(state) && state.compare !== ""), REFRESH_COMPARED_MS);
+  for (const each of REFRESHES_MS) setInterval(() => again(refreshMs(state) === each), each);
   // After a gap in the socket the database knows what was missed.
   let first = true;
   live.addEventListener("snapshot", () => { if (!first && !paused) load(); first = false; });
@@ -157,6 +155,9 @@ function asField(unixS) {
   const moment = new Date(unixS * 1000);
   return new Date(moment.getTime() - moment.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
+
+// A field that somebody types in is theirs.
+function setMoment(field, unixS) { if (field !== document.activeElement) field.value = asField(unixS); }
 
 function ofField(text) { return Math.round(new Date(text).getTime() / 1000); }
 

@@ -55,10 +55,47 @@ def test_other_parts_of_the_address_stay() -> None:
 
 
 def test_a_drag_becomes_a_range_of_at_least_five_seconds() -> None:
-    script = RANGES + say("[ranges.zoomed({compare: ''}, 100.2, 160.7), ranges.zoomed({compare: ''}, 100, 100.5)]")
+    script = RANGES + say("[[100.2, 160.7], [100, 100.5]].map(([from, to]) => ranges.zoomed({}, from, to, 900))")
     wide, narrow = run(script)
     assert (wide["range"], wide["from"], wide["to"]) == ("custom", 100, 161)
     assert narrow["to"] - narrow["from"] >= 5
+
+
+def test_however_far_out_a_range_ends_now_and_is_no_longer_than_what_can_be_asked_for() -> None:
+    now_s, longest_s = 1_800_000_000, 400 * 86_400
+    script = (
+        RANGES
+        + """
+    let state = ranges.zoomed({}, given.now - 60, given.now, given.now);
+    for (let step = 0; step < 40; step += 1) {
+      const half = (state.to - state.from) / 2;
+      state = ranges.zoomed(state, state.from - half, state.to + half, given.now);
+    }
+    const past = ranges.zoomed({}, -90, 30, given.now);
+    const future = ranges.zoomed({}, given.now + 60, given.now + 90, given.now);
+    """
+        + say("[state, past, future]")
+    )
+    out, past, future = ((one["from"], one["to"]) for one in run(script, now=now_s))
+    assert out == (now_s - longest_s, now_s)
+    assert past == (1, 30)
+    assert future == (now_s - 5, now_s)
+
+
+def test_a_comparison_is_read_anew_often_only_where_it_is_short() -> None:
+    states = [
+        {"range": name, "compare": compare}
+        for compare in ("", "earlier")
+        for name in ("live", "15m", "1h", "24h", "custom")
+    ]
+    said = run(RANGES + say("[given.states.map(ranges.refreshMs), ranges.REFRESHES_MS]"), states=states)
+    assert said[0] == [None, None, None, 60_000, None, 5_000, 60_000, 60_000, 60_000, None]
+    assert set(said[0]) - {None} == set(said[1])
+
+
+def test_a_moment_that_is_half_typed_is_nothing_to_compare_with() -> None:
+    moments = "[Date.parse('0020-01-01') / 1000, Date.parse('') / 1000, 0, 1700000000.4].map(ranges.comparedAt)"
+    assert run(RANGES + say(moments)) == [None, None, None, "@1700000000"]
 
 
 def test_a_missing_stretch_is_a_gap_and_late_or_double_rows_are_left_out() -> None:
