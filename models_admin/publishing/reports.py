@@ -150,14 +150,14 @@ def _was_asked(cache: CacheReport) -> bool:
 def _measured(report: SecondReport) -> dict[str, dict[str, object]]:
     """What an instance of each version takes: time to be ready, memory, and its share of its GPU's."""
     devices = Counter(instance.device for instance in report.instances)
-    gpu_bytes = {f"cuda:{gpu.index}": gpu.memory_used_bytes for gpu in report.machine.gpus}
+    gpu_bytes = {gpu.device: gpu.memory_used_bytes for gpu in report.machine.gpus if gpu.device}
     measured: dict[str, dict[str, object]] = {
         f"{version.model}/{version.version}": {"load_s": version.load_s} for version in report.versions
     }
     for instance in report.instances:
         of = measured.setdefault(f"{instance.model}/{instance.version}", {})
         of["instance_bytes"] = max(instance.memory_bytes, int(str(of.get("instance_bytes", 0))))
-        of["device"] = instance.device
+        of["device"] = instance.device or of.get("device", "")  # one that is not ready does not say yet
         used_bytes = gpu_bytes.get(instance.device)
         if used_bytes is not None:
             of["gpu_instance_bytes"] = used_bytes // devices[instance.device]

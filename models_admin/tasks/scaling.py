@@ -185,7 +185,7 @@ def _bounds(model: Model, host: MachineSample | None, measured: dict[str, Any], 
 def _gpu_of(host: MachineSample, measured: dict[str, Any]) -> dict[str, Any]:
     """The GPU that the version's instances run on; empty if they run on none."""
     device = measured.get("device")
-    return next((gpu for gpu in host.gpus if f"cuda:{gpu['index']}" == device), {})
+    return next((gpu for gpu in host.gpus if device and gpu.get("device") == device), {})
 
 
 def _last_request_at(model: Model) -> datetime | None:

@@ -183,7 +183,10 @@ class ShadowReport:
 
 @dataclass(frozen=True, slots=True)
 class GpuReport:
-    """One GPU as NVML reports it; None (of `uuid`: empty) where the driver does not say."""
+    """One GPU as NVML reports it; None (of `uuid`: empty) where the driver does not say.
+
+    `device` is what instances call it (`cuda:N`), empty where they cannot use it.
+    """
 
     index: int
     name: str
@@ -193,6 +196,7 @@ class GpuReport:
     temperature_c: int | None
     power_w: float | None
     uuid: str = ""
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Source: NVML API reference, device queries (docs.nvidia.com/deploy/nvml-api); th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -16,10 +17,27 @@ from proxy.core.reports import GpuReport
 MILLIWATTS_PER_WATT = 1_000
 
 
+def torch_name(index: int, uuid: str, visible: str | None) -> str:
+    """What torch calls the GPU (`cuda:N`), empty where it does not see it. Pure.
+
+    `visible` is CUDA_VISIBLE_DEVICES: numbers or beginnings of UUIDs in the order in which torch counts; what follows a
+    word that is neither is not seen (CUDA C++ programming guide, environment variables). A part of a GPU (MIG) is none.
+    """
+    if visible is None:
+        return f"cuda:{index}"
+    for position, word in enumerate(part.strip() for part in visible.split(",")):
+        if word == str(index) or (word.startswith("GPU-") and uuid.startswith(word)):
+            return f"cuda:{position}"
+        if not (word.isdecimal() or word.startswith(("GPU-", "MIG-"))):
+            break
+    return ""
+
+
 class GpuProbe:
     """`nvml` is the pynvml module (None: import it, if it is there)."""
 
     def __init__(self, nvml: ModuleType | Any | None = None) -> None:
+        self._visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         self._nvml: Any = None
         self._note = ""
         if nvml is None:
@@ -57,7 +75,7 @@ class GpuProbe:
 
         handle = ask(lambda: nvml.nvmlDeviceGetHandleByIndex(index))
         if handle is None:
-            return GpuReport(index, "GPU", None, None, None, None, None)
+            return GpuReport(index, "GPU", None, None, None, None, None, device=torch_name(index, "", self._visible))
         name = ask(lambda: nvml.nvmlDeviceGetName(handle))
         uuid = ask(lambda: nvml.nvmlDeviceGetUUID(handle))
         utilisation = ask(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
@@ -67,6 +85,7 @@ class GpuProbe:
             index=index,
             name=_text(name) or "GPU",
             uuid=_text(uuid),
+            device=torch_name(index, _text(uuid), self._visible),
             utilisation_percent=None if utilisation is None else int(utilisation.gpu),
             memory_used_bytes=None if memory is None else int(memory.used),
             memory_total_bytes=None if memory is None else int(memory.total),

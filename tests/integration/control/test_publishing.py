@@ -156,6 +156,23 @@ def test_ready_instances_say_how_long_their_executions_take(db: None) -> None:
     assert NodeStatus.objects.get().info["service_ms"] == {"net/1": [2.51, 4.0]}
 
 
+def test_an_instance_s_share_of_a_gpu_is_that_of_the_gpu_it_sits_on(db: None) -> None:
+    """Torch counts the GPUs that the environment shows it: its first may be the driver's second."""
+    hidden, seen = GpuReport(0, "g", 0, 900, 1_000, 60, 99.5), GpuReport(1, "g", 0, 40, 1_000, 60, 99.5, "", "cuda:0")
+    on_gpu = InstanceReport("net/1#1", "net", 1, 7, "ready", "cuda:0", 1.0, 1, 5, 2.5)
+    starting = replace(on_gpu, state="loading", device="")
+    rows = (on_gpu, on_gpu, starting, replace(on_gpu, model="small", device="cpu"), replace(starting, model="new"))
+    machine = replace(report(NOON).machine, gpus=(hidden, seen))
+    write_report(replace(report(NOON), instances=rows, machine=machine))
+    measured = NodeStatus.objects.get().info["measured"]
+    assert {name: of.get("gpu_instance_bytes") for name, of in measured.items()} == {
+        "net/1": 20,
+        "small/1": None,
+        "new/1": None,
+    }
+    assert measured["net/1"]["device"] == "cuda:0"  # one more that starts does not hide where the others sit
+
+
 def test_caches_that_nobody_asked_are_not_written_each_second(db: None) -> None:
     unasked = CacheReport("on", 0, 1, 0, "lru", 0, 0, 0, 0, 0)
     caches = {"quiet": unasked, "asked": replace(unasked, misses=1), "passed": replace(unasked, state="bypassed")}

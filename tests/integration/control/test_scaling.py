@@ -327,6 +327,19 @@ def test_scaling_reads_the_default_version_s_own_seconds(state: ScalingState) ->
     assert wanted(state) == 2
 
 
+@pytest.mark.parametrize(("device", "of"), [("cuda:0", 1), ("cuda:1", 0), ("cpu", None), ("", None), (None, None)])
+def test_scaling_reads_the_gpu_that_the_instances_sit_on(device: str | None, of: int | None) -> None:
+    """Torch's first GPU may be the driver's second; one that torch does not see is nobody's."""
+    gpus = [
+        {"index": 0, "device": "cuda:1"},
+        {"index": 1, "device": "cuda:0"},
+        {"index": 2, "device": ""},
+        {"index": 3},
+    ]
+    found = tasks._gpu_of(MachineSample(gpus=gpus), {"device": device})
+    assert found.get("index") == of
+
+
 def test_the_look_is_kept_for_the_page_with_what_each_signal_asked_for(state: ScalingState) -> None:
     measure(NOW, requests=30, busy_ratio=0.3)
     MachineSample.objects.create(

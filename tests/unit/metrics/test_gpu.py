@@ -8,8 +8,13 @@ from types import SimpleNamespace
 import pytest
 
 from proxy.core.reports import GpuReport
-from proxy.metrics.gpu import GpuProbe
+from proxy.metrics.gpu import GpuProbe, torch_name
 from proxy.metrics.machine import MachineProbe
+
+
+@pytest.fixture(autouse=True)
+def all_are_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
 class FakeError(Exception):
@@ -70,12 +75,43 @@ class FakeNvml:
 
 
 def test_a_gpu_is_reported_in_our_units():
-    assert GpuProbe(FakeNvml()).read() == ((GpuReport(0, "NVIDIA H100", 37, 5, 80, 41, 123.456, "GPU-1234"),), "")
+    gpu = GpuReport(0, "NVIDIA H100", 37, 5, 80, 41, 123.456, "GPU-1234", "cuda:0")
+    assert GpuProbe(FakeNvml()).read() == ((gpu,), "")
 
 
 def test_what_a_gpu_does_not_say_is_none():
     gpus, _ = GpuProbe(FakeNvml(silent=True)).read()
-    assert gpus == (GpuReport(0, "GPU", None, None, None, None, None),)
+    assert gpus == (GpuReport(0, "GPU", None, None, None, None, None, device="cuda:0"),)
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [
+        (None, ["cuda:0", "cuda:1"]),
+        ("1", ["", "cuda:0"]),
+        ("1,0", ["cuda:1", "cuda:0"]),
+        (" 1 , 0 ", ["cuda:1", "cuda:0"]),
+        ("GPU-bb", ["", "cuda:0"]),
+        ("GPU-bbbb,GPU-aaaa", ["cuda:1", "cuda:0"]),
+        ("MIG-1234", ["", ""]),
+        ("0,-1,1", ["cuda:0", ""]),
+        ("0,nonsense,1", ["cuda:0", ""]),
+        ("-1", ["", ""]),
+        ("", ["", ""]),
+    ],
+)
+def test_a_gpu_has_the_name_that_instances_give_it(visible, names):
+    assert [torch_name(index, uuid, visible) for index, uuid in enumerate(("GPU-aaaa", "GPU-bbbb"))] == names
+
+
+def test_a_gpu_without_a_uuid_is_found_by_its_number_only():
+    assert [torch_name(0, "", visible) for visible in ("GPU-aa", "0", None)] == ["", "cuda:0", "cuda:0"]
+
+
+def test_the_environment_of_the_instances_says_which_gpus_they_can_use(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
+    gpus, _ = GpuProbe(FakeNvml(count=3, lost_index=2)).read()
+    assert [gpu.device for gpu in gpus] == ["cuda:1", "", "cuda:0"]
 
 
 def test_a_gpu_that_fell_off_the_bus_does_not_hide_the_others():
