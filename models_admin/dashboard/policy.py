@@ -24,11 +24,19 @@ from models_admin.dashboard.access import (
     whole_number,
 )
 from models_admin.dashboard.model import head
-from models_admin.dashboard.policy_fields import error_words, field_view, label_of, typed_in, value_with_unit, values_of
+from models_admin.dashboard.policy_fields import (
+    MODES,
+    error_words,
+    field_view,
+    label_of,
+    typed_in,
+    value_with_unit,
+    values_of,
+)
 from models_admin.dashboard.policy_layout import GROUPS
 from models_admin.models import Model, PolicyRevision
 from models_admin.services import policies as services
-from models_admin.services.errors import Conflict, ServiceError
+from models_admin.services.errors import Conflict, NotFound, ServiceError
 
 JUST_NOW = timedelta(minutes=15)
 """How long a saved change is spoken of on its page. Larger: a page that stayed open speaks of older ones."""
@@ -79,7 +87,7 @@ def save(request: HttpRequest, name: str) -> HttpResponse:
         row = services.exchange(actor=actor_of(request), model=model, pairs=pairs)
     except Conflict as error:
         fresh = model_or_404(name)
-        return _show(request, fresh, {name: typed[name] for name in pairs}, error, revision=fresh.policy.revision)
+        return _show(request, fresh, _changed(typed, pairs), error, revision=fresh.policy.revision)
     except ServiceError as error:
         return _show(request, model, typed, error)
     back = reverse("model-policy", args=[name])
@@ -93,7 +101,7 @@ def save(request: HttpRequest, name: str) -> HttpResponse:
 def undo(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Take one change back, and nothing that came after it."""
     model = model_or_404(name)
-    done = _("Your change is undone.")
+    done = _("The change is undone.")
     return perform(
         request,
         reverse("model-policy", args=[name]),
@@ -107,6 +115,15 @@ def _pairs(request: HttpRequest, model: Model, typed: dict[str, Any]) -> dict[st
     read = services.as_of(model, revision_of(request))
     wanted = values_of(read, typed)
     return {name: (was, wanted[name]) for name in wanted if (was := getattr(read, name)) != wanted[name]}
+
+
+def _changed(typed: dict[str, Any], pairs: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """The part of what was typed that the person changed; of the modes, those of the knobs that were changed."""
+    changed = {name: typed[name] for name in pairs}
+    if MODES in changed:
+        was, wanted = pairs[MODES]
+        changed[MODES] = {knob: mode for knob, mode in wanted.items() if was.get(knob) != mode}
+    return changed
 
 
 def _just_saved(request: HttpRequest, model: Model) -> Saved | None:
@@ -150,15 +167,18 @@ def _show(
     saved: Saved | None = None,
     revision: int | None = None,
 ) -> HttpResponse:
+    is_too_old = isinstance(error, NotFound)  # of a revision that is no longer kept, nothing could ever be saved
+    posted = "" if is_too_old else request.POST.get("revision")
     groups = [(title, [field_view(model.policy, name, typed, error) for name in names]) for title, names in GROUPS]
     context = {
         **head(model),
         "policy": model.policy,
-        "revision": revision or request.POST.get("revision") or model.policy.revision,
+        "revision": revision or posted or model.policy.revision,
         "groups": groups,
         "error": error_words(error) if error else "",
         "preview": preview,
         "may_save_again": isinstance(error, Conflict),
+        "is_too_old": is_too_old,
         "saved": saved,
     }
     return render(request, "dashboard/policy.html", context, status=error.status if error else 200)

@@ -55,14 +55,17 @@ def unit_of(name: str) -> str:
 
 
 def field_view(policy: Policy, name: str, typed: Mapping[str, Any], error: ServiceError | None) -> FieldView:
-    """The field `name` with what was typed, else its value now."""
+    """The field `name` with what was typed, else its value now; so, too, the mode of each knob."""
     field: Any = Policy._meta.get_field(name)
+    value = typed.get(name, getattr(policy, name))
+    if name == MODES:
+        value = {**policy.tuning_modes, **value}
     low, high = (None, None) if field.choices else bounds_of(name)
     return FieldView(
         name=name,
         label=label_of(name),
         kind=_kind(field),
-        value=_shown(name, typed[name] if name in typed else getattr(policy, name)),
+        value=_shown(name, value),
         default=in_words(name, field.get_default()),
         unit=unit_of(name),
         low=low,

@@ -67,7 +67,7 @@ def test_a_save_beside_tuning_is_told_and_undone_alone_by_keyboard(
     expect(page.get_by_text(re.compile("Since then, key:bench changed “Queue length”"))).to_be_visible()
     tab_to(page, page.get_by_role("button", name="Undo my change"))
     page.keyboard.press("Enter")
-    expect(page.locator("#notices")).to_contain_text("Your change is undone.")
+    expect(page.locator("#notices")).to_contain_text("The change is undone.")
     expect(age).to_have_value(before)
     expect(page.get_by_label("Queue length", exact=True)).to_have_value("1000")
 

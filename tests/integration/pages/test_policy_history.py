@@ -95,7 +95,7 @@ def test_what_was_just_saved_can_be_undone_at_once_by_who_saved_it(
         assert "Policy saved" not in staff.get(PAGE, {"saved": other}).content.decode()
     PolicyRevision.objects.update(at=timezone.now() - timedelta(minutes=16))
     assert "Policy saved" not in staff.get(f"{PAGE}?saved=2").content.decode()
-    assert "Your change is undone." in words(staff.post(f"{HISTORY}2/undo/", follow=True))
+    assert "The change is undone." in words(staff.post(f"{HISTORY}2/undo/", follow=True))
     assert Policy.objects.get(model=saved).max_batch_rows == 32
 
 
@@ -181,3 +181,37 @@ def test_modes_are_saved_from_the_form(staff: Client, digits: Model) -> None:
     refused = staff.post(f"{PAGE}save/", {**sent, "revision": "2", "tuning_modes.placement": "<script>"})
     assert refused.status_code == 400
     assert "<script>" not in refused.content.decode().replace("<script src", "")
+
+
+def test_a_mode_that_both_changed_is_refused_and_a_second_save_leaves_the_other_modes_as_they_are_now(
+    staff: Client, digits: Model
+) -> None:
+    tuner = system_actor("tuner")
+    policies.update_policy(
+        actor=tuner, model=digits, tuning_modes={"placement": "off", "max_batch_rows": "off", "cache_max_mib": "off"}
+    )
+    policies.update_policy(actor=tuner, model=digits, tuning_modes={"placement": "off", "max_batch_rows": "off"})
+    shown = {"tuning_modes.placement": "off", "tuning_modes.max_batch_rows": "off", "tuning_modes.cache_max_mib": "off"}
+    answer = save(staff, digits, revision="2", **{**shown, "tuning_modes.placement": "automatic"})
+    assert answer.status_code == 409
+    page = answer.content.decode()
+    chosen = {
+        knob: re.search(rf'name="tuning_modes.{knob}".*?value="(\w+)" selected', page)[1]
+        for knob in ("placement", "max_batch_rows", "cache_max_mib")
+    }
+    assert chosen == {"placement": "automatic", "max_batch_rows": "off", "cache_max_mib": "advise"}
+
+
+@pytest.mark.parametrize("way", ["preview", "save"])
+def test_a_form_of_a_revision_that_is_no_longer_kept_can_be_saved_after_a_look(
+    staff: Client, changed: Model, way: str
+) -> None:
+    PolicyRevision.objects.filter(revision__lt=3).delete()
+    form = {
+        name: text for name in policies.EDITABLE_FIELDS if (text := _typed(getattr(changed.policy, name))) != "False"
+    }
+    answer = staff.post(f"{PAGE}{way}/", {**form, "revision": "1", "max_batch_rows": "16"})
+    assert answer.status_code == 404
+    assert "is not kept. What you typed still stands below" in words(answer)
+    assert 'name="revision" value="3"' in answer.content.decode()
+    assert save(staff, changed, revision="3", max_batch_rows="16").status_code == 302
