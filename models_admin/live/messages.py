@@ -6,10 +6,12 @@ Units: names carry them; times are unix seconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from proxy.core.gpus import holds
 from proxy.core.reports import GpuReport, InstanceReport, MachineReport, ModelSecond, SecondReport, VersionReport
 
 State = dict[str, Any]
@@ -27,7 +29,7 @@ def state(report: SecondReport) -> State:
         "models": {name: _second(second) for name, second in report.models.items()},
         "versions": [_version(version) for version in report.versions],
         "instances": [_instance(instance) for instance in report.instances],
-        "machine": _machine(report.machine),
+        "machine": _machine(report.machine, report.instances),
     }
 
 
@@ -91,13 +93,13 @@ def _instance(instance: InstanceReport) -> State:
     }
 
 
-def _machine(machine: MachineReport) -> State:
+def _machine(machine: MachineReport, instances: Sequence[InstanceReport]) -> State:
     return {
         "cpu_percent": _rounded(machine.cpu_percent),
         "per_core_percent": [_rounded(core) for core in machine.per_core_percent],
         "memory_used_bytes": machine.memory_used_bytes,
         "memory_total_bytes": machine.memory_total_bytes,
-        "gpus": [_gpu(gpu) for gpu in machine.gpus],
+        "gpus": [{**_gpu(gpu), **holds(gpu, instances)} for gpu in machine.gpus],
         "gpu_note": machine.gpu_note,
     }
 

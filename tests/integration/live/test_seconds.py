@@ -7,6 +7,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from models_admin.live import consumer, messages, views
 from models_admin.live.pipes import EXTENSION
 from models_admin.live.publisher import SLICE_S, Publisher, slice_size
 from models_admin.live.views import View
+from proxy.core.reports import GpuReport, InstanceReport, MachineReport
 
 Make = Callable[..., WebsocketCommunicator]
 
@@ -236,6 +238,19 @@ async def test_sockets_that_show_the_same_are_written_the_same_frame_and_nothing
     assert said(first.frames[0])["recent"] == {"total": [3], "models": {"digits": [1]}}
     assert said(third.frames[1])["models"] == {}
     assert said(third.frames[1])["total"]["requests"] == 7
+
+
+def test_each_page_is_told_what_sits_on_the_gpus_whatever_it_shows(fresh: Publisher) -> None:
+    gpu = GpuReport(0, "H200", 1, 2, 3, 40, 70.0, "GPU-1", "cuda:0")
+    rows = (InstanceReport("net/3#1", "net", 3, 7, "ready", "cuda:0", 1.0, 1, 0, None),)
+    fresh.on_second(replace(report(1, net=1), instances=rows, machine=MachineReport(5.0, (), 1, 2, (gpu,))))
+    message = fresh.message_after(None, View(frozenset(), has_instances=False))
+    assert message is not None
+    said = json.loads(message.text)
+    assert (said["models"], said["instances"]) == ({}, [])
+    (shown,) = said["machine"]["gpus"]
+    assert (shown["device"], shown["held_versions"]) == ("cuda:0", 1)
+    assert shown["holds"] == [{"model": "net", "version": 3, "instances": 1}]
 
 
 async def test_a_view_of_too_many_models_is_refused(socket: Make, cookie: bytes) -> None:
