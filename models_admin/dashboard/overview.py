@@ -24,6 +24,7 @@ from models_admin.models.rollouts import ACTIVE_STATES
 from models_admin.selectors import Listed
 from models_admin.selectors.deleted import deleted_models
 from proxy import gateway
+from proxy.core.gpus import holds
 from proxy.core.reports import ModelSecond, SecondReport
 
 FAILED_SHOWN = 5
@@ -93,6 +94,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "total_models": len(models),
         "query": query,
         "report": report,
+        "gpus": _gpus(report),
         "problems": _problems(models, report),
         "first_run": request.user.is_staff and first_run.exists(),
         "first_run_path": first_run.path(),
@@ -126,6 +128,17 @@ def _complete(rows: Sequence[ModelRow]) -> None:
     for row in rows:
         row.target_ms, row.quantile, row.version_count = figures.get(row.model.pk, (0, 99, 0))
         row.rollout = running.get(row.model.pk)
+
+
+def _gpus(report: SecondReport | None) -> list[dict[str, Any]]:
+    """Each GPU with the versions whose instances sit on it, and how many more versions there are than are named."""
+    if report is None:
+        return []
+    found = []
+    for gpu in report.machine.gpus:
+        held = holds(gpu, report.instances)
+        found.append({"gpu": gpu, "holds": held["holds"], "more": held["held_versions"] - len(held["holds"])})
+    return found
 
 
 def _problems(models: Iterable[Listed], report: SecondReport | None) -> list[problems.Problem]:

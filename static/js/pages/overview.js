@@ -3,7 +3,7 @@ import { all, make, setState, setText } from "../lib/dom.js";
 import { bytes, count, hitRatio, ms, percent } from "../lib/format.js";
 import { live } from "../lib/live.js";
 import { sparkline } from "../lib/sparkline.js";
-import { t } from "../lib/i18n.js";
+import { t, tn } from "../lib/i18n.js";
 
 const SPARK_SECONDS = 120;
 const FIELDS = {
@@ -92,26 +92,71 @@ function showCores(cores) {
   });
 }
 
+// The cards of the GPUs that are there; what a second leaves as it is stays the same element, so that a link keeps its focus.
+let gpus = { known: "", cards: [] };
+
 function showGpus(machine) {
   const host = document.querySelector("[data-machine=gpus]");
   if (!machine.gpus.length) {
     const words = machine.gpu_note || t("The driver reports none.");
     if (host.dataset.note !== words) {
       host.dataset.note = words;
+      gpus = { known: "", cards: [] };
       host.replaceChildren(make("p", {}, make("strong", {}, t("No GPU is used."))), make("p", { class: "muted" }, words));
     }
     return;
   }
-  host.replaceChildren(...machine.gpus.map((gpu) => {
-    const figures = [
-      [t("Utilisation"), gpu.utilisation_percent === null ? "–" : `${gpu.utilisation_percent}%`],
-      [t("Memory"), gpu.memory_used_bytes === null ? "–" : t("{used} of {total}", { used: bytes(gpu.memory_used_bytes), total: bytes(gpu.memory_total_bytes) })],
-      [t("Temperature"), gpu.temperature_c === null ? "–" : `${gpu.temperature_c} °C`],
-      [t("Power"), gpu.power_w === null ? "–" : `${Math.round(gpu.power_w)} W`],
-    ];
-    const list = make("dl", { class: "figures figures--plain" }, ...figures.map(([name, value]) => make("div", { class: "figure" }, make("dt", {}, name), make("dd", {}, value))));
-    return make("div", { class: "stack stack--tight" }, make("h3", {}, `${gpu.index}: ${gpu.name}`), list);
-  }));
+  delete host.dataset.note;
+  const known = JSON.stringify(machine.gpus.map(({ index, name }) => [index, name]));
+  keepingFocus(host, () => {
+    if (gpus.known !== known) {
+      gpus = { known, cards: machine.gpus.map(gpuCard) };
+      host.replaceChildren(...gpus.cards.map((card) => card.node));
+    }
+    machine.gpus.forEach((gpu, place) => fillGpu(gpus.cards[place], gpu));
+  });
+}
+
+function gpuCard(gpu) {
+  const values = [t("Utilisation"), t("Memory"), t("Temperature"), t("Power")].map((name) => [name, make("dd")]);
+  const list = make("dl", { class: "figures figures--plain" }, ...values.map(([name, value]) => make("div", { class: "figure" }, make("dt", {}, name), value)));
+  const on = make("p", { class: "wrap-any" });
+  const node = make("div", { class: "stack stack--tight" }, make("h3", {}, `${gpu.index}: ${gpu.name}`), list, on);
+  return { node, on, values: values.map(([, value]) => value), held: null };
+}
+
+function fillGpu(card, gpu) {
+  const texts = [
+    gpu.utilisation_percent === null ? "–" : `${gpu.utilisation_percent}%`,
+    gpu.memory_used_bytes === null ? "–" : t("{used} of {total}", { used: bytes(gpu.memory_used_bytes), total: bytes(gpu.memory_total_bytes) }),
+    gpu.temperature_c === null ? "–" : `${gpu.temperature_c} °C`,
+    gpu.power_w === null ? "–" : `${Math.round(gpu.power_w)} W`,
+  ];
+  texts.forEach((text, place) => setText(card.values[place], text));
+  const held = JSON.stringify([gpu.holds, gpu.held_versions]);
+  if (card.held === held) return;
+  card.held = held;
+  card.on.replaceChildren(...onGpu(gpu));
+}
+
+// Which versions' instances sit on the GPU; templates/parts/gpus.html says the same.
+function onGpu(gpu) {
+  if (!gpu.holds.length) return [t("No instance sits on it.")];
+  const more = gpu.held_versions - gpu.holds.length;
+  const links = gpu.holds.flatMap(({ model, version, instances }, place) => [
+    place ? ", " : " ",
+    make("a", { href: `/models/${encodeURIComponent(model)}/processes/?version=${version}` }, `${model}/${version}`),
+    `: ${instances}`,
+  ]);
+  return [t("On it:"), ...links, more > 0 ? ` ${tn("and {count} more version", "and {count} more versions", more)}` : ""];
+}
+
+// A link that was focused and is made anew is focused again.
+function keepingFocus(host, change) {
+  const focused = host.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  change();
+  if (focused === null || host.contains(document.activeElement)) return;
+  all("a", host).find((link) => link.getAttribute("href") === focused)?.focus({ preventScroll: true });
 }
 
 if (new URLSearchParams(location.search).has("search")) document.getElementById("model-search")?.focus();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from django.test import Client
@@ -12,6 +13,8 @@ from models_admin.models import Model, Policy
 from models_admin.services import models
 from models_admin.services.actors import Actor
 from proxy import gateway
+from proxy.core.gpus import MOST_NAMED
+from proxy.core.reports import GpuReport, InstanceReport, MachineReport
 
 
 def names(html: str) -> list[str]:
@@ -64,3 +67,21 @@ def test_the_queries_do_not_grow_with_the_models(
     Policy.objects.bulk_create(Policy(model=model) for model in made)
     with django_assert_max_num_queries(12):  # type: ignore[operator]
         staff.get("/")
+
+
+def test_a_gpu_says_which_instances_sit_on_it_and_leads_to_them(
+    staff: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus = tuple(GpuReport(number, f"H200 <{number}>", 1, 2, 3, 40, 70.0, "", f"cuda:{number}") for number in range(2))
+    row = InstanceReport("net/1042#1", "net", 1042, 7, "ready", "cuda:1", 1.0, 1, 0, None)
+    others = [replace(row, model=f"m{number}", version=1) for number in range(MOST_NAMED + 1)]
+    second = replace(report(1), instances=(row, row, *others), machine=MachineReport(5.0, (5.0,), 1, 2, gpus))
+    monkeypatch.setattr(gateway, "latest_report", lambda: second)
+    html = staff.get("/").content.decode()
+    panel = html[html.index('data-machine="gpus"') :]
+    first, other = panel.split("1: H200 &lt;1&gt;")
+    assert "0: H200 &lt;0&gt;" in first
+    assert "No instance sits on it." in first
+    assert '<a href="/models/net/processes/?version=1042">net/1042</a>: 2,' in other
+    assert other.count("/processes/?version=") == MOST_NAMED
+    assert "and 2 more versions" in other
