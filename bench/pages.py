@@ -39,6 +39,7 @@ def main() -> int:
     if asked.screens:
         from bench import pictures
 
+        pictures.require_chinese_font()
         with running_site(("digits",)) as site:
             print(f"{pictures.take(site, asked.to, every=asked.every)} pictures in {asked.to}")
         return 0

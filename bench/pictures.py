@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
 import threading
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -42,6 +43,13 @@ NAMES = {
     "/models/digits/versions/1/": "validation",
 }
 STEPS = [{"weight_percent": 20, "hold_s": 20}, {"weight_percent": 50, "hold_s": 600}]
+
+
+def require_chinese_font() -> None:
+    """Without one Chinese is a row of boxes. Raises SystemExit that says what to install."""
+    found = subprocess.run(["fc-list", ":lang=zh"], capture_output=True, text=True, check=True)
+    if not found.stdout.strip():
+        raise SystemExit("pictures of the Chinese pages need a Chinese font: apt-get install fonts-noto-cjk")
 
 
 def take(site: Site, folder: Path, *, every: bool = False) -> int:
