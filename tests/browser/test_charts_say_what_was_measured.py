@@ -65,6 +65,7 @@ def test_a_dragged_stretch_is_in_the_address_and_all_charts_follow(page: Page, s
     page.goto("/models/digits/?range=15m&compare=earlier")
     expect(page.locator("[data-range='15m']")).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#compare")).to_have_value("earlier")
+    expect(page.locator("#range-words")).to_contain_text("One point each")  # then both sides have come
     plot = page.locator("[data-chart=rate] .u-over")
     plot.scroll_into_view_if_needed()  # the table of both sides stands above the charts
     box = plot.bounding_box()
