@@ -30,6 +30,21 @@ def newest(name: str) -> tuple[str, dict[str, Any]]:
     return (found[-1].name, json.loads(found[-1].read_text())) if found else ("", {})
 
 
+def newest_rows(contents: list[tuple[str, dict[str, Any]]]) -> dict[str, str]:
+    """Each row of `bench/faults` and the file that measured it last, of results oldest first. Pure."""
+    return {row: file for file, content in contents for row in content["rows"] if row != "wrong"}
+
+
+def faults() -> tuple[dict[str, Any], list[tuple[str, dict[str, Any], list[str]]]]:
+    """Every row as it was measured last, and which results they are of: file, content, rows."""
+    found = sorted((ROOT / "bench" / "results").glob("*-faults.json"))
+    contents = {path.name: json.loads(path.read_text()) for path in found}
+    file_of = newest_rows(list(contents.items()))
+    merged = {"rows": {row: contents[file]["rows"][row] for row, file in file_of.items()}} if contents else {}
+    of = [(file, content, [row for row in file_of if file_of[row] == file]) for file, content in contents.items()]
+    return merged, [one for one in of if one[2]]
+
+
 def _row_1(of: Results) -> str:
     million, network = of["exactness"]["million"], of["exactness"]["network"]
     runs = [million, of["faults"].get("rows", {})]
@@ -206,8 +221,9 @@ LINES: tuple[tuple[int | str, str, Callable[[Results], str], str], ...] = (
 
 def table() -> str:
     """The table as Markdown, with the machine of each result."""
-    found = {name: newest(name) for name in ("overload", "overload-waiting", "faults", "exactness", "scaling")}
-    results = {name: content for name, (_, content) in found.items()}
+    found = {name: newest(name) for name in ("overload", "overload-waiting", "exactness", "scaling")}
+    merged, fault_results = faults()
+    results = {name: content for name, (_, content) in found.items()} | {"faults": merged}
     lines = ["| row | goal | measured | made by |", "|--:|---|---|---|"]
     for number, goal, words, command in LINES:
         try:
@@ -215,16 +231,17 @@ def table() -> str:
         except KeyError:
             measured = NOT_MEASURED
         lines.append(f"| {number} | {goal} | {measured} | {command} |")
-    notes = []
-    for name, (file, content) in found.items():
-        if file:
-            machine = content["machine"]
-            notes.append(
-                f"- {name}: `bench/results/{file}`, {machine['processor']}, {machine['cores']} cores, Python "
-                f"{machine['python']}, commit {machine['commit']}, load average at the end "
-                f"{machine['load_average'][0]:.1f}"
-            )
+    notes = [_note(name, file, content) for name, (file, content) in found.items() if file]
+    notes += [_note(f"faults ({', '.join(rows)})", file, content) for file, content, rows in fault_results]
     return "\n".join([*lines, "", "Machines and dates:", "", *notes])
+
+
+def _note(name: str, file: str, content: dict[str, Any]) -> str:
+    machine = content["machine"]
+    return (
+        f"- {name}: `bench/results/{file}`, {machine['processor']}, {machine['cores']} cores, Python "
+        f"{machine['python']}, commit {machine['commit']}, load average at the end {machine['load_average'][0]:.1f}"
+    )
 
 
 FAULTS = ("bench.faults", "--kills", "100", "--switches", "100")
