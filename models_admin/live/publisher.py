@@ -26,8 +26,8 @@ from proxy.core.reports import SecondReport
 RECENT_SECONDS = 120
 SLICE_S = 0.01
 """Between one few sockets and the next. Smaller: inference requests may wait for more sockets in a row."""
-AT_ONCE = 8
-"""Sockets told in a row where there are few. Larger: longer rows (20 microseconds a socket); smaller: more of them."""
+AT_ONCE = 3
+"""Sockets told in a row where there are few. Larger: longer rows (70 microseconds a socket); smaller: more of them."""
 SPREAD_S = 0.8
 """All sockets are told within this time. Larger: the next second may come before the last socket has this one."""
 
