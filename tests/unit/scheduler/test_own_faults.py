@@ -192,12 +192,15 @@ def test_a_queue_that_counts_more_than_it_holds_is_emptied_and_keeps_nothing_bus
     assert is_at_rest(rig)
 
 
-def test_nobody_gives_a_place_up_for_one_that_could_not_be_queued(monkeypatch):
+@pytest.mark.parametrize(
+    ("of", "broken_name"), [(RequestQueue, "push"), (register, "retry_after_ns")], ids=["not queued", "not told"]
+)
+def test_nobody_gives_a_place_up_for_one_not_queued_nor_without_a_word(monkeypatch, of, broken_name):
     rig = Rig(1, the_policy=policy(4, max_requests=1))
     running = rig.submit(priority=2)
     waiting = rig.submit(priority=2)
     with monkeypatch.context() as patch:
-        patch.setattr(RequestQueue, "push", broken)
+        patch.setattr(of, broken_name, broken)
         with pytest.raises(RuntimeError):
             rig.submit(priority=1)
     assert waiting not in rig.answers
@@ -205,22 +208,6 @@ def test_nobody_gives_a_place_up_for_one_that_could_not_be_queued(monkeypatch):
         rig.scheduler.cancel(request)  # as whoever sees `submit` raise does
     run_all(rig)
     assert rig.is_right(running)
-    assert rig.is_right(waiting)
-    assert rig.lane.displaced == 0
-    assert is_at_rest(rig)
-
-
-def test_who_cannot_be_told_that_its_place_is_gone_keeps_it(monkeypatch):
-    rig = Rig(1, the_policy=policy(4, max_requests=1))
-    running = rig.submit(priority=2)
-    waiting = rig.submit(priority=2)
-    with monkeypatch.context() as patch:
-        patch.setattr(register, "retry_after_ns", broken)
-        with pytest.raises(RuntimeError):
-            rig.submit(priority=1)
-    for request in [request for request in rig.scheduler._register.entries if request not in (running, waiting)]:
-        rig.scheduler.cancel(request)
-    run_all(rig)
     assert rig.is_right(waiting)
     assert rig.lane.displaced == 0
     assert is_at_rest(rig)
