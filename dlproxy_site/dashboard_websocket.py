@@ -3,7 +3,7 @@
 Rules: pages send a short message now and then and answer pings; whatever sends more costs a connection, not memory or
 time, be it frames without end, empty fragments or pings whose answers nobody reads (W4). The handshake, pings and the
 closing stay uvicorn's; `models_admin.live` finds the protocol in the scope's extensions and writes whole frames to it,
-since one frame serves every socket and a message's way through ASGI costs ten times what writing it does.
+since one frame serves every socket and a message's way through ASGI costs several times what writing it does.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Publisher:
     def recent(self, view: View) -> dict[str, Any]:
         """Requests of each of the last seconds: {"total": [...], "models": {name: [...]}}; idle models are left out.
 
-        Looks at the view's models only: of a thousand models it would take 30 ms, in which no inference is answered.
+        Looks at the view's models only: while it looks, no inference is answered.
         """
         if view.models is None:
             names = {name for counts in self._recent for name in counts if name}
