@@ -116,7 +116,7 @@ def running_site(models: tuple[str, ...] = ("digits", "silero-vad")) -> Iterator
 
 @contextlib.contextmanager
 def new_home(*, demo: bool = True) -> Iterator[dict[str, str]]:
-    """Settings of a server with a temporary home, migrated, with accounts and (`demo`) the demo models."""
+    """Settings of a server with a temporary home: static files, tables, accounts and (`demo`) the demo models."""
     home = Path(tempfile.mkdtemp(prefix="dlproxy-bench-"))
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("DLPROXY_")},
@@ -126,14 +126,9 @@ def new_home(*, demo: bool = True) -> Iterator[dict[str, str]]:
         "DJANGO_SETTINGS_MODULE": "dlproxy_site.settings.default",
     }
     try:
-        for command in (["migrate", "--noinput", "--verbosity", "0"], ["bootstrap", *([] if demo else ["--no-demo"])]):
-            subprocess.run(
-                [sys.executable, "manage.py", *command],
-                cwd=ROOT,
-                env=environment,
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
+        # As script/server does, static files too: without them a checkout that never ran the server has no pages.
+        command = [sys.executable, "manage.py", "prepare", *([] if demo else ["--no-demo"])]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
         yield environment
     finally:
         shutil.rmtree(home, ignore_errors=True)

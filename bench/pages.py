@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,34 +46,38 @@ def main() -> int:
         return 0
     wrk.require_wrk()
     began_s = time.monotonic()
-    with running_site(("digits",)) as site:
-        found = measure(site, asked.parts, asked.rounds, asked.seconds)
     settings = {"parts": asked.parts, "rounds": asked.rounds, "seconds": asked.seconds}
-    content = {"machine": machine(), "settings": settings, **found}
-    path = write_result("pages", content)
-    path.with_suffix(".md").write_text(markdown(content))
-    print(f"\n{markdown(content)}\nkept in {path} after {time.monotonic() - began_s:.0f} s")
-    dashboards = found.get("dashboards", {})
+    content: Row = {"machine": machine(), "settings": settings}
+    try:
+        with running_site(("digits",)) as site:
+            for found in measure(site, asked.parts, asked.rounds, asked.seconds):
+                content |= found
+    finally:
+        # Minutes of a part that ended are not lost by a fault of a later one.
+        path = write_result("pages", content)
+        path.with_suffix(".md").write_text(markdown(content))
+        print(f"\n{markdown(content)}\nkept in {path} after {time.monotonic() - began_s:.0f} s")
+    dashboards = content.get("dashboards", {})
     return int(bool(dashboards.get("errors") or dashboards.get("sockets_lost")))
 
 
-def measure(site: Site, parts: list[str], rounds: int, seconds: float) -> Row:
-    """The parts one after the other on one server; the sockets' first, while it has two models and not 1,000."""
+def measure(site: Site, parts: list[str], rounds: int, seconds: float) -> Iterator[Row]:
+    """Each part's finds as it ends, on one server; the sockets' first, while it has two models and not 1,000."""
     from bench import browser as browsers
     from bench import dashboards, page_speed
 
-    found: Row = {}
     if "dashboards" in parts:
-        found["dashboards"] = dashboards.measure(site, rounds, seconds)
+        yield {"dashboards": dashboards.measure(site, rounds, seconds)}
+    if not {"paints", "list"} & set(parts):
+        return
     with browsers.chromium() as browser:
         person = browsers.log_in(browser, site)
         if "paints" in parts:
-            found["paints"] = page_speed.first_paints(browser, site, person)
+            yield {"paints": page_speed.first_paints(browser, site, person)}
         if "list" in parts:
             page_speed.add_many_models(site)
-            found["list"] = page_speed.list_on_the_server(site, person)
-            found["update"] = page_speed.live_update(browser, site, person)
-    return found
+            listed = page_speed.list_on_the_server(site, person)
+            yield {"list": listed, "update": page_speed.live_update(browser, site, person)}
 
 
 def markdown(content: Row) -> str:

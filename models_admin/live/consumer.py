@@ -65,19 +65,19 @@ class LiveConsumer(AsyncWebsocketConsumer):
         session = self.scope.get("session")
         session_key = session.session_key if session is not None else None
         await self.accept()
-        who = await database_sync_to_async(sessions.identity)(session_key)
-        if who is None:
+        login = await database_sync_to_async(sessions.login)(session_key)
+        if login is None:
             await self.close(CLOSE_LOGGED_OUT)
         elif (view := views.asked(self.scope["query_string"])) is None:
             await self.close(CLOSE_POLICY)
-        elif not places.take(who[0]):
+        elif not places.take(login.who[0]):
             await self.close(CLOSE_TOO_MANY)
         else:
             self._view, self._pipe = view, pipes.pipe_to(self.scope, self._send_text, self._tell)
             self._leaving = [
-                lambda: places.leave(who[0]),
+                lambda: places.leave(login.who[0]),
                 publisher.watch(self._tell),
-                logins.hold(self._end, session_key, who),
+                logins.hold(self._end, session_key, login),
                 self._pipe.stop,
             ]
             self._tell()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from channels.db import database_sync_to_async
 
 from models_admin.live import sessions
-from models_admin.live.sessions import Identity
+from models_admin.live.sessions import Login
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +28,12 @@ class Logins:
     """The open sockets with the logins that they began with."""
 
     def __init__(self) -> None:
-        self._held: dict[End, tuple[str, Identity]] = {}
-        self._identities = sessions.Identities()
+        self._held: dict[End, tuple[str, Login]] = {}
         self._looking: asyncio.Task[None] | None = None
 
-    def hold(self, end: End, session_key: str, who: Identity) -> Callable[[], None]:
+    def hold(self, end: End, session_key: str, login: Login) -> Callable[[], None]:
         """Call `end` with a code once the session is no longer this person's; returns what forgets the socket."""
-        self._held[end] = (session_key, who)
+        self._held[end] = (session_key, login)
         if self._looking is None:
             self._looking = asyncio.get_running_loop().create_task(self._look_on())
         return lambda: self._leave(end)
@@ -53,13 +52,16 @@ class Logins:
     async def _look(self) -> None:
         held = dict(self._held)
         try:
-            keys = {key for key, _ in held.values()}
-            now = await database_sync_to_async(self._identities.of)(keys)
+            now = await database_sync_to_async(sessions.still)(dict(held.values()))
         except Exception:  # a database may fail in any way
             log.exception("the logins of the live sockets cannot be looked up, so the sockets are closed")
             self._end(held, CLOSE_FAULT)
         else:
-            self._end([end for end, (key, who) in held.items() if now.get(key) != who], CLOSE_LOGGED_OUT)
+            for end, (key, login) in held.items():
+                if key not in now or now[key].who != login.who:
+                    self._end([end], CLOSE_LOGGED_OUT)
+                elif end in self._held:  # it may have left since
+                    self._held[end] = (key, now[key])
 
     def _end(self, ends: Iterable[End], code: int) -> None:
         """Each once, however long its peer takes to answer."""

@@ -162,15 +162,17 @@ def test_w03_many_sessions_are_looked_up_by_two_queries_and_an_ended_one_is_miss
         client = Client()
         client.force_login(user)
         keys.append(client.cookies[settings.SESSION_COOKIE_NAME].value)
-    many = sessions.Identities()
-    for _ in range(3):
-        assert many.of(keys) == {keys[0]: (ann.pk, False), keys[1]: (bob.pk, False)}
+    held = {key: found for key in keys if (found := sessions.login(key)) is not None}
+    assert {key: found.who for key, found in held.items()} == {keys[0]: (ann.pk, False), keys[1]: (bob.pk, False)}
+    # From the first look on: what is known of a login when its socket opens is not looked up again.
     with django_assert_num_queries(2):
-        many.of(keys)
+        assert sessions.still(held) == held
     end_login(ann, ending)
-    left = many.of(keys)
-    assert left[keys[1]] == (bob.pk, False)
-    assert left.get(keys[0]) == ((ann.pk, True) if ending == "role" else None)
+    left = sessions.still(held)
+    assert left[keys[1]] == held[keys[1]]
+    assert (left[keys[0]].who if keys[0] in left else None) == ((ann.pk, True) if ending == "role" else None)
+    with django_assert_num_queries(2):
+        assert sessions.still(left) == left
 
 
 async def test_sockets_end_when_their_logins_cannot_be_looked_up(
@@ -182,5 +184,5 @@ async def test_sockets_end_when_their_logins_cannot_be_looked_up(
     monkeypatch.setattr(logins, "RECHECK_S", 0.01)
     one = socket(cookie)
     await one.connect()
-    monkeypatch.setattr(sessions.Identities, "of", away)
+    monkeypatch.setattr(sessions, "still", away)
     assert await closed_with(one) == logins.CLOSE_FAULT
