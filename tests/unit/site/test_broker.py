@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import resource
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -59,6 +61,7 @@ def test_a_broken_message_is_dropped_and_the_next_one_taken(
     channel(folder)._put("bells", {"n": 2})
     with caplog.at_level(logging.WARNING):
         assert channel(folder)._get("bells") == {"n": 2}
+    assert "broken" in caplog.text
     assert list(folder.iterdir()) == []
 
 
@@ -66,6 +69,50 @@ def test_a_half_written_message_is_not_seen(folder: Path) -> None:
     (folder / ".00000000000000000001_a.bells.msg.part").write_bytes(b'{"n"')
     with pytest.raises(Empty):
         channel(folder)._get("bells")
+
+
+def test_what_a_killed_writer_or_reader_left_goes_and_what_another_is_writing_stays(folder: Path) -> None:
+    left = [folder / ".00000000000000000001_a.bells.msg.part", folder / ".00000000000000000002_b.bells.msg.taken"]
+    written_now = folder / ".00000000000000000003_c.other.msg.part"
+    for path in (*left, written_now):
+        path.write_bytes(b'{"n"')
+    for path in left:
+        long_ago_s = path.stat().st_mtime - broker.ABANDONED_AFTER_S - 1
+        os.utime(path, (long_ago_s, long_ago_s))
+    sender = channel(folder)
+    sender._put("bells", {"n": 1})
+    assert sender._get("bells") == {"n": 1}
+    assert list(folder.iterdir()) == [written_now]
+
+
+def test_a_reader_that_is_killed_leaves_nothing_aside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    sender = channel(folder)
+    sender._put("bells", {"n": 1})
+    for step in ("read_bytes", "unlink"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, step, die)
+            with pytest.raises(Killed):
+                sender._get("bells")
+        assert [path.name[0] for path in folder.iterdir()] == ["0"], step
+    assert sender._get("bells") == {"n": 1}
+
+
+def test_a_message_that_the_disk_does_not_take_leaves_nothing(folder: Path) -> None:
+    bells = channel(folder)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8, limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            bells._put("bells", {"n": "longer than eight bytes"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(folder.iterdir()) == []
 
 
 def test_only_the_newest_messages_are_kept_while_nobody_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
