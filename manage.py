@@ -14,4 +14,5 @@ if __name__ == "__main__":
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        sys.exit(f"manage.py: {error}")
+        print(f"manage.py: {error}", file=sys.stderr)
+        sys.exit(os.EX_CONFIG)  # as the server itself: no later start goes better

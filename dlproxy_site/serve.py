@@ -1,8 +1,10 @@
 """The server's entry: checks what would make it fail, then supervises web, Celery worker and beat.
 
 Place: `manage.py serve` and script/server end here (`python -m dlproxy_site.serve`).
-Rules: what is wrong is said in one line, with a non-zero status, before anything is started: a port in use, another
-server on the same data directory, a Redis that does not answer, a weak signing key, a database without its tables.
+Rules: what is wrong is said in one line before anything is started: a port in use, another server on the same data
+directory, a Redis that does not answer, a weak signing key, a database without its tables. The exit status says
+whether a later start may go better (docs/operations.md): EX_TEMPFAIL (75) where something outside is not there now,
+EX_CONFIG (78) where a person must mend something first, so that a service manager does not try without end.
 """
 
 from __future__ import annotations
@@ -32,7 +34,14 @@ _REDIS_TIMEOUT_S = 3.0
 
 
 class CannotStart(Exception):
-    """Something that the operator must mend first; the message is the one line to print."""
+    """Nothing was started; the message is the one line to print, `status` what the process exits with.
+
+    By default the reason may go by itself; EX_CONFIG: only the operator can mend it.
+    """
+
+    def __init__(self, message: str, status: int = os.EX_TEMPFAIL) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def main() -> int:
@@ -48,9 +57,12 @@ def main() -> int:
         check_ports(address)
         check_redis(settings.REDIS_URL)
         keep_urls_true(address)
-    except (CannotStart, ImproperlyConfigured) as error:
+    except ImproperlyConfigured as error:
         print(f"server: {error}", file=sys.stderr)
-        return 1
+        return os.EX_CONFIG
+    except CannotStart as error:
+        print(f"server: {error}", file=sys.stderr)
+        return error.status
     emit = make_emit(address.home / "logs" / "server.log", sys.stdout)
     announcement = Announcement(address, lambda line: emit("server", line), show_on_console)
     emit("server", f"starting; data in {address.home}")
@@ -115,7 +127,7 @@ def take_home(home: Path) -> IO[str]:
         home.mkdir(parents=True, exist_ok=True)
         lock = (home / "server.lock").open("a")
     except OSError as error:
-        raise CannotStart(f"cannot write to DLPROXY_HOME={home}: {error.strerror}") from None
+        raise CannotStart(f"cannot write to DLPROXY_HOME={home}: {error.strerror}", os.EX_CONFIG) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -127,10 +139,11 @@ def take_home(home: Path) -> IO[str]:
 def check_ports(address: Address) -> None:
     """Raise CannotStart unless both ports can be bound."""
     if address.port == address.inference_port:
-        raise CannotStart(f"DLPROXY_PORT and DLPROXY_INFERENCE_PORT are both {address.port}; choose two ports")
+        words = f"DLPROXY_PORT and DLPROXY_INFERENCE_PORT are both {address.port}; choose two ports"
+        raise CannotStart(words, os.EX_CONFIG)
     for variable, port in (("DLPROXY_PORT", address.port), ("DLPROXY_INFERENCE_PORT", address.inference_port)):
         if port == 0:
-            raise CannotStart(f"{variable}=0: choose a port, so that clients can find it")
+            raise CannotStart(f"{variable}=0: choose a port, so that clients can find it", os.EX_CONFIG)
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -148,7 +161,7 @@ def check_redis(url: str) -> None:
         return
     parts = urlsplit(url)
     if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
-        raise CannotStart("REDIS_URL: use redis://host:port/number")
+        raise CannotStart("REDIS_URL: use redis://host:port/number", os.EX_CONFIG)
     try:
         socket.create_connection((parts.hostname, parts.port or 6379), timeout=_REDIS_TIMEOUT_S).close()
     except OSError as error:

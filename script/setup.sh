@@ -2,7 +2,8 @@
 
 step() { printf '[%s/%s] %s\n' "$1" "$2" "$3"; }
 
-fail() { printf '%s: %s\n' "$(basename "$0")" "$1" >&2; exit 1; }
+# fail WORDS [STATUS]: end with one line. Status 78: no later start goes better (dlproxy_site/serve.py).
+fail() { printf '%s: %s\n' "$(basename "$0")" "$1" >&2; exit "${2:-1}"; }
 
 # quietly WORDS COMMAND...: show the command's output only when it fails, then one line that says what failed.
 quietly() {
@@ -27,14 +28,14 @@ find_python() {
       return
     fi
   done
-  fail "Python 3.11 or newer is needed; on Debian: apt-get install python3 python3-venv"
+  fail "Python 3.11 or newer is needed; on Debian: apt-get install python3 python3-venv" 78
 }
 
 make_venv() {
   local python="$1"
   [ -x .venv/bin/python ] && .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && return
   "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-    fail "$python has no venv module; on Debian: apt-get install python3-venv"
+    fail "$python has no venv module; on Debian: apt-get install python3-venv" 78
   quietly "the virtual environment could not be made" "$python" -m venv --clear .venv
 }
 

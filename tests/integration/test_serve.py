@@ -1,4 +1,5 @@
-"""The start of the server when something is wrong: one clear line, a non-zero status, nothing left running (F39)."""
+"""The start of the server when something is wrong: one clear line, nothing left running, and a status that says
+whether a later start may go better (75) or somebody must mend something first (78) (F39)."""
 
 from __future__ import annotations
 
@@ -54,9 +55,9 @@ def serve(home: Path, *command: str, **variables: str) -> subprocess.CompletedPr
     )
 
 
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
+def one_line(done: subprocess.CompletedProcess[str], status: int) -> str:
     """The only line of the standard error, after the checks that every refused start must pass."""
-    assert done.returncode == 1
+    assert done.returncode == status
     assert done.stdout == ""
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
@@ -65,47 +66,49 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.mark.parametrize("variable", ["DLPROXY_PORT", "DLPROXY_INFERENCE_PORT"])
 def test_f39_a_port_in_use_is_named_with_the_variable_to_change(tmp_path: Path, taken_port: int, variable: str) -> None:
-    line = one_line(serve(tmp_path, **{variable: str(taken_port)}))
+    line = one_line(serve(tmp_path, **{variable: str(taken_port)}), os.EX_TEMPFAIL)
     assert line == f"server: port {taken_port} is in use; set {variable} to a free one"
 
 
 def test_f39_two_equal_ports_are_refused(tmp_path: Path) -> None:
-    line = one_line(serve(tmp_path, DLPROXY_PORT="18999", DLPROXY_INFERENCE_PORT="18999"))
+    line = one_line(serve(tmp_path, DLPROXY_PORT="18999", DLPROXY_INFERENCE_PORT="18999"), os.EX_CONFIG)
     assert "both 18999" in line
 
 
 def test_f39_a_port_that_is_no_number_is_refused_by_the_settings(tmp_path: Path) -> None:
-    assert "DLPROXY_PORT" in one_line(serve(tmp_path, DLPROXY_PORT="eighty"))
+    assert "DLPROXY_PORT" in one_line(serve(tmp_path, DLPROXY_PORT="eighty"), os.EX_CONFIG)
 
 
 def test_f39_an_address_that_is_not_this_machines_is_refused(tmp_path: Path) -> None:
-    assert "cannot listen on 192.0.2.1" in one_line(serve(tmp_path, DLPROXY_HOST="192.0.2.1"))
+    assert "cannot listen on 192.0.2.1" in one_line(serve(tmp_path, DLPROXY_HOST="192.0.2.1"), os.EX_TEMPFAIL)
 
 
 def test_f39_a_missing_signing_key_is_refused(tmp_path: Path) -> None:
-    line = one_line(serve(tmp_path, DLPROXY_SECRET_KEY=""))
+    line = one_line(serve(tmp_path, DLPROXY_SECRET_KEY=""), os.EX_CONFIG)
     assert line.startswith("server: ")
     assert "DLPROXY_SECRET_KEY" in line
 
 
 def test_f39_the_management_command_says_what_is_wrong_in_one_line_too(tmp_path: Path) -> None:
-    assert "DLPROXY_SECRET_KEY" in one_line(serve(tmp_path, "manage.py", "serve", DLPROXY_SECRET_KEY="short"))
+    assert "DLPROXY_SECRET_KEY" in one_line(
+        serve(tmp_path, "manage.py", "serve", DLPROXY_SECRET_KEY="short"), os.EX_CONFIG
+    )
 
 
 def test_f39_a_redis_that_does_not_answer_is_named(tmp_path: Path) -> None:
     port, _ = free_ports()
-    line = one_line(serve(tmp_path, REDIS_URL=f"redis://127.0.0.1:{port}/0"))
+    line = one_line(serve(tmp_path, REDIS_URL=f"redis://127.0.0.1:{port}/0"), os.EX_TEMPFAIL)
     assert f"Redis at 127.0.0.1:{port} does not answer" in line
 
 
 def test_a_second_server_on_the_same_home_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "server.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        line = one_line(serve(tmp_path))
+        line = one_line(serve(tmp_path), os.EX_TEMPFAIL)
     assert f"another server runs on DLPROXY_HOME={tmp_path}" in line
 
 
 def test_a_database_without_its_tables_is_refused(tmp_path: Path) -> None:
-    line = one_line(serve(tmp_path, "manage.py", "serve"))
+    line = one_line(serve(tmp_path, "manage.py", "serve"), os.EX_CONFIG)
     assert line.startswith("server: the database is not up to date: ")
     assert "script/server" in line

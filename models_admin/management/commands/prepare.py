@@ -1,12 +1,13 @@
 """`manage.py prepare`: all that a start needs, in one process: static files, tables, first accounts, demo models.
 
 Place: script/server, before the server. Each part looks first whether it was done, so a later start takes a second.
-Rules: what fails is said in one line that names the part, with a non-zero status; a database that newer code has
-changed is left alone.
+Rules: what fails is said in one line that names the part; a database that newer code has changed is left alone. The
+exit status is that of dlproxy_site/serve.py: 78 for the latter, 75 for what the world refused.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ class Command(BaseCommand):
             self._prepare(no_demo)
         except CommandError as error:
             self.stderr.write(f"server: {error}")
-            sys.exit(1)
+            sys.exit(error.returncode)
 
     def _prepare(self, no_demo: bool) -> None:
         with failing_as("the static files could not be made"):
@@ -46,7 +47,7 @@ class Command(BaseCommand):
                 # Also when no table changes: what it does afterwards (rights of accounts) may have been broken off.
                 call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
         if refusal is not None:
-            raise CommandError(refusal)
+            raise CommandError(refusal, returncode=os.EX_CONFIG)
         with failing_as("the first data could not be made"):
             call_command("bootstrap", no_demo=no_demo, stdout=self.stdout, stderr=self.stderr, skip_checks=True)
 
@@ -57,4 +58,4 @@ def failing_as(words: str) -> Iterator[None]:
     try:
         yield
     except (OSError, DatabaseError, CommandError) as error:
-        raise CommandError(f"{words}: {' '.join(str(error).split())}") from error
+        raise CommandError(f"{words}: {' '.join(str(error).split())}", returncode=os.EX_TEMPFAIL) from error

@@ -22,12 +22,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Replace this process; the layers forbid importing the site from here, and a process start is no import."""
         try:
-            refusal = schema.refusal(behind_too=True)
+            refusal, status = schema.refusal(behind_too=True), os.EX_CONFIG
         except DatabaseError as error:
-            refusal = f"the database does not answer: {' '.join(str(error).split())}"
+            refusal, status = f"the database does not answer: {' '.join(str(error).split())}", os.EX_TEMPFAIL
         if refusal is not None:
             self.stderr.write(f"server: {refusal}")
-            sys.exit(1)
+            sys.exit(status)
         os.environ["DLPROXY_HOME"] = str(settings.DLPROXY_HOME)
         os.chdir(settings.BASE_DIR)
         sys.stdout.flush()

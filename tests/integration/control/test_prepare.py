@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,12 @@ def test_tables_are_judged_by_what_was_applied(applied: list[Any], unknown: list
     assert schema.missing_from(CODE, applied) == missing
 
 
-def refused(command: str) -> str:
+def refused(command: str, status: int = os.EX_CONFIG) -> str:
     """The only line that the refused command says."""
     said = io.StringIO()
     with pytest.raises(SystemExit) as ended:
         call_command(command, stdout=said, stderr=said)
-    assert ended.value.code == 1
+    assert ended.value.code == status
     (line,) = said.getvalue().splitlines()
     return line
 
@@ -166,14 +167,14 @@ def test_a_database_that_does_not_answer_is_said_in_one_line(
         raise DatabaseError("connection refused\n\tIs the server running?")
 
     monkeypatch.setattr(schema, "refusal", away)
-    line = refused(command)
+    line = refused(command, os.EX_TEMPFAIL)
     assert words in line
     assert "connection refused Is the server running?" in line
 
 
 def test_a_full_disk_is_said_in_one_line(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(static_build, "call_command", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space")))
-    assert refused("prepare") == "server: the static files could not be made: [Errno 28] No space"
+    assert refused("prepare", os.EX_TEMPFAIL) == "server: the static files could not be made: [Errno 28] No space"
 
 
 @pytest.mark.django_db

@@ -83,7 +83,7 @@ def test_an_address_that_is_none_is_refused_in_one_line_without_its_password(
     tmp_path: Path, variable: str, address: str
 ) -> None:
     done = python(tmp_path, "-m", "dlproxy_site.serve", **{variable: address})
-    assert done.returncode == 1
+    assert done.returncode == os.EX_CONFIG
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"server: {variable}: use ")
     assert "hush" not in line
