@@ -103,7 +103,8 @@ class VersionListView(ListView):
         """Store an artifact as a new version and begin its validation.
 
         The format is decided from the content. Follow `state` and `steps` of the answer's Location: validation ends
-        in `ready` or `failed` with the reason; the first ready version becomes the default one.
+        in `ready` or `failed` with the reason. A model that has no default takes the lowest number that becomes ready,
+        once no lower one is still being validated.
         """
         model = find_model(name)
         values = validated(UploadSerializer(data=form_values(request.data)))

@@ -15,7 +15,9 @@ from models_admin.dashboard.status import is_moving, load_status, report_of
 from models_admin.dashboard.steps import STEP_LABELS
 from models_admin.dashboard.versions import MOVING
 from models_admin.models import ModelVersion
+from models_admin.models.registry import VersionState
 from models_admin.services import versions as services
+from models_admin.services.defaults import first_awaited
 from models_admin.services.retries import try_again
 from models_admin.services.rollouts import active_rollout
 from proxy import gateway
@@ -49,6 +51,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "standing": f"{row.revision} {row.model.revision} {row.state} {row.keep_loaded} {','.join(held)}",
         "load": load,
         "load_moves": is_moving(load),
+        "waits_for": first_awaited(row.model) if row.state == VersionState.READY else None,
         "golden": row.golden_samples.all(),
         "live": report_of(report, name, number),
         "instances": instances_of(report, name, number),

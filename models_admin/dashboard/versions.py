@@ -19,6 +19,7 @@ from models_admin.models import Model, ModelVersion, Rollout
 from models_admin.models.registry import VersionState
 from models_admin.selectors.deleted import deleted_versions
 from models_admin.selectors.uploads import unfinished_uploads
+from models_admin.services.defaults import first_awaited
 from models_admin.services.rollouts import active_rollout, rollback_target
 from proxy import gateway
 
@@ -69,6 +70,7 @@ def _rows(request: HttpRequest, model: Model) -> dict[str, object]:
         "rows": rows,
         "standing": _standing(model, known, rollout, rollback),
         "loaded": loaded(model.name, report),
+        "waits_for": first_awaited(model),
         "moving": any(version.state in MOVING for version, _, _ in rows),
         "archived_count": archived,
         "numbers": numbers,

@@ -1,4 +1,8 @@
-"""Which version is a model's default: set within a transaction that has locked the model's row."""
+"""Which version is a model's default: set within a transaction that has locked the model's row.
+
+Rules: a model's first default is the lowest number that passes its validation, however long the others take; later
+ones change by hand, by a rollout, or by the policy `latest`.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,51 @@ from django.utils import timezone
 
 from models_admin.models import Model, ModelVersion
 from models_admin.models.policy import VersionPolicy
+from models_admin.models.registry import VersionState
 from models_admin.models.rollouts import ACTIVE_STATES
+
+MAY_BE_FIRST = (VersionState.UPLOADED, VersionState.VALIDATING, VersionState.READY)
+
+
+def first_version(model: Model) -> ModelVersion | None:
+    """The lowest number that is ready or may still become so: what a model without a default waits for."""
+    return model.versions.filter(state__in=MAY_BE_FIRST).order_by("number").first()
+
+
+def first_awaited(model: Model) -> ModelVersion | None:
+    """The version for whose validation every ready one of a model without a default waits; None if none does."""
+    if model.default_version_id is not None or model.policy.version_policy == VersionPolicy.LATEST:
+        return None
+    first = first_version(model)
+    return None if first is None or first.state == VersionState.READY else first
+
+
+def settle_first(model: Model) -> ModelVersion | None:
+    """Give a (locked) model that has no default its first one, if that is known by now.
+
+    Of several files sent at once, the one that is validated fastest would else win: a race that nobody can foresee.
+    """
+    if model.default_version_id is not None:
+        return None
+    first = first_version(model)
+    if first is None or first.state != VersionState.READY:
+        return None
+    make_default(model, first)
+    return first
 
 
 def become_default_if_due(model: Model, version: ModelVersion) -> bool:
-    """Make `version`, which is ready now, the default of a (locked) model that has none or that follows the latest.
+    """Let `version`, which is ready now, be the default of a (locked) model that has none or that follows the latest.
 
     Following the latest, an older number never replaces a newer one, and a rollout that runs is left to its end.
+    Otherwise a first version waits for lower numbers whose validation has not ended.
     """
     default = model.default_version
+    follows_latest = model.policy.version_policy == VersionPolicy.LATEST
+    if default is None and not follows_latest:
+        return settle_first(model) == version
     if default is not None and (
-        model.policy.version_policy != VersionPolicy.LATEST
-        or version.number < default.number
-        or model.rollouts.filter(state__in=ACTIVE_STATES).exists()
+        not follows_latest or version.number < default.number or model.rollouts.filter(state__in=ACTIVE_STATES).exists()
     ):
         return False
     make_default(model, version)

@@ -52,6 +52,7 @@ def delete_version(*, actor: Actor, version: ModelVersion, expected_revision: in
         )
     _mark([row], actor, timezone.now())
     writing.audit(actor, "version.delete", "version", str(row), digest=row.digest, size_bytes=row.size_bytes)
+    versions.settle_first(row.model, actor)  # a ready one may have waited for this one's validation
     writing.publish()
     transaction.on_commit(partial(gateway.purge_cache, row.model.name, row.digest), robust=True)
     return row

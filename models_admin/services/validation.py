@@ -87,7 +87,7 @@ def record_step(*, claim: Claim, report: StepReport) -> None:
 
 @transaction.atomic
 def finish(*, claim: Claim, result: ResultReport) -> ModelVersion:
-    """Every step passed: the version is ready, and the model's default if it has none."""
+    """Every step passed: the version is ready, and the model's default if that is due."""
     row = _claimed(claim)
     transitions.move(row, VersionState.READY)
     row.signature = result.signature
@@ -106,7 +106,7 @@ def finish(*, claim: Claim, result: ResultReport) -> ModelVersion:
 
 @transaction.atomic
 def fail(*, claim: Claim, reason: str) -> ModelVersion:
-    """The version does not run here, with the reason in words. Nothing else changes."""
+    """The version does not run here, with the reason in words. A ready one that waited for it may serve now."""
     row = _claimed(claim)
     _end_as_failed(row, reason)
     leases.release(name=_lease(row), fence=claim.fence, now=timezone.now())
@@ -143,6 +143,7 @@ def _end_as_failed(row: ModelVersion, reason: str) -> None:
     row.steps.filter(status=StepStatus.RUNNING).update(status=StepStatus.FAILED, finished_at=timezone.now())
     row.steps.filter(status=StepStatus.PENDING).update(status=StepStatus.SKIPPED)
     writing.audit(ACTOR, "version.failed", "version", str(row), reason=reason[:500])
+    versions.settle_first(row.model, ACTOR)
 
 
 def _lease(version: ModelVersion) -> str:

@@ -149,6 +149,7 @@ def restore(*, actor: Actor, version: ModelVersion, expected_revision: int | Non
     transitions.move(row, VersionState.READY)
     row.save()
     writing.audit(actor, "version.restore", "version", str(row))
+    settle_first(row.model, actor)
     writing.publish()
     return row
 
@@ -205,6 +206,14 @@ def revalidate(*, actor: Actor, version: ModelVersion, expected_revision: int | 
     writing.audit(actor, "version.validate", "version", str(row))
     ring_validation(row)
     return row
+
+
+def settle_first(model: Model, actor: Actor) -> None:
+    """Let a ready version that waited for a lower number be the first default of the (locked) model, if it may now."""
+    first = defaults.settle_first(model)
+    if first is not None:
+        writing.audit(actor, "version.default", "version", str(first))
+        writing.publish()
 
 
 def make_steps(version: ModelVersion) -> None:

@@ -1,0 +1,34 @@
+"""What the pages of versions say of a version's place among the others, and what they keep of what a person typed."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from models_admin.models import Model
+from models_admin.models.registry import VersionState
+from models_admin.services import models
+from models_admin.services.actors import Actor
+from tests.integration.pages.conftest import add_version
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def fresh(actor: Actor) -> Model:
+    """A model whose second version is ready while the first is being validated."""
+    model = models.create_model(actor=actor, name="fresh")
+    add_version(model, 1, VersionState.VALIDATING)
+    add_version(model, 2, VersionState.READY)
+    return model
+
+
+def test_a_ready_version_says_for_which_lower_number_it_waits(staff: Client, fresh: Model) -> None:
+    listed = staff.get("/models/fresh/versions/").content.decode()
+    assert "waits for version 1" in listed
+    assert "the one with the lowest number that passes its validation becomes the default" in listed
+    assert "Version 1 is still being validated" in staff.get("/models/fresh/versions/2/").content.decode()
+
+
+def test_where_a_default_serves_nothing_waits(staff: Client, digits: Model) -> None:
+    assert "waits for version" not in staff.get("/models/digits/versions/").content.decode()
