@@ -197,7 +197,8 @@ class MetricHistoryView(_HistoryView):
         grid, source_s = _grid(asked)
         name = asked["model"]
         samples = MetricSample.objects.filter(resolution_s=source_s)
-        rows = _within(samples.filter(model_name=name, version=asked["version"]), grid)
+        beat_s = max(source_s, IDLE_ROW_EACH_S) if name else 0
+        rows = _within(samples.filter(model_name=name, version=asked["version"]), grid, lead_s=beat_s)
         merges = grid.step_s != source_s or asked["whole"]
         found: Iterable[Row] = _rows(rows, (*METRIC_COLUMNS, "histogram") if merges else METRIC_COLUMNS)
         whole = None
@@ -208,7 +209,7 @@ class MetricHistoryView(_HistoryView):
         if name:
             measured = _within(samples.filter(model_name=ALL_MODELS, version=WHOLE_MODEL), grid)
             seconds = (int(at.timestamp()) for at in measured.values_list("at", flat=True))
-            found = with_idle(found, seconds, max(source_s, IDLE_ROW_EACH_S))
+            found = with_idle(found, seconds, beat_s)
         columns = metric_columns(found, grid)
         if name and not any(columns["requests"]) and not Model.objects.filter(name=name).exists():
             raise NotFound(_("There is no model named %(name)s.") % {"name": name}, field="model")
@@ -254,8 +255,9 @@ def _grid(asked: dict[str, Any]) -> tuple[Grid, int]:
     return grid, source_s
 
 
-def _within(rows: QuerySet[Any], grid: Grid) -> QuerySet[Any]:
-    first, last = datetime.fromtimestamp(grid.start_s, UTC), datetime.fromtimestamp(grid.end_s, UTC)
+def _within(rows: QuerySet[Any], grid: Grid, lead_s: int = 0) -> QuerySet[Any]:
+    """Those of the grid, and of `lead_s` before it: what an idle model has at the grid's start stands there."""
+    first, last = datetime.fromtimestamp(grid.start_s - lead_s, UTC), datetime.fromtimestamp(grid.end_s, UTC)
     return rows.filter(at__gte=first, at__lt=last).order_by("at")
 
 

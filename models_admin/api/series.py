@@ -19,6 +19,8 @@ MAX_POINTS = 2_000
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 86_400)
 COUNTS = ("requests", "errors", "rejections", "cache_hits", "cache_misses", "coalesced", "inferences", "executions")
 PEAKS = ("queue_depth", "in_flight", "instances", "cache_bytes")
+STANDING = ("instances", "cache_bytes")
+"""What an idle model has as well."""
 WEIGHTED = {"mean_ms": None, "queue_mean_ms": "cache_hits", "compute_mean_ms": "cache_hits"}
 """Means over the answered requests, without those counted in the named column: hits never queue."""
 PERCENTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
@@ -81,8 +83,8 @@ def with_idle(rows: Iterable[Row], measured: Iterable[int], beat_s: int) -> Iter
     """`rows` of one model, and a row of nothing for each moment in `measured` (Unix seconds, rising) that lacks one.
 
     A model has no row while it is idle; the row of all models tells such a moment from one that nobody measured. Its
-    instances are those of the last row, if that is at most `beat_s` old (an idle model with instances has a row each
-    `beat_s`), else none.
+    instances and what its cache keeps are those of the last row, if that is at most `beat_s` old (an idle model with
+    instances has a row each `beat_s`); else it has no instance, and nobody knows what its cache keeps.
     """
     kept = {row["at_s"]: row for row in rows}
     last: Row | None = None
@@ -90,7 +92,8 @@ def with_idle(rows: Iterable[Row], measured: Iterable[int], beat_s: int) -> Iter
         row = kept.get(at_s)
         if row is None:
             stands = last is not None and at_s - last["at_s"] <= beat_s
-            row = {**_IDLE, "at_s": at_s, "instances": last["instances"] if stands and last else 0}
+            held = {name: last[name] for name in STANDING} if stands and last else {"instances": 0, "cache_bytes": None}
+            row = {**_IDLE, "at_s": at_s, **held}
         else:
             last = row
         yield row
@@ -101,7 +104,7 @@ def merge_metrics(rows: Sequence[Row]) -> dict[str, Any]:
     if len(rows) == 1:
         return {name: rows[0][name] for name in METRIC_COLUMNS}
     merged: dict[str, Any] = {name: sum(row[name] for row in rows) for name in COUNTS}
-    merged |= {name: max(row[name] for row in rows) for name in PEAKS}
+    merged |= {name: max((row[name] for row in rows if row[name] is not None), default=None) for name in PEAKS}
     merged["busy_ratio"] = sum(row["busy_ratio"] for row in rows) / len(rows)
     for name, without in WEIGHTED.items():
         rows_with = [row for row in rows if row[name] is not None]

@@ -20,7 +20,8 @@ def recent_load(model_name: str, *, now: datetime, window_s: int, version: int =
 
     While one version is loaded, the model's rows are that version's; in seconds in which versions have rows of their
     own, only those of `version` count. Idle ones write few rows; a measured second without one is a row of zeros with
-    the instances of the nearest row before it (after it, at the window's start). No row at all: nothing is known.
+    the instances and the kept answers of the nearest row before it (after it, at the window's start): an idle model has
+    both. No row at all: nothing is known.
     """
     rows = list(
         MetricSample.objects.filter(
@@ -44,13 +45,14 @@ def fill(measured: Sequence[datetime], own: dict[datetime, MetricSample], model_
     """The model's rows with idle seconds in between. Pure."""
     if not own:
         return []
-    instances = own[min(own)].instances
+    last = own[min(own)]
     filled = []
     for at in measured:
         row = own.get(at)
         if row is None:
-            row = MetricSample(model_name=model_name, resolution_s=SECOND_S, at=at, instances=instances)
-        instances = row.instances
+            stands = {"instances": last.instances, "cache_bytes": last.cache_bytes}
+            row = MetricSample(model_name=model_name, resolution_s=SECOND_S, at=at, **stands)
+        last = row
         filled.append(row)
     return filled
 

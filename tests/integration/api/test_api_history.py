@@ -40,11 +40,15 @@ def test_gaps_are_null_and_columns_are_of_one_length(viewer: Caller) -> None:
 def test_a_second_in_which_only_others_had_something_to_say_is_zero_not_a_gap(viewer: Caller, digits: Model) -> None:
     for ago in (9, 8, 7, 5, 4, 3, 2):
         MetricSample.objects.create(at=at(ago))
-    MetricSample.objects.create(at=at(9), requests=4, instances=2, p50_ms=1.0, model_name="digits")
+    held = {"instances": 2, "cache_bytes": 64}
+    MetricSample.objects.create(at=at(9), requests=4, p50_ms=1.0, model_name="digits", **held)
     body = history(viewer, model="digits", start=at(10), end=at(1)).json()
     assert body["requests"] == [None, 4, 0, 0, None, 0, 0, 0, 0]
     assert body["p50_ms"] == [None, 1.0] + [None] * 7
     assert body["instances"] == [None, 2, 2, 2, None, 2, 2, 0, 0]
+    assert body["cache_bytes"] == [None, 64, 64, 64, None, 64, 64, None, None]
+    later = history(viewer, model="digits", start=at(8), end=at(6)).json()
+    assert (later["instances"], later["cache_bytes"]) == ([2, 2], [64, 64])
 
 
 def test_a_model_has_its_own_history(viewer: Caller, digits: Model) -> None:

@@ -182,10 +182,10 @@ def test_caches_that_nobody_asked_are_not_written_each_second(db: None) -> None:
 
 def test_idle_instances_are_noted_each_few_seconds_and_idle_seconds_are_filled_in(db: None) -> None:
     for second in range(10):
-        write_report(report(NOON + timedelta(seconds=second), second, net=ModelSecond(instances=3)))
+        write_report(report(NOON + timedelta(seconds=second), second, net=ModelSecond(instances=3, cache_bytes=7)))
     assert MetricSample.objects.filter(model_name="net").count() == 2
     load = recent_load("net", now=NOON + timedelta(seconds=10), window_s=15)
-    assert [row.instances for row in load] == [3] * 10
+    assert [(row.instances, row.cache_bytes) for row in load] == [(3, 7)] * 10
     assert recent_load("other", now=NOON + timedelta(seconds=10), window_s=15) == []
 
 
