@@ -16,3 +16,5 @@ if __name__ == "__main__":
     except ImproperlyConfigured as error:
         print(f"manage.py: {error}", file=sys.stderr)
         sys.exit(os.EX_CONFIG)  # as the server itself: no later start goes better
+    except KeyboardInterrupt:
+        sys.exit(130)  # Ctrl-C while a first start trains and validates: what a shell would say, without a trace

@@ -5,6 +5,7 @@ Rules: a wrong value stops the process with the variable's name and what is acce
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -80,22 +81,27 @@ def secret_key(home: Path) -> str:
 
 
 def _kept_key(path: Path) -> str:
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".secret-key.{os.getpid()}.{secrets.token_hex(4)}")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(descriptor, secrets.token_urlsafe(64).encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        try:
+    try:
+        if not path.exists():
+            _make_key(path)
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:  # a full disk, another user's file
+        raise ImproperlyConfigured(f"The signing key in {path} cannot be made or read: {error.strerror}.") from None
+
+
+def _make_key(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".secret-key.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_urlsafe(64).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
             os.link(fresh, path)  # never replaces a key made by another process
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-    return path.read_text(encoding="utf-8").strip()
+    finally:
+        fresh.unlink()
 
 
 def make_home(home: Path) -> None:

@@ -103,6 +103,19 @@ def test_a17_an_empty_key_file_stops_the_process(tmp_path: Path) -> None:
     assert "signing key" in python(tmp_path, "-c", SHOW).stderr
 
 
+def test_f16_a_signing_key_for_which_there_is_no_room_is_said_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    code = (
+        "import resource, runpy, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8))\n"
+        "sys.argv = ['manage.py', 'prepare']; runpy.run_path('manage.py', run_name='__main__')"
+    )
+    done = python(tmp_path, "-c", code)
+    (line,) = done.stderr.splitlines()
+    assert line == f"manage.py: The signing key in {tmp_path}/secret-key cannot be made or read: File too large."
+    assert done.returncode == os.EX_CONFIG
+    assert [path.name for path in tmp_path.iterdir() if "secret" in path.name] == []
+
+
 def test_the_signing_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     import json
 
