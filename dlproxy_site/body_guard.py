@@ -8,24 +8,29 @@ admin's key (U21, U27); one over its route's cap is never read. A piece of an up
 
 from __future__ import annotations
 
-import json
+import logging
 import re
-import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from enum import Enum, auto
+from io import BytesIO
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
 from django.db import InterfaceError, OperationalError
+from django.http import HttpResponse
 from django.http.cookie import parse_cookie
+from django.utils import translation
 
 from dlproxy_site.upload_pieces import stays_whole
-from models_admin.api.problems import CONTENT_TYPE, Problem
 from models_admin.api.resumable import MAX_CHECKED_BYTES
+from models_admin.dashboard import failures
 from models_admin.live import sessions
 from models_admin.publishing.connections import looked_after
 from proxy import gateway
+
+log = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -94,20 +99,27 @@ class BodyGuard:
         try:
             sender = await _sender(scope["path"], headers) if large else Sender.STRANGER
             refused = refusal(scope["path"], headers, cap, sender)
-        except (InterfaceError, OperationalError):
+        except (InterfaceError, OperationalError) as error:
+            log.error("a body for %s was refused, its sender cannot be looked up: %s", scope["path"], error)  # noqa: TRY400
             refused = 503, "The database is busy or away, so your session cannot be looked up; try again."
         if refused is None:
             await self._application(scope, receive, send)
             return
-        status, detail = refused
-        body = json.dumps(Problem(status, "body_refused", detail).body(uuid.uuid4().hex)).encode()
+        answer = await sync_to_async(_answer)(scope, *refused)
         answer_headers = [
-            (b"content-type", CONTENT_TYPE.encode()),
-            (b"content-length", str(len(body)).encode()),
+            *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.items()),
+            (b"content-length", str(len(answer.content)).encode()),
             (b"connection", b"close"),
         ]
-        await send({"type": "http.response.start", "status": status, "headers": answer_headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": answer_headers})
+        await send({"type": "http.response.body", "body": answer.content})
+
+
+def _answer(scope: Scope, status: int, detail: str) -> HttpResponse:
+    """The refusal in the language of whoever sent the body, which is not looked at."""
+    request = ASGIRequest(scope, BytesIO())
+    with translation.override(translation.get_language_from_request(request)):
+        return failures.refused_body(request, status, detail)
 
 
 async def _sender(path: str, headers: dict[bytes, bytes]) -> Sender:

@@ -2,9 +2,10 @@
 
 Place: `manage.py serve` and script/server end here (`python -m dlproxy_site.serve`).
 Rules: what is wrong is said in one line before anything is started: a port in use, another server on the same data
-directory, a Redis that does not answer, a weak signing key, a database without its tables. The exit status says
-whether a later start may go better (docs/operations.md): EX_TEMPFAIL (75) where something outside is not there now,
-EX_CONFIG (78) where a person must mend something first, so that a service manager does not try without end.
+directory, a Redis that does not answer, a weak signing key, a database without its tables, static files that were
+never built. The exit status says whether a later start may go better (docs/operations.md): EX_TEMPFAIL (75) where
+something outside is not there now, EX_CONFIG (78) where a person must mend something first, so that a service manager
+does not try without end.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def main() -> int:
         lock = take_home(address.home)
         check_ports(address)
         check_redis(settings.REDIS_URL)
+        check_static_files(Path(settings.STATIC_ROOT))
         keep_urls_true(address)
     except ImproperlyConfigured as error:
         print(f"server: {error}", file=sys.stderr)
@@ -170,6 +172,13 @@ def check_redis(url: str) -> None:
     except OSError as error:
         where = f"{parts.hostname}:{parts.port or 6379}"
         raise CannotStart(f"Redis at {where} does not answer ({error.strerror or error}); see REDIS_URL") from None
+
+
+def check_static_files(folder: Path) -> None:
+    """Raise CannotStart where they were never built: no page could be shown, and each would be a fault."""
+    if not (folder / "staticfiles.json").is_file():
+        words = "the static files are not built; start with script/server, or run manage.py prepare first"
+        raise CannotStart(words, os.EX_CONFIG)
 
 
 class LogFile(RotatingFileHandler):

@@ -9,4 +9,7 @@ urlpatterns = [
     path("", include("models_admin.dashboard.urls")),
 ]
 
+handler400 = "models_admin.dashboard.failures.bad_request"
+handler403 = "models_admin.dashboard.failures.not_allowed"
+handler404 = "models_admin.dashboard.failures.not_found"
 handler500 = "models_admin.dashboard.failures.server_error"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from rest_framework import status
@@ -18,7 +17,7 @@ from models_admin.api.pagination import Pages
 from models_admin.api.parsers import BoundedJSONParser
 from models_admin.api.permissions import ReadOrStaff
 from models_admin.api.preconditions import etag
-from proxy.core import request_ids
+from models_admin.services.request_id import HEADER, id_of
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -58,8 +57,7 @@ class ApiView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Rights first, then what the request must not hold."""
-        given = request.META.get("HTTP_X_REQUEST_ID", "")
-        self.request_id = given if request_ids.is_safe(given) else uuid.uuid4().hex
+        self.request_id = id_of(request._request)
         super().initial(request, *args, **kwargs)
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             raise LengthRequired
@@ -81,7 +79,7 @@ class ApiView(APIView):
         """Answers are private to the caller and of this moment."""
         response = super().finalize_response(request, response, *args, **kwargs)
         response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["X-Request-Id"] = self.request_id
+        response.headers[HEADER] = self.request_id
         response._has_been_logged = True  # by problems.exception_handler; Django would call a full queue an error
         return response
 

@@ -1,12 +1,8 @@
-"""Every error of the admin API as `application/problem+json`.
-
-    {"type": "urn:dlproxy:problem:invalid", "title": "Bad Request", "status": 400, "detail": "…",
-     "code": "invalid", "request_id": "…", "errors": {"min_instances": ["…"]}}
+"""Every error of the admin API as a problem document (models_admin.services.problems).
 
 Place: DRF's exception handler. `errors` names each field by its path (`declared_signature.inputs[0].shape`).
 Rules: a message never holds a path, a trace or a secret; what nobody foresaw is a 500 with the request's id, and its
 trace is in the log under that id.
-Source: RFC 9457.
 """
 
 from __future__ import annotations
@@ -14,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
@@ -29,44 +24,17 @@ from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
 from models_admin.services.errors import ServiceError
+from models_admin.services.problems import CONTENT_TYPE, Problem
 from proxy.core.errors import ProxyError
 from proxy.core.units import NS_PER_S
 
 log = logging.getLogger(__name__)
 
-CONTENT_TYPE = "application/problem+json"
-# Statuses that HTTP itself does not name: 460 is of the tus protocol.
-OWN_TITLES = {460: "Checksum Mismatch"}
 BUSY_RETRY_S = 1
 MAX_ERRORS = 100
 MAX_TEXT_CHARACTERS = 300
 NOT_AUTHENTICATED = "Send an API key as `Authorization: Bearer dlp_…`, or log in to the dashboard."
 INVALID = "The request holds fields that cannot be accepted."
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One refusal or fault as the client sees it."""
-
-    status: int
-    code: str
-    detail: str
-    errors: Mapping[str, list[str]] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def body(self, request_id: str) -> dict[str, Any]:
-        """The members of the problem document."""
-        members: dict[str, Any] = {
-            "type": f"urn:dlproxy:problem:{self.code}",
-            "title": OWN_TITLES.get(self.status) or HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "detail": self.detail,
-            "code": self.code,
-            "request_id": request_id,
-        }
-        if self.errors:
-            members["errors"] = dict(self.errors)
-        return members
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:

@@ -1,7 +1,8 @@
 """Who may open a page and who may change things from it; how a service's refusal reaches the person.
 
 Rules: every page needs a login; every change is a POST (CSRF-checked) by a member of staff. A refusal of a service
-becomes a message on the page that the person came from: nothing was changed, and the words say what to do.
+becomes a message on the page that the person came from: nothing was changed, and the words say what to do. Whose login
+has ended comes back, after the next one, to the page and not to the address that its form was sent to.
 """
 
 from __future__ import annotations
@@ -11,20 +12,39 @@ from functools import wraps
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from models_admin import selectors
+from models_admin.dashboard import failures
 from models_admin.models import Model, ModelVersion
 from models_admin.services.actors import Actor, user_actor
 from models_admin.services.errors import ServiceError
 
 View = Callable[..., HttpResponse]
+
+
+def login_required(view: View) -> View:
+    """Ask whoever is not logged in to do so first; a script is told in words, so that its page stays as it is."""
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        if failures.is_for_a_script(request):
+            return failures.logged_out(request)
+        if request.method in ("GET", "HEAD"):
+            return redirect_to_login(request.get_full_path())
+        messages.warning(request, _("Your login had ended, so your last change was not made. Repeat it now."))
+        return redirect_to_login(failures.came_from(request) or reverse("overview"))
+
+    return inner
 
 
 def page(view: View) -> View:

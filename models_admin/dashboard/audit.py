@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 
 from models_admin.dashboard.access import asked, page
 from models_admin.dashboard.paging import page_of
@@ -38,7 +39,7 @@ def audit(request: HttpRequest) -> HttpResponse:
 def export(request: HttpRequest, form: str) -> StreamingHttpResponse:
     """What the filters in the URL leave, as a file, streamed; bounded."""
     if form not in FORMATS:
-        raise Http404("Exports are csv or jsonl.")
+        raise Http404(_("Exports are csv or jsonl."))
     content_type, lines = FORMATS[form]
     chosen = {name: asked(request, name) for name in FILTERS}
     response = StreamingHttpResponse(audit_export.streamed(lines(search(chosen))), content_type=content_type)

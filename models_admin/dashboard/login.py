@@ -8,6 +8,7 @@ from django.contrib.auth import views
 from django.contrib.auth.forms import AuthenticationForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 
 from models_admin.dashboard import first_run, login_limit
 
@@ -48,10 +49,9 @@ class Login(views.LoginView):
         return self.request.META.get("REMOTE_ADDR") or ""
 
     def _refuse(self) -> HttpResponse:
-        minutes = login_limit.WINDOW_S // 60
-        context = self.get_context_data(
-            form=AuthenticationForm(self.request), problem=f"Too many wrong passwords. Try again in {minutes} minutes."
-        )
+        words = _("Too many wrong passwords. Try again in {minutes} minutes.")
+        problem = words.format(minutes=login_limit.WINDOW_S // 60)
+        context = self.get_context_data(form=AuthenticationForm(self.request), problem=problem)
         response = render(self.request, self.template_name, context, status=429)
         response.headers["Retry-After"] = str(login_limit.WINDOW_S)
         return response

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from models_admin.dashboard.access import actor_of, staff_only
+from models_admin.dashboard.access import actor_of, login_required, staff_only
 from models_admin.models.registry import MODEL_NAME_PATTERN
 from models_admin.services import models as services
 from models_admin.services.errors import ServiceError

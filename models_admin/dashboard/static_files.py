@@ -12,6 +12,10 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 _HASHED = re.compile(r"\.[0-9a-f]{12}\.")
 
 
+class StaticFilesMissing(ValueError):
+    """A page names a file that was never built: no page can be made before the operator has built them."""
+
+
 class ModuleStaticFilesStorage(CompressedManifestStaticFilesStorage):
     """As WhiteNoise's, with `import … from "./x.js"` rewritten too: a page never mixes modules of two releases.
 
@@ -24,6 +28,16 @@ class ModuleStaticFilesStorage(CompressedManifestStaticFilesStorage):
         "js/*.js",
         CompressedManifestStaticFilesStorage._js_module_import_aggregation_patterns[1],
     )
+
+    def stored_name(self, name: str) -> str:
+        """The name with the digest; StaticFilesMissing says what to do where there is none."""
+        try:
+            return super().stored_name(name)
+        except ValueError as error:
+            raise StaticFilesMissing(
+                f"the static file {name} is not in {self.location}: run script/server, or manage.py prepare, "
+                "and start the server again"
+            ) from error
 
     def compress_files(self, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Names with the names of what was made of them."""

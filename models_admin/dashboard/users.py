@@ -111,5 +111,5 @@ def short_roles() -> list[tuple[str, str]]:
 def _user_or_404(user_id: int) -> User:
     user = get_user_model().objects.filter(pk=user_id).first()
     if user is None:
-        raise Http404("There is no such account.")
+        raise Http404(_("There is no such account."))
     return user

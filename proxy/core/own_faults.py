@@ -42,11 +42,14 @@ class OwnFaults:
     __slots__ = ("_known", "counts")
 
     def __init__(self) -> None:
-        self.counts: dict[Place, int] = {}
+        self.counts: dict[str, int] = {}
         self._known: dict[_Cause, tuple[int, int]] = {}  # when it is said again, and how many were not said
 
-    def line(self, place: Place, words: str, error: BaseException, now_ns: int) -> str:
-        """Count one; `words` as the line that the log is to have with the error's trace, or nothing."""
+    def line(self, place: str, words: str, error: BaseException, now_ns: int) -> str:
+        """Count one; `words` as the line that the log is to have with the error's trace, or nothing.
+
+        `place` is a Place in the data plane; pages, which no metric counts, have one of their own.
+        """
         self.counts[place] = self.counts.get(place, 0) + 1
         cause = _cause_of(place, error)
         if cause not in self._known and len(self._known) >= MOST_CAUSES:
@@ -59,7 +62,7 @@ class OwnFaults:
         return f"{words} ({unsaid} more like this since the last line)" if unsaid else words
 
 
-def _cause_of(place: Place, error: BaseException) -> _Cause:
+def _cause_of(place: str, error: BaseException) -> _Cause:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

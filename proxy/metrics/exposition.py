@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from proxy.core.errors import Reason
-from proxy.core.own_faults import Place
 from proxy.core.reports import BREAKER_STATES, CACHE_STATES, CacheReport, MachineReport, ModelSecond, SecondReport
 from proxy.core.totals import VersionTotals
 from proxy.core.units import NS_PER_S, NS_PER_US
@@ -82,7 +81,7 @@ def write(
     executions: Mapping[str, ExecutionCounts],
     totals: Mapping[str, VersionTotals],
     report: SecondReport | None,
-    own_faults: Mapping[Place, int],
+    own_faults: Mapping[str, int],
 ) -> bytes:
     """The exposition: totals by model and by version key, gauges of the last second (none before the first)."""
     text = _Text()
@@ -98,7 +97,7 @@ def write(
             text.add(names.RESTARTS, (version.model, str(version.version)), version.restarts)
         _write_host(text, report)
     for place, count in sorted(own_faults.items()):
-        text.add(names.OWN_FAULTS, (place.value,), count)
+        text.add(names.OWN_FAULTS, (str(place),), count)
     _write_triton(text, by_version, executions, totals, report)
     return text.encode()
 

@@ -5,6 +5,7 @@ import { followers, renew, unanswered } from "./lib/followers.js";
 import { csrfToken } from "./lib/http.js";
 import { live } from "./lib/live.js";
 import { t } from "./lib/i18n.js";
+import { answered, refused } from "./lib/refused.js";
 import { loaded } from "./lib/versions.js";
 
 const root = document.documentElement;
@@ -82,6 +83,9 @@ function submits(event) {
   }
   confirmed = null;
   if (form.method === "post") {
+    // The cookie's token is of the last login, which may have been in another tab after this page was made.
+    const token = form.querySelector("input[name=csrfmiddlewaretoken]");
+    if (token) token.value = csrfToken() || token.value;
     const button = event.submitter ?? form.querySelector("button:not([type=button])");
     if (button) setTimeout(() => { button.disabled = true; button.dataset.busy = ""; });
   }
@@ -195,6 +199,12 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 });
 // A server that restarts is not asked again at once.
 document.addEventListener("htmx:afterRequest", ({ target, detail }) => setTimeout(() => unanswered(target.id, detail.xhr.status), AGAIN_MS));
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  const part = detail.elt.id || detail.pathInfo.requestPath;
+  const { status, responseText } = detail.xhr;
+  if (status >= 400 || (status === 0 && detail.requestConfig.verb !== "get")) refused(part, status, responseText);
+  else if (status) answered(part);
+});
 document.addEventListener("htmx:beforeSwap", unchanged);
 document.addEventListener("htmx:afterSwap", (event) => { localTimes(event.target); followers(); });
 window.addEventListener("pageshow", () => all("button[data-busy]").forEach((button) => { button.disabled = false; delete button.dataset.busy; }));

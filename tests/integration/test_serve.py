@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from dlproxy_site.serve import CannotStart, check_static_files
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -112,3 +114,13 @@ def test_a_database_without_its_tables_is_refused(tmp_path: Path) -> None:
     line = one_line(serve(tmp_path, "manage.py", "serve"), os.EX_CONFIG)
     assert line.startswith("server: the database is not up to date: ")
     assert "script/server" in line
+
+
+def test_a_checkout_without_static_files_is_refused(tmp_path: Path) -> None:
+    built = tmp_path / "static_built"
+    built.mkdir()
+    with pytest.raises(CannotStart, match="not built; start with script/server") as refused:
+        check_static_files(built)
+    assert refused.value.status == os.EX_CONFIG
+    (built / "staticfiles.json").touch()
+    check_static_files(built)

@@ -166,8 +166,16 @@ def test_a15_pages_carry_a_strict_policy_and_cannot_be_framed(staff: Client, dig
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-@pytest.mark.parametrize("url", ["/models/none/", "/models/digits/versions/99/", "/models/none/policy/", "/none/"])
-def test_what_does_not_exist_is_a_404_in_the_pages_dress(staff: Client, digits: Model, url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("/models/none/", "There is no model named none."),
+        ("/models/digits/versions/99/", "digits has no version 99."),
+        ("/none/", "There is nothing at this address."),
+    ],
+)
+def test_what_does_not_exist_is_a_404_in_the_pages_dress(staff: Client, digits: Model, url: str, words: str) -> None:
     response = staff.get(url)
     assert response.status_code == 404
-    assert "There is nothing at this address" in response.content.decode()
+    assert words in response.content.decode()
+    assert 'aria-label="Main"' in response.content.decode()
