@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
@@ -16,46 +15,18 @@ from models_admin import selectors
 from models_admin.dashboard import first_run, problems
 from models_admin.dashboard.access import asked, page
 from models_admin.dashboard.deleted import undo_model
+from models_admin.dashboard.overview_rows import PAGE_ROWS, ModelRow, complete, matching, rows_of, stands_at
 from models_admin.dashboard.paging import page_of
-from models_admin.dashboard.status import Status, by_version, listed_status
-from models_admin.models import ModelVersion, Rollout
+from models_admin.models import ModelVersion
 from models_admin.models.registry import VersionState
-from models_admin.models.rollouts import ACTIVE_STATES
 from models_admin.selectors import Listed
 from models_admin.selectors.deleted import deleted_models
 from proxy import gateway
 from proxy.core.gpus import holds
-from proxy.core.reports import ModelSecond, SecondReport
+from proxy.core.reports import SecondReport
 
 FAILED_SHOWN = 5
-PAGE_ROWS = 50
 KEPT = Q(model__versions__deleted_at=None)
-"""Rows of one page. Larger: longer pages, and more for the browser to write each second."""
-
-
-@dataclass(slots=True)
-class ModelRow:
-    """One model in the table. What only a page's own rows need is filled in by `_complete`."""
-
-    model: Listed
-    status: Status
-    second: ModelSecond | None
-    version_count: int = 0
-    target_ms: int = 0
-    """The latency that the policy holds; 0: none."""
-    quantile: int = 99
-    rollout: Rollout | None = None
-
-    @property
-    def target_field(self) -> str:
-        """The figure that is held to the target."""
-        return f"p{self.quantile}_ms"
-
-    @property
-    def missed(self) -> bool:
-        """True while the last second's latency is above the target."""
-        value = getattr(self.second, self.target_field) if self.second else None
-        return bool(self.target_ms and value and value > self.target_ms)
 
 
 # What `?sort=` may name: the largest first, except by name. A model that nothing is known of comes last.
@@ -77,20 +48,21 @@ def overview(request: HttpRequest) -> HttpResponse:
     report = gateway.latest_report()
     query, state, sort = (asked(request, name) for name in ("q", "state", "sort"))
     models = selectors.models_listed()
-    wanted = [model for model in models if query.lower() in model.name.lower()]
-    rows = _rows(wanted, report)
+    wanted = matching(models, query)
+    rows = rows_of(wanted, report)
     states = {row.status.state: row.status.label for row in rows}
     if state in states:
         rows = [row for row in rows if row.status.state == state]
     rows.sort(key=SORTS.get(sort, SORTS["name"]))
     paged = page_of(request, rows, PAGE_ROWS)
-    _complete(paged.rows.object_list)
+    complete(paged.rows.object_list)
     context = {
         "paged": paged,
         "rows": paged.rows,
         "states": sorted(states.items(), key=lambda item: item[0]),
         "state": state,
         "sort": sort if sort in SORTS else "name",
+        "stands_at": stands_at(wanted, report),
         "total_models": len(models),
         "query": query,
         "report": report,
@@ -109,25 +81,6 @@ def problems_part(request: HttpRequest) -> HttpResponse:
     """The list of problems alone, for htmx."""
     found = _problems(selectors.models_listed(), gateway.latest_report())
     return render(request, "parts/problems.html", {"problems": found})
-
-
-def _rows(models: Iterable[Listed], report: SecondReport | None) -> list[ModelRow]:
-    known, seconds = (by_version(report), report.models) if report else (None, {})
-    return [
-        ModelRow(model, listed_status(model.name, model.default_number, model.loaded, known), seconds.get(model.name))
-        for model in models
-    ]
-
-
-def _complete(rows: Sequence[ModelRow]) -> None:
-    """Give the rows of the page what the others need not have: target, count of versions, and the rollout that runs."""
-    keys = [row.model.pk for row in rows]
-    figures = selectors.targets_and_counts(keys)
-    active = Rollout.objects.filter(state__in=ACTIVE_STATES, model__in=keys)
-    running = {rollout.model_id: rollout for rollout in active.select_related("candidate")}
-    for row in rows:
-        row.target_ms, row.quantile, row.version_count = figures.get(row.model.pk, (0, 99, 0))
-        row.rollout = running.get(row.model.pk)
 
 
 def _gpus(report: SecondReport | None) -> list[dict[str, Any]]:

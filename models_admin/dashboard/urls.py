@@ -20,6 +20,7 @@ from models_admin.dashboard import (
     model,
     new_model,
     overview,
+    overview_rows,
     policy,
     policy_history,
     requests,
@@ -41,6 +42,7 @@ DECISION = "tuning/decisions/<number:decision_id>"
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("problems/", overview.problems_part, name="problems"),
+    path("overview/rows/", overview_rows.since, name="overview-rows"),
     path("first-run/delete/", first_run.delete, name="first-run-delete"),
     path("login/", login.Login.as_view(), name="login"),
     path("logout/", login.Logout.as_view(), name="logout"),

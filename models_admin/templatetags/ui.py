@@ -106,6 +106,14 @@ def ms(value: float | None) -> str:
 
 
 @register.filter
+def live_ms(value: float | None) -> str:
+    """Milliseconds as the scripts write them (static/js/lib/format.js): a second later these go on with the same cell."""
+    if isinstance(value, int | float) and value >= 10_000:
+        return f"{value / 1000:.1f} s"
+    return f"{value:.1f} ms" if isinstance(value, int | float) and 10 <= value < 100 else ms(value)
+
+
+@register.filter
 def us(value: float | None) -> str:
     """Microseconds with a sensible number of digits."""
     if not isinstance(value, int | float):

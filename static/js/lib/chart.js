@@ -65,9 +65,10 @@ export function stacked(columns) {
 export class TimeChart {
   // series: [{key, label, swatch (1 to 6), fill, hideZero: no line where nothing happened, compared: drawn dashed once
   //   more where there is something to compare with}], format: value → text, least: smallest top of the axis, top: fixed
-  //   top, stepped, banded: the areas between the lines are filled, stack: the lines stand on each other.
-  constructor(host, { series, format, axisFormat = format, least = 1, top = null, stepped = false, banded = false, stack = false }) {
-    Object.assign(this, { host, series, format, axisFormat, least, top, stepped, banded, stack });
+  //   top, stepped, banded: the areas between the lines are filled, stack: the lines stand on each other, widest: characters
+  //   that a value may take: its place in the legend is as wide from the beginning.
+  constructor(host, { series, format, axisFormat = format, least = 1, top = null, stepped = false, banded = false, stack = false, widest = 7 }) {
+    Object.assign(this, { widest, host, series, format, axisFormat, least, top, stepped, banded, stack });
     this.window = [0, 1];
     this.columns = series.map(() => []);
     this.others = series.filter((one) => one.compared).map((one) => ({ ...one, column: [] }));
@@ -124,6 +125,7 @@ export class TimeChart {
       swatch.className = `swatch swatch--${one.swatch}`;
       const value = document.createElement("b");
       value.dataset.value = one.key;
+      value.style.minWidth = `${this.widest}ch`;
       value.textContent = "–";
       item.append(swatch, one.label, " ", value);
       this.legend.append(item);

@@ -2,7 +2,9 @@
 import { all, make, setState, setText } from "../lib/dom.js";
 import { bytes, count, hitRatio, ms, percent } from "../lib/format.js";
 import { live } from "../lib/live.js";
+import { followRows } from "../lib/list_changes.js";
 import { sparkline } from "../lib/sparkline.js";
+import { holdHeight } from "../lib/still.js";
 import { t, tn } from "../lib/i18n.js";
 
 const SPARK_SECONDS = 120;
@@ -21,11 +23,13 @@ const rows = all("tr[data-model]").map((row) => ({
   isSeen: false,
   name: row.dataset.model,
   version: Number(row.dataset.default) || null,
+  told: null,
   recent: [],
   spark: row.querySelector("[data-field=spark]"),
   state: row.querySelector("[data-field=state]"),
   cells: all("td [data-field], td[data-field]", row).filter((cell) => FIELDS[cell.dataset.field]),
   held: row.querySelector("[data-target]"),
+  words: row.querySelector(".two [data-words]"),
 }));
 
 live.addEventListener("snapshot", () => {
@@ -61,12 +65,32 @@ function drawRow(row) {
   const second = live.state.models[row.name];
   const version = versions.byKey.get(`${row.name}/${row.version}`);
   sparkline(row.spark, row.recent);
-  if (second) {
-    row.cells.forEach((cell) => setText(cell, FIELDS[cell.dataset.field](second)));
-    if (row.held) row.held.dataset.tone = second[row.held.dataset.held] > Number(row.held.dataset.target) ? "bad" : "";
-  }
+  row.cells.forEach((cell) => setText(cell, second ? FIELDS[cell.dataset.field](second) : "–"));
+  const target = Number(row.held.dataset.target);
+  row.held.dataset.tone = target && second?.[row.held.dataset.held] > target ? "bad" : "";
   if (version) setState(row.state, version.state, version.message);
+  else if (row.told) showTold(row.state, row.told);
 }
+
+// A state in the server's words: of what the data plane does not tell of, such as a model that was unloaded.
+function showTold(node, { label, tone, words }) {
+  setText(node, label);
+  node.dataset.tone = tone;
+  node.title = words;
+}
+
+followRows(document.getElementById("models-panel"), (said) => {
+  for (const row of rows) {
+    const known = said[row.name];
+    if (!known) continue;
+    row.version = known.default;
+    row.told = known.state;
+    Object.assign(row.held.dataset, { target: known.target || "", held: known.held });
+    setText(row.words, known.words);
+    setText(row.held.querySelector("[data-words]"), known.target_words);
+    drawRow(row);
+  }
+});
 
 function meter(name, ratio) {
   const node = document.querySelector(`[data-machine=${name}]`);
@@ -159,4 +183,5 @@ function keepingFocus(host, change) {
   all("a", host).find((link) => link.getAttribute("href") === focused)?.focus({ preventScroll: true });
 }
 
+holdHeight(document.getElementById("problems"));
 if (new URLSearchParams(location.search).has("search")) document.getElementById("model-search")?.focus();
