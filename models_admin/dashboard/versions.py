@@ -36,6 +36,7 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
         **rollout_context(model),
         **undo_version(name, asked(request, "deleted")),
         "deleted_count": deleted_versions(name).count(),
+        "like": _like(model, asked(request, "like")),
         "max_upload_bytes": settings.DLPROXY_MAX_UPLOAD_BYTES,
         "unfinished": unfinished_uploads(f"user:{request.user.pk}", model),
         "step_labels": {name: str(label) for name, label in STEP_LABELS.items()},
@@ -48,6 +49,11 @@ def versions_part(request: HttpRequest, name: str) -> HttpResponse:
     """The list alone, for htmx while a version is being validated."""
     model = model_or_404(name)
     return render(request, "parts/versions.html", {"model": model, **_rows(request, model)})
+
+
+def _like(model: Model, number: str) -> ModelVersion | None:
+    """The version whose declarations the form begins with; none where the address names none of this model's."""
+    return next((version for version in model.versions.all() if str(version.number) == number), None)
 
 
 def _rows(request: HttpRequest, model: Model) -> dict[str, object]:

@@ -18,7 +18,15 @@ MAX_DIMENSION = 2**31 - 1
 MAX_OPTION_CHARACTERS = 16_384
 OPTION_NAMES = ("method", "reset_method", "architecture", "sample")
 JSON_OPTIONS = frozenset({"architecture", "sample"})
+MAX_FILENAME_CHARACTERS = 255
+UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of what follows: with one, `tp.exe` reads as `exe.pt`."""
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+
+def shown_name(filename: str) -> str:
+    """A file's name as pages and the audit show it: without characters that are not seen but change what is."""
+    return UNSHOWN.sub("", filename)[:MAX_FILENAME_CHARACTERS]
 
 
 def check_signature(value: Any, *, batchable: bool) -> dict[str, list[dict[str, Any]]] | None:

@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 STEPS = ("sandbox", "load", "signature", "sample", "batch", "golden", "measure")
 """Validation's steps in order; the names are those of the validator's reports."""
-MAX_FILENAME_CHARACTERS = 255
 MAX_NUMBER = 2**31 - 1
 VALIDATE_TASK = "models_admin.validate_version"
 
@@ -62,7 +61,7 @@ def create_version(
             digest=stored.digest,
             size_bytes=stored.size_bytes,
             format=stored.inspection.format,
-            original_filename=(filename or "").replace("\x00", "")[:MAX_FILENAME_CHARACTERS],
+            original_filename=declarations.shown_name(filename or ""),
             options=checked_options,
             declared_signature=signature,
             batchable=batchable,

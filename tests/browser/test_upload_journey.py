@@ -97,7 +97,7 @@ def test_two_files_outlive_a_lost_connection_and_a_reload(
     assert [version["original_filename"] for version in answer["results"]] == [first.name, second.name]
 
 
-def test_a_file_too_large_to_be_digested_by_the_browser_gets_the_servers_digest(
+def test_a_wrong_declaration_keeps_the_files_and_one_too_large_to_be_digested_here_gets_the_servers_digest(
     page: Page, site: Site, tmp_path: Path
 ) -> None:
     page.add_init_script("Object.defineProperty(crypto, 'subtle', { value: undefined })")  # as if each were too large
@@ -108,8 +108,16 @@ def test_a_file_too_large_to_be_digested_by_the_browser_gets_the_servers_digest(
         path.write_bytes(safetensors_file({"w": [64]}, bytes([value]) * 64, datatype="U8"))
     page.goto("/models/undigested/versions/")
     page.locator("#file").set_input_files(paths)
-    page.get_by_role("button", name="Upload and validate").click()
+    page.get_by_text("Options", exact=True).click()
+    page.get_by_label("Declared signature (JSON)").fill("no JSON")
+    send = page.get_by_role("button", name="Upload and validate")
+    send.click()
     files = page.get_by_role("list", name="Files to upload").locator("> li")
+    for row in (files.nth(0), files.nth(1)):
+        expect(row.get_by_role("alert")).to_contain_text("This is not valid JSON")
+        expect(row).to_have_attribute("data-state", "chosen")
+    page.get_by_label("Declared signature (JSON)").fill("")
+    send.click()
     for row, path in zip((files.nth(0), files.nth(1)), paths, strict=True):
         digest = sha256(path.read_bytes()).hexdigest()
         expect(row.locator("[data-part=digest]")).to_have_text(f"SHA-256 {digest}")

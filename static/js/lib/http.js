@@ -18,7 +18,7 @@ export function problemWords(status, text) {
   try {
     const body = JSON.parse(text);
     const words = body.detail ?? body.error ?? body.title;
-    const fields = Object.entries(body.errors ?? {}).filter(([, said]) => flat(said) !== words).map(([field, said]) => `${field}: ${flat(said)}`);
+    const fields = Object.entries(body.errors ?? {}).filter(([field, said]) => ![flat(said), `${field}: ${flat(said)}`].includes(words)).map(([field, said]) => `${field}: ${flat(said)}`);
     if (fields.length) return [words, ...fields].filter(Boolean).join(" ");
     if (words) return String(words);
   } catch { /* not JSON: the generic words below */ }

@@ -49,7 +49,7 @@ export async function outcome(url) {
   return upload.version;
 }
 
-// `tell` is told: progress(bytes), lost(), sent(), held(words) for what may be tried again, refused(words).
+// `tell` is told: progress(bytes), lost(isElsewhere: another page or program sends this file just now), sent(), held(words) for what may be tried again, refused(words).
 export class Transfer {
   constructor(file, url, tell) {
     this.url = url;
@@ -98,14 +98,14 @@ export class Transfer {
     const status = error.originalResponse?.getStatus() ?? 0;
     const words = problemWords(status, error.originalResponse?.getBody() ?? "");
     if (!error.originalRequest) this.tell.held(t("The file could not be read. Choose it again."));
-    else if (isPassing(status, error.originalResponse?.getBody())) this.#tryLater();
+    else if (isPassing(status, error.originalResponse?.getBody())) this.#tryLater(status === 409 || status === 423);
     else if (status === 404 || status === 410) this.tell.refused(t("The server does not have this upload any more: it was cancelled or has expired. Choose the file again."));
     else if (status === 507) this.tell.held(words);
     else this.tell.refused(words);
   }
 
-  #tryLater() {
-    this.tell.lost();
+  #tryLater(isElsewhere) {
+    this.tell.lost(isElsewhere);
     this.timer = setTimeout(this.again, 1000 * Math.min(LONGEST_WAIT_S, 2 ** this.tries));
     this.tries += 1;
     globalThis.addEventListener("online", this.again);

@@ -41,10 +41,15 @@ export class UploadRow {
     this.#buttons();
   }
 
-  set(state, words) {
+  // isRefused: the words say why something was not done.
+  set(state, words, isRefused = state === "refused") {
     this.node.dataset.state = state;
     this.seen = [];
-    if (state === "refused") this.part("words").setAttribute("role", "alert");
+    const said = this.part("words");
+    if (isRefused) said.setAttribute("role", "alert");
+    else said.removeAttribute("role");
+    said.classList.toggle("form-error", isRefused);
+    said.classList.toggle("muted", !isRefused);
     setText(this.part("words"), words);
     this.#buttons();
   }

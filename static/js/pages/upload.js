@@ -26,6 +26,8 @@ part("stateful").addEventListener("change", () => {
   if (part("stateful").checked) part("batchable").checked = part("cacheable").checked = false;
 });
 form.addEventListener("submit", (event) => { event.preventDefault(); event.stopPropagation(); send(); });
+// What is on its way would stop: the browser asks before it leaves.
+globalThis.addEventListener("beforeunload", (event) => { if (rows.some((row) => !RESTING.has(row.state))) event.preventDefault(); });
 
 function complain(words) {
   part("upload-error").textContent = words;
@@ -56,7 +58,7 @@ function add(file) {
 }
 
 function declared(digest) {
-  const options = Object.fromEntries(["method", "reset_method", "architecture"].map((id) => [id, part(id).value.trim()]).filter(([, text]) => text));
+  const options = Object.fromEntries(["method", "reset_method", "architecture", "sample"].map((id) => [id, part(id).value.trim()]).filter(([, text]) => text));
   const values = digest ? { sha256: digest } : {};
   if (Object.keys(options).length) values.options = JSON.stringify(options);
   for (const id of ["batchable", "cacheable", "stateful"]) values[id] = String(part(id).checked);
@@ -85,7 +87,8 @@ async function prepare(row, values) {
     if (rows.includes(row)) row.set("waiting", t("Waiting for the files before it…"));
     else await cancel(row.url); // removed meanwhile
   } catch (error) {
-    refuse(row, error.message);
+    // Nothing was sent: what was declared, or the moment, is what is refused. The file stays chosen for the next try.
+    row.set("chosen", t("{reason} Mend it and press the button below; the file stays chosen.", { reason: error.message }), true);
   }
   next();
 }
@@ -99,7 +102,7 @@ function next() {
   row.set("sending", t("Connecting…"));
   row.transfer ??= new Transfer(row.file, row.url, {
     progress: (sent) => { if (row.state === "lost") row.set("sending", ""); if (row.state === "sending") row.progress(sent); },
-    lost: () => row.set("lost", t("The connection is lost. It goes on by itself when the server answers again.")),
+    lost: (isElsewhere) => row.set("lost", isElsewhere ? t("Another page or program sends this file just now. This one looks again by itself.") : t("The connection is lost. It goes on by itself when the server answers again.")),
     sent: () => finish(row),
     held: (words) => { row.set("paused", words); free(row); },
     refused: (words) => refuse(row, words),

@@ -30,5 +30,21 @@ def test_a_ready_version_says_for_which_lower_number_it_waits(staff: Client, fre
     assert "Version 1 is still being validated" in staff.get("/models/fresh/versions/2/").content.decode()
 
 
+def test_a_failed_version_leads_to_the_form_with_its_declarations(staff: Client, viewer: Client, fresh: Model) -> None:
+    declared = {"inputs": [{"name": "in&put", "datatype": "FP32", "shape": [-1, 7]}], "outputs": []}
+    options = {"reset_method": "restart", "sample": '{"in": {"fill": 2}}'}
+    add_version(
+        fresh, 3, VersionState.FAILED, declared_signature=declared, options=options, batchable=False, stateful=True
+    )
+    link = "/models/fresh/versions/?like=3"
+    assert link in staff.get("/models/fresh/versions/3/").content.decode()
+    assert link not in viewer.get("/models/fresh/versions/3/").content.decode()
+    form = staff.get(link).content.decode()
+    for given in ('id="stateful" checked', 'id="batchable">', "in&amp;put", 'value="restart"', "{&quot;fill&quot;: 2}"):
+        assert given in form
+    for nothing in ("99", "x", "9" * 300):
+        assert 'id="batchable" checked' in staff.get("/models/fresh/versions/", {"like": nothing}).content.decode()
+
+
 def test_where_a_default_serves_nothing_waits(staff: Client, digits: Model) -> None:
     assert "waits for version" not in staff.get("/models/digits/versions/").content.decode()
