@@ -1,4 +1,4 @@
-"""/audit/: who did what to which thing, newest first, with filters in the URL; the same as a file."""
+"""/audit/: who did what to which thing, in words, newest first, filters in the URL; as a file with the code names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from models_admin.dashboard.access import asked, page
+from models_admin.dashboard.audit_rows import rows_of
+from models_admin.dashboard.audit_words import choices
 from models_admin.dashboard.paging import page_of
 from models_admin.models import AuditEvent
 from models_admin.selectors.audit_search import FILTERS, search
@@ -23,12 +25,14 @@ FORMATS = {
 def audit(request: HttpRequest) -> HttpResponse:
     """The page."""
     chosen = {name: asked(request, name) for name in FILTERS}
-    actions = AuditEvent.objects.order_by("action").values_list("action", flat=True).distinct()
+    written = AuditEvent.objects.order_by("action").values_list("action", flat=True).distinct()
+    paged = page_of(request, search(chosen), PAGE_ROWS)
     context = {
         "chosen": chosen,
         "filtered": any(chosen.values()),
-        "actions": actions,
-        "paged": page_of(request, search(chosen), PAGE_ROWS),
+        "actions": choices(written, chosen["action"]),
+        "paged": paged,
+        "rows": rows_of(paged.rows),
         "query": request.GET.urlencode(),
         "most": audit_export.MAX_ROWS,
     }
