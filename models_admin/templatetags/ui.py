@@ -107,7 +107,7 @@ def ms(value: float | None) -> str:
 
 @register.filter
 def live_ms(value: float | None) -> str:
-    """Milliseconds as the scripts write them (static/js/lib/format.js): a second later these go on with the same cell."""
+    """Milliseconds as the scripts write them (static/js/lib/format.js), which go on with the cell a second later."""
     if isinstance(value, int | float) and value >= 10_000:
         return f"{value / 1000:.1f} s"
     return f"{value:.1f} ms" if isinstance(value, int | float) and 10 <= value < 100 else ms(value)

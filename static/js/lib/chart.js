@@ -1,5 +1,6 @@
 // Time charts on uPlot: real time axes, gaps shown as gaps, one cursor and one zoom shared by all charts of a page.
 import uPlot from "../../vendor/uPlot.esm.js";
+import { setText } from "./dom.js";
 import { clock } from "./format.js";
 import { language } from "./i18n.js";
 
@@ -77,6 +78,7 @@ export class TimeChart {
     this.data = [[], ...this.columns, ...this.others.map(() => [])];
     this.plotHost = host.querySelector("[data-plot]");
     this.note = host.querySelector("[data-note]");
+    this.emptyWords = this.note.textContent;
     this.legend = host.querySelector("[data-legend]");
     this.#makeLegend();
     this.#make();
@@ -100,6 +102,7 @@ export class TimeChart {
     const isDrawn = (one, column) => column.some((value) => (one.hideZero ? value : value != null));
     const empty = !this.series.some((one, index) => isDrawn(one, this.columns[index])) && !this.others.some((one) => isDrawn(one, one.column));
     this.note.hidden = !empty;
+    setText(this.note, store.times.length ? this.emptyWords : this.note.dataset.unmeasured);
     if (this.plot.cursor.idx == null) this.#showValues(null);
   }
 
