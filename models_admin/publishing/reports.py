@@ -8,9 +8,10 @@ instances has a row each few seconds, so that scaling knows how many stand idle.
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -18,10 +19,13 @@ from django.utils import timezone
 from models_admin.models import ApiKey, MachineSample, MetricSample, NodeStatus
 from models_admin.models.measurements import ALL_MODELS, IDLE_ROW_EACH_S, SECOND_S, WHOLE_MODEL
 from models_admin.publishing.connections import looked_after
+from models_admin.publishing.nodes import beside, own_node
 from models_admin.publishing.quarantine import note_quarantines
 from proxy.core.reports import CacheReport, ModelSecond, SecondReport
 
 WEB_NODE = "web"
+HEARD_WITHIN_S = 5
+"""A heartbeat that is older was left behind. Larger: a node that has ended may be taken for one that serves."""
 
 
 def write_report(report: SecondReport) -> None:
@@ -41,6 +45,7 @@ def write_report(report: SecondReport) -> None:
             if report.keys_used:
                 ApiKey.objects.filter(pk__in=report.keys_used).update(last_used_at=at)
             note_quarantines(report.versions)
+            _hear_others()
             NodeStatus.objects.update_or_create(name=WEB_NODE, defaults={"at": timezone.now(), "info": _info(report)})
 
 
@@ -99,6 +104,17 @@ def _sample(name: str, at: datetime, second: ModelSecond, version: int = WHOLE_M
     )
 
 
+def _hear_others() -> None:
+    """Whose heartbeat stands where this node's goes. Called before it is written."""
+    newest = NodeStatus.objects.filter(name=WEB_NODE).values_list("at", "info__node").first()
+    if newest is None:
+        return
+    at, node = newest
+    is_alive = timezone.now() - at <= timedelta(seconds=HEARD_WITHIN_S)
+    if node and node != own_node() and is_alive:
+        beside.hear(node, time.monotonic())
+
+
 def _machine(at: datetime, report: SecondReport) -> MachineSample:
     machine = report.machine
     return MachineSample(
@@ -115,6 +131,7 @@ def _machine(at: datetime, report: SecondReport) -> MachineSample:
 def _info(report: SecondReport) -> dict[str, object]:
     return {
         "pid": os.getpid(),
+        "node": own_node(),
         "sequence": report.sequence,
         "generation": report.generation,
         "instances": len(report.instances),

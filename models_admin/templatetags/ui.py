@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from math import isfinite
@@ -16,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from models_admin.dashboard.status import STATES
+from models_admin.publishing.nodes import beside, own_node
 from proxy.core.words import parts_of, readable
 
 register = template.Library()
@@ -64,6 +66,12 @@ def nav_link(context: Mapping[str, Any], url_name: str, icon_name: str, label: s
 def state(value: str, label: str = "") -> SafeString:
     """A state as a coloured pill, in the reader's language."""
     return format_html('<span class="state" data-tone="{}">{}</span>', TONES.get(value, ""), label or state_word(value))
+
+
+@register.simple_tag
+def nodes_beside() -> dict[str, str]:
+    """This web node and, where there are any, those that answer calls beside it on the same database."""
+    return {"own": own_node(), "others": ", ".join(beside.names(time.monotonic()))}
 
 
 @register.filter
