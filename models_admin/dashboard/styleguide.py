@@ -13,6 +13,8 @@ from proxy.core.units import BYTES_PER_MIB
 STATES = ("ready", "loading", "draining", "failed", "unloaded")
 TOKENS = ("bg", "surface", "surface-2", "border", "text", "muted", "accent", "ok", "warn", "bad")
 SERIES = ("c-1", "c-2", "c-3", "c-4", "c-5")
+PARTS = ("queue", "batch", "transfer", "message", "compute", "cache", "failed")
+PAD_CELLS = range(64)
 UPLOAD = {
     "upload": {
         "pk": UUID(int=0),
@@ -28,5 +30,6 @@ UPLOAD = {
 @page
 def styleguide(request: HttpRequest) -> HttpResponse:
     """The page."""
-    context = {"states": STATES, "tokens": TOKENS, "series": SERIES, "upload": UPLOAD}
+    context = {"states": STATES, "tokens": TOKENS, "series": SERIES, "parts": PARTS, "cells": PAD_CELLS}
+    context["upload"] = UPLOAD
     return render(request, "dashboard/styleguide.html", context)
