@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from bench import browser as browsers
-from bench.browser import IS_SETTLED
+from bench.browser import IS_SETTLED, Person
 from bench.digits import digits_work
 from bench.harness import HOST, Site
-from bench.load import Target, run_load
+from bench.load import Tally, Target, run_load
 from bench.page_speed import PATIENCE_MS, VALUES
+from bench.turns import in_turns, skewed_load
 
 LOAD_AHEAD_S = 45
 """Before the first picture: charts of two minutes are then well begun."""
@@ -26,6 +27,10 @@ STEP_MS = 15_000
 """In a rollout's second step, so that both sides have been measured in it."""
 CLIENTS = 6
 _TURN_S = 2
+CURVE_MS = 60_000
+"""Of skewed load, so that the curve rests on many look-ups."""
+VERDICT_MS = 240_000
+"""A look of the tuner, both windows of its trial, and the verdict."""
 # Language, width, theme. Every page wears the first; those that are looked at most, or (`every`) all, the others, too.
 LOOKS = (
     ("en", 1440, "light"),
@@ -55,26 +60,36 @@ def require_chinese_font() -> None:
 def take(site: Site, folder: Path, *, every: bool = False) -> int:
     """Write the pictures; returns how many."""
     folder.mkdir(parents=True, exist_ok=True)
-    taken = 0
-    with browsers.chromium() as browser, busy(site):
+    with browsers.chromium() as browser:
         person = browsers.log_in(browser, site)
-        addresses = list(browsers.pages(site, person, VALUES))
-        (site.home / "first-run.json").unlink()  # as the overview asks for; else its request is in every picture
-        threading.Event().wait(LOAD_AHEAD_S)
-        for look in LOOKS:
-            language, width, theme = look
-            context = browsers.window(browser, site, person, language=language, width=width, theme=theme)
-            for address in addresses:
-                if every or look == LOOKS[0] or address in MAIN_PAGES:
-                    _picture(context, address, folder / f"{_name(address, look)}.png")
-                    taken += 1
-            context.close()
-        context = browsers.window(browser, site, None, language="en", width=1440, theme="light")
-        _picture(context, "/login/", folder / "login.png")
-        context.close()
         context = browsers.window(browser, site, person, language="en", width=1440, theme="light")
-        _rollout(context, site, folder / "rollout.png")
+        _tuning(context, site, folder)
         context.close()
+        with busy(site):
+            taken = _pages(browser, site, person, folder, every=every)
+    return taken + 2  # the curve, the card
+
+
+def _pages(browser: Browser, site: Site, person: Person, folder: Path, *, every: bool) -> int:
+    """Every page, the way in, and a rollout; returns how many."""
+    taken = 0
+    addresses = list(browsers.pages(site, person, VALUES))
+    (site.home / "first-run.json").unlink()  # as the overview asks for; else its request is in every picture
+    threading.Event().wait(LOAD_AHEAD_S)
+    for look in LOOKS:
+        language, width, theme = look
+        context = browsers.window(browser, site, person, language=language, width=width, theme=theme)
+        for address in addresses:
+            if every or look == LOOKS[0] or address in MAIN_PAGES:
+                _picture(context, address, folder / f"{_name(address, look)}.png")
+                taken += 1
+        context.close()
+    context = browsers.window(browser, site, None, language="en", width=1440, theme="light")
+    _picture(context, "/login/", folder / "login.png")
+    context.close()
+    context = browsers.window(browser, site, person, language="en", width=1440, theme="light")
+    _rollout(context, site, folder / "rollout.png")
+    context.close()
     return taken + 2
 
 
@@ -91,6 +106,27 @@ def _rollout(context: BrowserContext, site: Site, path: Path) -> None:
     page.screenshot(path=path, animations="disabled")
     page.close()
     site.api("POST", f"{rollouts}/{made['id']}/abort", key, {"reason": "The picture is taken."})
+
+
+def _tuning(context: BrowserContext, site: Site, folder: Path) -> None:
+    """The curve of a small cache under skewed load, and the card of the larger one that the tuner tried and kept."""
+    key, policy = site.admin_key(), "/api/v1/models/digits/policy"
+    fields = {"cache_enabled": True, "cache_max_mib": 1, "tuning_modes": {"cache_max_mib": "automatic"}}
+    page = context.new_page()
+    page.goto("/models/digits/cache/")
+    site.api("PATCH", policy, key, fields)
+    with skewed_load(site):
+        words = page.locator("#curve-words")
+        expect(words).to_have_text(re.compile("The next 64 MiB would save"), timeout=PATIENCE_MS)
+        page.wait_for_timeout(CURVE_MS)
+        curve = page.get_by_role("region", name="What size is worth")
+        curve.screenshot(path=folder / "curve.png", animations="disabled")
+        page.goto("/models/digits/tuning/?status=kept")
+        kept = page.locator(".decision", has_text="Cache size").first
+        expect(kept).to_be_visible(timeout=VERDICT_MS)
+        kept.screenshot(path=folder / "decision.png", animations="disabled")
+    page.close()
+    site.api("PATCH", policy, key, {"tuning_modes": {}})
 
 
 def _send_a_digit(page: Page) -> None:
@@ -122,16 +158,9 @@ def busy(site: Site) -> Iterator[None]:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {site.first_run['api_key']}"}
     target = Target(HOST, site.inference_port, "/v2/models/digits/infer", headers)
     cases = digits_work(site).cases
-    is_over = threading.Event()
 
-    def run() -> None:
-        while not is_over.is_set():
-            asyncio.run(run_load(target, cases, connections=CLIENTS, seconds=_TURN_S))
+    async def turn() -> list[Tally]:
+        return [await run_load(target, cases, connections=CLIENTS, seconds=_TURN_S)]
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    with in_turns(turn):
         yield
-    finally:
-        is_over.set()
-        thread.join()

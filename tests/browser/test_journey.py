@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from playwright.sync_api import Page, expect
 from bench.digits import digits_work
 from bench.harness import HOST, Site
 from bench.load import Tally, Target, run_load
+from bench.turns import in_turns
 from tests.browser.conftest import PATIENCE_MS
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -37,25 +36,6 @@ def load(site: Site, model: str) -> Iterator[list[Tally]]:
 
     with in_turns(turn) as tallies:
         yield tallies
-
-
-@contextmanager
-def in_turns(turn: Callable[[], Coroutine[Any, Any, list[Tally]]]) -> Iterator[list[Tally]]:
-    """Run `turn` again and again in a thread until the block ends."""
-    tallies: list[Tally] = []
-    is_over = threading.Event()
-
-    def run() -> None:
-        while not is_over.is_set():
-            tallies.extend(asyncio.run(turn()))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield tallies
-    finally:
-        is_over.set()
-        thread.join()
 
 
 _sessions: dict[int, list[Any]] = {}

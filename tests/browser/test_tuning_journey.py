@@ -1,39 +1,25 @@
 """Tuning and the cache in the browser: advice applied by mouse, measured under load, undone by keyboard; the curve.
 
-The pictures of a decision's card and of the curve are made by
-`SCREENSHOTS=docs/screens script/test tests/browser/test_tuning_journey.py -k curve`; they wait
-for a trial that was kept.
+(`bench/pages --screens` waits for a trial that was kept and pictures its card, and the curve.)
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 import re
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from bench.digits import digits_work
-from bench.harness import HOST, ROOT, Site
-from bench.load import Case, Tally, Target, run_load
+from bench.harness import Site
+from bench.turns import skewed_load
 from tests.browser.conftest import PATIENCE_MS
-from tests.browser.test_journey import in_turns, log_in
+from tests.browser.test_journey import log_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 TUNING = "/models/digits/tuning/"
 CACHE = "/models/digits/cache/"
-PICTURES = os.environ.get("SCREENSHOTS")
-VERDICT_MS = 240_000
-"""For the pictures: a look of the tuner, both windows of its trial, and the verdict."""
-TURN_S = 5.0
-"""Longer than elsewhere: each turn draws its sequences anew."""
 # A proposal as the tuner makes one, so that the journey does not depend on what this machine's load makes worth trying.
 # The tuner rests meanwhile, so that none of its own takes its place; its time to settle is long enough for an undo on
 # the slowest machine.
@@ -59,33 +45,6 @@ print("CARD", card.pk)
 """
 
 
-@contextmanager
-def skewed_load(site: Site, clients: int = 8) -> Iterator[list[Tally]]:
-    """Clients that ask for 1 500 inputs, popular ones often: a cache of any size between meets some of them."""
-    work, chance = digits_work(site), np.random.default_rng(7)
-    body = json.loads(work.cases[0].body)
-    tensor = body["inputs"][0]
-    bodies = []
-    for _ in range(1_500):
-        values = [round(float(value), 4) for value in chance.random(64)]
-        bodies.append(json.dumps({**body, "inputs": [{**tensor, "data": values}]}).encode())
-    weights = 1 / np.arange(1, len(bodies) + 1) ** 0.8
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {site.first_run['api_key']}"}
-    target = Target(HOST, site.inference_port, "/v2/models/digits/infer", headers)
-
-    async def one() -> Tally:
-        """A client with a sequence of its own: with a shared one, all would ask for the same at once."""
-        asked = chance.choice(len(bodies), size=5_000, p=weights / weights.sum())
-        cases = [Case(bodies[index], ()) for index in asked]
-        return await run_load(target, cases, connections=1, seconds=TURN_S)
-
-    async def every() -> list[Tally]:
-        return list(await asyncio.gather(*(one() for _ in range(clients))))
-
-    with in_turns(every) as tallies:
-        yield tallies
-
-
 def policy(site: Site, **fields: Any) -> None:
     """Change the policy of `digits` over the API."""
     status, answer = site.api("PATCH", "/api/v1/models/digits/policy", site.admin_key(), fields)
@@ -97,14 +56,6 @@ def advised(site: Site) -> int:
     said = re.search(r"CARD (\d+)", site.manage("shell", "--command", ADVISE))
     assert said is not None
     return int(said.group(1))
-
-
-def keep(part: Locator, name: str) -> None:
-    """Keep a picture of a part of the page, when asked for."""
-    if PICTURES:
-        folder = ROOT / PICTURES
-        folder.mkdir(parents=True, exist_ok=True)
-        part.screenshot(path=folder / f"{name}.png", animations="disabled")
 
 
 def tab_to(page: Page, target: Locator) -> None:
@@ -177,21 +128,10 @@ def test_the_curve_is_drawn_from_load_and_the_next_size_is_told(page: Page, site
     expect(panel).to_be_hidden()
     policy(site, cache_enabled=True)
     expect(panel).to_be_visible()
-    if PICTURES:  # the tuner makes the cache larger by itself; its own card is the picture
-        policy(site, tuning_modes={"cache_max_mib": "automatic"})
     with skewed_load(site):
         expect(page.locator("#curve-words")).to_have_text(re.compile("The next 64 MiB would save"), timeout=PATIENCE_MS)
         expect(page.locator("#curve-plot canvas")).to_be_visible()
         expect(page.locator("#cache-ratio")).to_have_text(re.compile(r"^\d+%$"))
-        if PICTURES:
-            page.wait_for_timeout(60_000)
-            keep(panel, "curve")
-            page.goto(f"{TUNING}?status=kept")
-            kept = page.locator(".decision", has_text="Cache size").first
-            expect(kept).to_be_visible(timeout=VERDICT_MS)
-            keep(kept, "decision")
-            page.goto(CACHE)
-            expect(page.locator("#curve-words")).to_have_text(re.compile("The next 64 MiB"), timeout=PATIENCE_MS)
     rows = page.locator("#curve-rows tr")
     assert rows.count() >= 5
     assert "now" in " ".join(page.locator("#curve-rows").all_text_contents())

@@ -17,8 +17,9 @@ from playwright.sync_api import Page, expect
 from bench.digits import digits_work
 from bench.harness import HOST, Site
 from bench.load import Tally, Target, run_load
+from bench.turns import in_turns
 from tests.browser.conftest import PATIENCE_MS
-from tests.browser.test_journey import in_turns, log_in
+from tests.browser.test_journey import log_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 NAME = "twice"
