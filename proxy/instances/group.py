@@ -24,7 +24,7 @@ from proxy.instances.log import in_words
 from proxy.instances.restart import RestartRecord
 from proxy.instances.sizes import threads_of
 from proxy.instances.state import COMING, LIVE, Event, InstanceState
-from proxy.instances.supervisor import may_judge, verdict
+from proxy.instances.supervisor import RENEW_EVERY_NS, InstanceView, may_judge, outgrown, verdict
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class InstanceGroup:
         self._record = RestartRecord()
         self._replacements_due = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._memory_looked_ns = self._tick_due_ns = 0
+        self._memory_looked_ns = self._tick_due_ns = self._renew_from_ns = 0
         self._was_put_off = False
         self._empty = asyncio.Event()
 
@@ -264,12 +264,24 @@ class InstanceGroup:
         if with_memory:
             self._memory_looked_ns = now_ns
         for instance in tuple(self._instances):
-            kill = verdict(instance.view(with_memory=with_memory), self.policy, now_ns)
+            view = instance.view(with_memory=with_memory)
+            kill = verdict(view, self.policy, now_ns)
             if kill is not None:
                 instance.kill(kill)
             else:
                 instance.tend(now_ns)
+                self._renew_if_outgrown(instance, view, now_ns)
         self._reconcile()
+
+    def _renew_if_outgrown(self, instance: Instance, view: InstanceView, now_ns: int) -> None:
+        """Have another take over, before the limit fails its executions, from one whose memory grows without end."""
+        if self.failed or self._replacing or now_ns < self._renew_from_ns:
+            return
+        why = outgrown(view, self.policy)
+        if why is not None:
+            logger.warning("instance %s is replaced: %s", instance.instance_id, why)
+            self._renew_from_ns = now_ns + RENEW_EVERY_NS
+            self.replace(instance, why)
 
 
 def _cost_of_loss(instance: Instance) -> tuple[bool, bool, int]:

@@ -58,17 +58,15 @@ class Instance:
         self.version, self.state = version, InstanceState.STARTING
         self.message = self.device = ""
         self.sandbox: dict[str, str] = {}
-        self.executions = self.outstanding = 0
+        self.executions = self.outstanding = self._ready_bytes = 0
         self.service_ewma_ns = 0.0
         self.was_ready = self.loss_is_explained = False
         self.threads, self.load_time_ns = threads, 0
         self._policy, self._worker_module = policy, worker_module
-        self._loop, self._clock = loop, clock
-        self._on_event = on_event
-        self._busy_ns = self._sequence = 0
+        self._loop, self._clock, self._on_event = loop, clock, on_event
         self._batch: Batch | None = None
         self._on_done: OnDone | None = None
-        self._sent_ns = self._input_ns = 0
+        self._busy_ns = self._sequence = self._sent_ns = self._input_ns = 0
         self.started_ns = self._state_since_ns = self.last_heard_ns = self._looked_ns = clock.now_ns()
         self._ping_since_ns = 0
         self._shrink_is_due = self._found_no_room = self._threads_are_due = False
@@ -95,14 +93,12 @@ class Instance:
 
     def view(self, *, with_memory: bool) -> InstanceView:
         """What the watchdog decides from."""
-        return InstanceView(
-            self.state,
-            self._state_since_ns,
-            self.started_ns,
-            self._sent_ns if self._batch else 0,
-            self._ping_since_ns,
-            self._link.resident_bytes() if with_memory else 0,
-        )
+        resident, data = self._link.memory_now() if with_memory else (0, 0)
+        # A device's driver reserves private memory that it does not use: there the resident part counts alone.
+        held = max(resident, data) if self.device == "cpu" else resident
+        executing_ns = self._sent_ns if self._batch else 0
+        since_ns = (self._state_since_ns, self.started_ns, executing_ns, self._ping_since_ns)
+        return InstanceView(self.state, *since_ns, resident, held, self._ready_bytes)
 
     def report(self) -> InstanceReport:
         """One row of the page."""
@@ -267,6 +263,7 @@ class Instance:
         self.was_ready = True
         self.load_time_ns = self._clock.now_ns() - self.started_ns
         self._link.measure_memory()
+        self._ready_bytes = self.view(with_memory=True).held_bytes
         self._advance(InstanceState.READY)
         self._on_event(self, Event.READY)
 

@@ -72,13 +72,18 @@ class Link:
 
     def resident_bytes(self) -> int:
         """Memory of the process now, as the kernel counts it; 0 if there is none."""
+        return self.memory_now()[0]
+
+    def memory_now(self) -> tuple[int, int]:
+        """Resident bytes of the process, and the private ones that its limit counts (RLIMIT_DATA); 0 if none."""
         if self._process is None:
-            return 0
+            return 0, 0
         try:
             with open(f"/proc/{self._process.pid}/statm", encoding="ascii") as statm:  # noqa: PTH123  read each second
-                return int(statm.read().split()[1]) * _PAGE_BYTES
+                pages = statm.read().split()
+            return int(pages[1]) * _PAGE_BYTES, int(pages[5]) * _PAGE_BYTES
         except (OSError, IndexError):
-            return 0  # it has just ended; its exit is on the way
+            return 0, 0  # it has just ended; its exit is on the way
 
     @property
     def memory_bytes(self) -> int:

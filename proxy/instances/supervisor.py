@@ -1,4 +1,5 @@
 """Whether an instance must be killed: it loads too long, executes too long, does not answer, or uses too much memory.
+And whether it is to be replaced before it comes to that: its memory has grown until little is left below the limit.
 
 Pure; the group asks it at each tick. Decided from what the parent sees, never from what the instance says of itself.
 """
@@ -25,6 +26,13 @@ Larger: short standstills cost healthy instances that answered meanwhile; smalle
 MEMORY_SLACK_RATIO = 1.1
 """The kernel refuses allocations at the limit; the watch catches what that limit does not count (shared mappings)."""
 
+OUTGROWN_RATIO = 0.9
+"""An instance that holds this much of its limit is replaced beside, before the limit fails its executions. Larger:
+later, and less time for the other to load; smaller: versions that need most of their limit are replaced in vain."""
+RENEW_EVERY_NS = 60 * NS_PER_S
+"""Between two such replacements in a group. Shorter: a version whose limit is too small keeps a core busy loading;
+longer: one that leaks fast fails requests meanwhile."""
+
 
 class KillReason(StrEnum):
     """Why the watchdog ended an instance; shown on the page."""
@@ -38,7 +46,10 @@ class KillReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InstanceView:
-    """What the parent knows. `*_since_ns` are 0 while that is not so; `resident_bytes` 0 where it was not read."""
+    """What the parent knows. `*_since_ns` are 0 while that is not so; `*_bytes` 0 where it was not read.
+
+    `held_bytes`: what counts against its limit now. `ready_bytes`: what did when it became ready.
+    """
 
     state: InstanceState
     state_since_ns: int
@@ -46,6 +57,8 @@ class InstanceView:
     executing_since_ns: int
     ping_since_ns: int
     resident_bytes: int
+    held_bytes: int = 0
+    ready_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +102,25 @@ def verdict(view: InstanceView, policy: ExecutionPolicy, now_ns: int) -> Kill | 
         words = say("It used %(used)s MiB of memory; its limit is %(allowed)s MiB.", used=used, allowed=allowed)
         return Kill(KillReason.MEMORY, words)
     return None
+
+
+def outgrown(view: InstanceView, policy: ExecutionPolicy) -> str | None:
+    """Why a ready instance is to be replaced beside: its memory has grown close to its limit; else None. Pure.
+
+    Grown means by more than half of what was free when it became ready: a version that needs most of its limit from
+    the start would need as much the next time.
+    """
+    limit_bytes, held_bytes = policy.memory_limit_bytes, view.held_bytes
+    if view.state is not InstanceState.READY or not view.ready_bytes or held_bytes < limit_bytes * OUTGROWN_RATIO:
+        return None
+    if not limit_bytes or 2 * (held_bytes - view.ready_bytes) <= limit_bytes - view.ready_bytes:
+        return None
+    return say(
+        "Its memory grew from %(first)s to %(held)s MiB, close to its limit of %(limit)s MiB.",
+        first=view.ready_bytes // BYTES_PER_MIB,
+        held=held_bytes // BYTES_PER_MIB,
+        limit=limit_bytes // BYTES_PER_MIB,
+    )
 
 
 def _seconds(value_ns: int) -> str:

@@ -95,6 +95,21 @@ def counting(directory: Path, **changes: Any) -> VersionSnapshot:
     return save_script(directory, "counting", module, stateful=True, batchable=False, options=options, **changes)
 
 
+def leaking(directory: Path) -> VersionSnapshot:
+    """Answers its input, and keeps as many MiB for ever as the first number says."""
+    import torch
+
+    module = torch.nn.Module()
+    module.kept = torch.jit.Attribute([], list[torch.Tensor])  # type: ignore[assignment]
+    leaky = torch.jit.script(module)
+    leaky.define(
+        "def forward(self, x: Tensor) -> Tensor:\n"
+        "    self.kept.append(torch.ones([int(x[0, 0].item()) * 262144]))\n"
+        "    return x\n"
+    )
+    return save_script(directory, "leaking", leaky)
+
+
 def from_source(body: str) -> torch.jit.ScriptModule:
     """Return a module whose `forward(x)` has the given TorchScript body."""
     lines = textwrap.indent(textwrap.dedent(body.strip("\n")), "    ")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proxy.core.policies import ExecutionPolicy
@@ -14,6 +16,7 @@ from proxy.instances.supervisor import (
     InstanceView,
     KillReason,
     may_judge,
+    outgrown,
     verdict,
 )
 
@@ -70,3 +73,25 @@ def test_memory_is_measured_against_the_limit_with_slack():
 )
 def test_a_look_that_comes_late_is_put_off_once(late_ns, timeout_ns, was_put_off, expected):
     assert may_judge(1_000, was_put_off, 1_000 + late_ns, timeout_ns) is expected
+
+
+@pytest.mark.parametrize(
+    ("ready", "held", "limit", "state", "expected"),
+    [
+        (20, 90, 100, InstanceState.READY, True),
+        (20, 89, 100, InstanceState.READY, False),
+        (85, 92, 100, InstanceState.READY, False),  # it needs most of its limit from the start
+        (85, 93, 100, InstanceState.READY, True),
+        (20, 95, 100, InstanceState.DRAINING, False),
+        (0, 95, 100, InstanceState.READY, False),  # what it held at first is not known
+        (20, 95, 0, InstanceState.READY, False),
+        (20, 0, 100, InstanceState.READY, False),  # not looked at this time
+    ],
+)
+def test_an_instance_that_grows_close_to_its_limit_is_to_be_replaced(ready, held, limit, state, expected):
+    policy = replace(POLICY, memory_limit_bytes=limit * BYTES_PER_MIB)
+    seen = replace(view(state), held_bytes=held * BYTES_PER_MIB, ready_bytes=ready * BYTES_PER_MIB)
+    why = outgrown(seen, policy)
+    assert bool(why) is expected
+    if why:
+        assert why == f"Its memory grew from {ready} to {held} MiB, close to its limit of {limit} MiB."
