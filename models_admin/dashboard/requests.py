@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -9,11 +11,13 @@ from models_admin.dashboard.access import asked, model_or_404, page, whole_numbe
 from models_admin.dashboard.inference_url import inference_url
 from models_admin.dashboard.model import head
 from models_admin.dashboard.request_rows import LEGEND, Row, rows_of
+from models_admin.dashboard.requests_csv import as_csv
 from models_admin.selectors import principals
 from proxy import gateway
-from proxy.core.request_reports import RequestQuery, Sort
+from proxy.core.request_reports import RequestQuery, RequestReport, Sort
 
 SHOWN = 50
+EXPORTED = 1_000
 STATUSES = ("error", "hit", "miss")
 SCALES = ("common", "own")
 
@@ -33,14 +37,17 @@ def model_requests(request: HttpRequest, name: str) -> HttpResponse:
 
 def _render(request: HttpRequest, model: str | None, template: str, context: dict[str, object]) -> HttpResponse:
     chosen = _chosen(request)
+    is_table = asked(request, "form") == "csv"
     query = RequestQuery(
         model=model,
         sort=Sort(chosen["sort"]),
         text=chosen["id"],
         only_errors=chosen["status"] == "error",
         cache=chosen["status"] if chosen["status"] in ("hit", "miss") else "",
-        limit=SHOWN,
+        limit=EXPORTED if is_table else SHOWN,
     )
+    if is_table:
+        return _table(gateway.requests(query))
     reports = list(gateway.requests(query))
     opened = _number(request)
     if opened:  # it stands first, so that it stays in sight while newer ones come
@@ -62,6 +69,14 @@ def _render(request: HttpRequest, model: str | None, template: str, context: dic
     }
     is_part = request.headers.get("HX-Request") == "true"
     return render(request, "parts/requests.html" if is_part else template, context)
+
+
+def _table(reports: Sequence[RequestReport]) -> HttpResponse:
+    """What the filters in the URL leave, as a file."""
+    names = principals.labels({report.principal_id for report in reports})
+    response = HttpResponse(as_csv(reports, names), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = 'attachment; filename="requests.csv"'
+    return response
 
 
 def _chosen(request: HttpRequest) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 
 import pytest
@@ -62,6 +63,19 @@ def test_an_opened_request_says_where_its_time_went_and_who_shared_its_batch(
     assert re.search(r'href="\?open=8">theirs</a>\s+and 1 that is not kept', html)
     assert "2.000 ms" in html
     assert "no instance was free" in html
+
+
+def test_the_requests_are_a_file_whose_parts_add_up_and_whose_cells_are_no_formulas(
+    viewer: Client, digits: Model, runtime: FakeRuntime
+) -> None:
+    runtime.kept = (kept(request_id="=cmd()"), kept(8, status=503, reason="queue_full", parts_ms=(("queue", 3.0),)))
+    answer = viewer.get("/models/digits/requests/?form=csv")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="requests.csv"'
+    first, second = csv.DictReader(answer.content.decode().splitlines())
+    assert (first["id"], first["at"], first["status"]) == ("'=cmd()", "2027-01-15T08:00:00.500+00:00", "200")
+    assert float(first["queue_ms"]) + float(first["compute_ms"]) == float(first["total_ms"])
+    assert (second["reason"], second["compute_ms"], second["queue_ms"]) == ("queue_full", "", "3.0")
+    assert "?form=csv" in viewer.get("/models/digits/requests/").content.decode()
 
 
 def test_an_opened_request_stands_first_and_one_that_is_gone_is_said_so(
