@@ -11,6 +11,7 @@ from django.shortcuts import render
 from models_admin.dashboard.access import asked, model_or_404, page
 from models_admin.dashboard.deleted import undo_version
 from models_admin.dashboard.model import head
+from models_admin.dashboard.paging import page_of
 from models_admin.dashboard.roles import roles
 from models_admin.dashboard.rollout import rollout_context
 from models_admin.dashboard.status import load_status, loaded
@@ -24,6 +25,8 @@ from models_admin.services.rollouts import active_rollout, rollback_target
 from proxy import gateway
 
 MOVING = frozenset({VersionState.UPLOADED, VersionState.VALIDATING})
+PAGE_ROWS = 50
+"""Versions on a page. Larger: fewer pages, each slower to make and to read."""
 
 
 @page
@@ -57,7 +60,7 @@ def _like(model: Model, number: str) -> ModelVersion | None:
 
 
 def _rows(request: HttpRequest, model: Model) -> dict[str, object]:
-    """Every version; archived ones only when they are asked for."""
+    """A page of the versions; archived ones only when they are asked for."""
     known = list(model.versions.prefetch_related("labels"))
     archived = sum(version.state == VersionState.ARCHIVED for version in known)
     numbers = [version.number for version in known]
@@ -67,17 +70,19 @@ def _rows(request: HttpRequest, model: Model) -> dict[str, object]:
     rollout = active_rollout(model)
     rollback = rollback_target(model)
     candidate = rollout and rollout.candidate
+    listed = [version for version in known if with_archived or version.state != VersionState.ARCHIVED]
+    paged = page_of(request, listed, PAGE_ROWS)
     rows = [
         (version, load_status(version, report, is_candidate=version == candidate), roles(model, version, rollout))
-        for version in known
-        if with_archived or version.state != VersionState.ARCHIVED
+        for version in paged.rows
     ]
     return {
         "rows": rows,
+        "paged": paged,
         "standing": _standing(model, known, rollout, rollback),
         "loaded": loaded(model.name, report),
         "waits_for": first_awaited(model),
-        "moving": any(version.state in MOVING for version, _, _ in rows),
+        "moving": any(version.state in MOVING for version in listed),
         "archived_count": archived,
         "numbers": numbers,
         "a": first,

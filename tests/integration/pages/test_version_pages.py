@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
 from django.test import Client
 
@@ -48,3 +51,26 @@ def test_a_failed_version_leads_to_the_form_with_its_declarations(staff: Client,
 
 def test_where_a_default_serves_nothing_waits(staff: Client, digits: Model) -> None:
     assert "waits for version" not in staff.get("/models/digits/versions/").content.decode()
+
+
+def test_a_model_of_many_versions_has_them_in_pages_that_stay_while_the_list_is_asked_for_anew(
+    staff: Client, actor: Actor
+) -> None:
+    model = models.create_model(actor=actor, name="many")
+    for number in range(1, 121):
+        add_version(model, number, VersionState.ARCHIVED if number <= 10 else VersionState.READY)
+
+    def listed(query: str) -> list[int]:
+        text = staff.get(f"/models/many/versions/{query}").content.decode()
+        return [int(number) for number in re.findall(r'id="version-(\d+)"', text)]
+
+    assert listed("") == list(range(120, 70, -1))
+    assert listed("?page=3") == list(range(20, 10, -1))
+    assert listed("?page=3&archived=true") == list(range(20, 0, -1))
+    page = staff.get("/models/many/versions/?page=2&archived=true").content.decode()
+    again = re.search(r'id="version-list"[^>]* hx-get="([^"]*)"', page)
+    assert again is not None
+    part = staff.get(html.unescape(again[1])).content.decode()
+    assert 'id="version-70"' in part
+    assert 'id="version-120"' not in part
+    assert 'href="?page=3&amp;archived=true"' in part
