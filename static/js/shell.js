@@ -3,6 +3,7 @@ import { all, make, setText } from "./lib/dom.js";
 import { clock, localTime } from "./lib/format.js";
 import { followers, renew, unanswered } from "./lib/followers.js";
 import { csrfToken } from "./lib/http.js";
+import { keep, restore } from "./lib/kept.js";
 import { live } from "./lib/live.js";
 import { t } from "./lib/i18n.js";
 import { answered, refused } from "./lib/refused.js";
@@ -86,6 +87,7 @@ function submits(event) {
     // The cookie's token is of the last login, which may have been in another tab after this page was made.
     const token = form.querySelector("input[name=csrfmiddlewaretoken]");
     if (token) token.value = csrfToken() || token.value;
+    keep(form);
     const button = event.submitter ?? form.querySelector("button:not([type=button])");
     if (button) setTimeout(() => { button.disabled = true; button.dataset.busy = ""; });
   }
@@ -145,9 +147,12 @@ function liveStatus() {
     const words = { connecting: t("Connecting"), live: t("Live"), paused: t("Paused"), stale: t("Stale since {since}", { since }) }[status];
     node.dataset.status = status;
     setText(node, reason || words);
+    if (live.loggedOut) refused("live", 401, "");
+    else if (status === "live") answered("live");
     all("[data-live]").forEach((part) => part.classList.toggle("stale-data", status === "stale"));
     all("[data-stale-words]").forEach((part) => { part.hidden = status !== "stale"; setText(part, t("Stale since {since}; reconnecting.", { since })); });
   });
+  document.addEventListener("input", (event) => { if (event.target.closest("main form[method=post]")) live.stays = () => true; });
   live.start();
 }
 
@@ -209,6 +214,7 @@ document.addEventListener("htmx:beforeSwap", unchanged);
 document.addEventListener("htmx:afterSwap", (event) => { localTimes(event.target); followers(); });
 window.addEventListener("pageshow", () => all("button[data-busy]").forEach((button) => { button.disabled = false; delete button.dataset.busy; }));
 theme();
+restore();
 menu();
 currentTab();
 localTimes();

@@ -57,7 +57,20 @@ def test_versions_are_compared_and_deleted_things_come_back(
     expect(page.get_by_text("F32 [3, 2]")).to_be_visible()
     picture("compare")
 
+    # Notes that somebody else changed meanwhile: nothing typed is lost, and what is saved now is said beside it.
     page.goto(f"{VERSIONS}2/")
+    notes = page.get_by_role("textbox", name="Notes")
+    notes.fill("ours, <b>long</b>")
+    status, _ = site.api("PATCH", f"/api/v1{VERSIONS}2", key, {"notes": "theirs"})
+    assert status == 200
+    page.get_by_role("button", name="Save notes").click()
+    expect(page.get_by_text("Someone changed this model version")).to_be_visible()
+    expect(notes).to_have_value("ours, <b>long</b>")
+    expect(page.get_by_text("Saved meanwhile: theirs")).to_be_visible()
+    page.get_by_role("button", name="Save notes").click()
+    expect(page.get_by_text("Notes saved.")).to_be_visible()
+    expect(notes).to_have_value("ours, <b>long</b>")
+
     page.get_by_role("button", name="Delete version").click()
     go = page.get_by_role("button", name="Delete the version")
     expect(go).to_be_disabled()
