@@ -100,7 +100,7 @@ def _machine(machine: MachineReport, instances: Sequence[InstanceReport]) -> Sta
         "memory_used_bytes": machine.memory_used_bytes,
         "memory_total_bytes": machine.memory_total_bytes,
         "gpus": [{**_gpu(gpu), **holds(gpu, instances)} for gpu in machine.gpus],
-        "gpu_note": machine.gpu_note,
+        "gpu_note": str(machine.gpu_note),
     }
 
 

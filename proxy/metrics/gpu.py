@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from proxy.core.reports import GpuReport
+from proxy.core.words import say
 
 MILLIWATTS_PER_WATT = 1_000
 
@@ -44,7 +45,7 @@ class GpuProbe:
             try:
                 import pynvml
             except ImportError:
-                self._note = "The Python package nvidia-ml-py, which reads GPUs, is not installed."
+                self._note = say("The Python package nvidia-ml-py, which reads GPUs, is not installed.")
                 return
             nvml = pynvml
         try:
@@ -64,7 +65,7 @@ class GpuProbe:
             gpus = tuple(self._read_one(nvml, index) for index in range(count))
         except nvml.NVMLError as error:
             return (), _why(nvml, error)
-        return gpus, "" if gpus else "The NVIDIA driver reports no GPU on this host."
+        return gpus, "" if gpus else say("The NVIDIA driver reports no GPU on this host.")
 
     def _read_one(self, nvml: Any, index: int) -> GpuReport:
         def ask(query: Callable[[], Any]) -> Any:
@@ -103,9 +104,9 @@ def _why(nvml: Any, error: Exception) -> str:
     """NVML's own words, led by what they mean where that is known."""
     code = getattr(error, "value", None)
     if code == nvml.NVML_ERROR_LIBRARY_NOT_FOUND:
-        return "NVML shared library not found: there is no NVIDIA driver on this host."
+        return say("NVML shared library not found: there is no NVIDIA driver on this host.")
     if code == nvml.NVML_ERROR_DRIVER_NOT_LOADED:
-        return "The NVIDIA driver is installed but not loaded."
+        return say("The NVIDIA driver is installed but not loaded.")
     if code == nvml.NVML_ERROR_NO_PERMISSION:
-        return "This user may not read the NVIDIA driver."
-    return f"NVML cannot read the GPUs: {error}."
+        return say("This user may not read the NVIDIA driver.")
+    return say("NVML cannot read the GPUs: %(error)s.", error=error)

@@ -12,6 +12,7 @@ from live_cast import report
 from models_admin.models import Model, Policy
 from models_admin.services import models
 from models_admin.services.actors import Actor
+from models_admin.templatetags import ui
 from proxy import gateway
 from proxy.core.gpus import MOST_NAMED
 from proxy.core.reports import GpuReport, InstanceReport, MachineReport
@@ -82,6 +83,19 @@ def test_a_gpu_says_which_instances_sit_on_it_and_leads_to_them(
     first, other = panel.split("1: H200 &lt;1&gt;")
     assert "0: H200 &lt;0&gt;" in first
     assert "No instance sits on it." in first
+    figures = re.findall(r"<dd>(.*?)</dd>", first)
+    assert figures == ["1%", "2 B of 3 B", "40 °C", "70 W"]  # as the script fills them: nothing moves when it does
     assert '<a href="/models/net/processes/?version=1042">net/1042</a>: 2,' in other
     assert other.count("/processes/?version=") == MOST_NAMED
     assert "and 2 more versions" in other
+
+
+def test_why_there_is_no_gpu_is_kept_as_it_was_said_so_that_the_script_leaves_its_translation(
+    staff: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = report(1)
+    monkeypatch.setattr(gateway, "latest_report", lambda: second)
+    monkeypatch.setattr(ui, "_", lambda text: f"translated: {text}")
+    html = staff.get("/").content.decode()
+    assert f'data-note="{second.machine.gpu_note}"' in html
+    assert f">translated: {second.machine.gpu_note}<" in html
