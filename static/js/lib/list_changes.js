@@ -25,7 +25,7 @@ export function followRows(panel, show) {
       const said = await getJson(addressOf(panel));
       known = said.generation;
       show(said.rows);
-      setText(document.getElementById("models-changed"), said.words);
+      tell(said.words);
       await pause(AGAIN_MS);
     } catch (error) {
       if (!isAway(error)) throw error;
@@ -35,6 +35,13 @@ export function followRows(panel, show) {
   }
 
   live.onSecond((state) => { if (state.generation !== known && !isAsking) ask(); });
+}
+
+// Without words there is no link: the keyboard would stop at nothing.
+function tell(words) {
+  const link = document.getElementById("models-changed");
+  link.hidden = !words;
+  setText(link, words);
 }
 
 function addressOf(panel) {

@@ -58,10 +58,17 @@ class Live extends EventTarget {
     this.#open();
   }
 
-  // Call now (when there is something) and after each second.
+  // Call after each second; and once when there is something already: the first message may come before a page's module,
+  // which is evaluated to its end first, so that nothing is called that is not defined yet.
   onSecond(callback) {
     this.addEventListener("second", () => callback(this.state));
-    if (this.state) callback(this.state);
+    if (this.state) queueMicrotask(() => callback(this.state));
+  }
+
+  // The same for each snapshot.
+  onSnapshot(callback) {
+    this.addEventListener("snapshot", () => callback());
+    if (this.state) queueMicrotask(callback);
   }
 
   onStatus(callback) {

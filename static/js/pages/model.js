@@ -123,7 +123,7 @@ function begin() {
   for (const each of REFRESHES_MS) setInterval(() => again(refreshMs(state) === each), each);
   // After a gap in the socket the database knows what was missed.
   let first = true;
-  live.addEventListener("snapshot", () => { if (!first && !paused) load(); first = false; });
+  live.onSnapshot(() => { if (!first && !paused) load(); first = false; });
   live.onSecond((said) => {
     const second = said.models[model];
     showNow(said, second);

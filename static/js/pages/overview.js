@@ -32,7 +32,7 @@ const rows = all("tr[data-model]").map((row) => ({
   words: row.querySelector(".two [data-words]"),
 }));
 
-live.addEventListener("snapshot", () => {
+live.onSnapshot(() => {
   const length = live.recent.total.length;
   for (const row of rows) row.recent = [...(live.recent.models[row.name] ?? Array(length).fill(0))].slice(0, -1);
 });

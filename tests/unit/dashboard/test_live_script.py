@@ -96,6 +96,20 @@ def test_snapshot_and_differences_of_a_view_lead_to_the_views_part_of_the_server
     assert run(script, sent=sent) == parts
 
 
+def test_a_page_whose_module_comes_after_the_first_message_is_told_once_it_is_evaluated() -> None:
+    script = """
+    import { live } from "./live.js";
+    live.state = { at: 7 };
+    live.onSnapshot(() => told.push("snapshot"));
+    live.onSecond(({ at }) => told.push(at));
+    const told = [];
+    live.dispatchEvent(new Event("second"));
+    await null;
+    console.log(JSON.stringify(told));
+    """
+    assert run(script) == [7, "snapshot", 7]
+
+
 def test_pauses_before_reconnecting_grow_are_jittered_and_bounded() -> None:
     script = """
     import { pauseBefore } from "./live.js";
