@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 
@@ -36,7 +36,7 @@ class Answers:
         return finished(request, cast("HttpResponseBase", response))
 
     async def _awaited(self, request: HttpRequest, coming: Awaitable[HttpResponseBase]) -> HttpResponseBase:
-        return finished(request, await coming)
+        return await sync_to_async(finished)(request, await coming)  # a page of its own may ask the database
 
 
 def finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

@@ -76,7 +76,13 @@ def rows_of(events: Iterable[AuditEvent]) -> list[Row]:
                 kind=kind_words(event.object_type),
                 thing=_thing_words(event, thing),
                 url=_url(event, names[event.pk] if names[event.pk] in models else "", thing),
-                details=details_of(event.action, event.object_id, event.details, decisions.get(_decision(event) or 0)),
+                details=[
+                    detail
+                    for detail in details_of(
+                        event.action, event.object_id, event.details, decisions.get(_decision(event) or 0)
+                    )
+                    if detail.value != thing or detail.before is not None  # its name stands beside it
+                ],
             )
         )
     return rows

@@ -46,6 +46,9 @@ class Live extends EventTarget {
   status = "connecting";
   reason = "";
   lastMessageAt = null;
+  loggedOut = false;
+  // Whether the page is to stay when its login has ended: what a person has typed into it would be lost.
+  stays = () => false;
   #socket = null;
   #attempt = 0;
   #staleTimer = 0;
@@ -98,6 +101,8 @@ class Live extends EventTarget {
     this.state = next;
     this.#attempt = 0;
     this.lastMessageAt = new Date();
+    this.loggedOut = false;
+    this.reason = "";
     clearTimeout(this.#staleTimer);
     this.#staleTimer = setTimeout(() => this.#become("stale"), STALE_AFTER_MS);
     this.#become("live");
@@ -109,11 +114,12 @@ class Live extends EventTarget {
     if (socket !== this.#socket) return;
     this.#socket = null;
     clearTimeout(this.#staleTimer);
-    if (code === LOGGED_OUT) {
+    this.loggedOut = code === LOGGED_OUT;
+    if (this.loggedOut && !this.stays()) {
       location.assign(`/login/?next=${encodeURIComponent(location.pathname + location.search)}`);
       return;
     }
-    this.reason = code === TOO_MANY ? t("Too many live pages are open; close some.") : "";
+    this.reason = this.loggedOut ? t("Your login has ended") : code === TOO_MANY ? t("Too many live pages are open; close some.") : "";
     this.#become(this.lastMessageAt ? "stale" : "connecting");
     setTimeout(() => this.#socket ?? this.#open(), pauseBefore(this.#attempt));
     this.#attempt += 1;

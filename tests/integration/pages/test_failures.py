@@ -192,3 +192,22 @@ def test_a_body_that_is_too_large_is_refused_in_the_senders_own_terms(accept: st
     answered = dict(sent[0]["headers"])
     assert (sent[0]["status"], answered[b"content-type"].decode()) == (413, kind)
     assert answered[b"x-request-id"] in sent[1]["body"]
+
+
+def test_an_address_that_takes_changes_only_is_a_page_in_the_asgi_server_too(alice: User) -> None:
+    client = AsyncClient(raise_request_exception=False)
+    client.force_login(alice)
+    answer = async_to_sync(client.get)("/keys/create/")
+    assert (answer.status_code, "There is no page here" in answer.content.decode()) == (405, True)
+
+
+def test_a_page_that_answers_a_form_stands_under_the_forms_page_and_its_language_form_leads_there(
+    staff: Client,
+) -> None:
+    fields = {"name": "ci", "scope": "inference", "all_models": "true", "weight": "1"}
+    answer = staff.post("/keys/create/", fields, headers={"Referer": "http://testserver/keys/?state=active"})
+    html = answer.content.decode()
+    assert answer.status_code == 201
+    assert 'data-address="/keys/?state=active"' in html
+    assert '<input type="hidden" name="next" value="/keys/?state=active">' in html
+    assert "data-address" not in staff.get("/keys/").content.decode()
