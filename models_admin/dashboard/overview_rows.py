@@ -55,20 +55,22 @@ class ModelRow:
 
     @property
     def words(self) -> str:
-        """Which version answers, of how many, and the rollout that runs."""
+        """Which version answers, of how many."""
         number, count = self.model.default_number, self.version_count
         if number is None:
-            said = ngettext("%(count)s version", "%(count)s versions", count) % {"count": count}
-        else:
-            said = _("version %(number)s of %(count)s") % {"number": number, "count": count}
+            return ngettext("%(count)s version", "%(count)s versions", count) % {"count": count}
+        return _("version %(number)s of %(count)s") % {"number": number, "count": count}
+
+    @property
+    def rollout_words(self) -> str:
+        """The rollout that runs, in a line that leaves the row as high as it is; empty where there is none."""
         if self.rollout is None:
-            return said
-        told = _("%(mode)s: %(percent)s %% to version %(number)s") % {
+            return ""
+        return _("%(mode)s %(percent)s %% → %(number)s") % {
             "mode": self.rollout.get_mode_display(),
             "percent": f"{self.rollout.weight_percent:g}",
             "number": self.rollout.candidate.number,
         }
-        return f"{said} · {told}"
 
     @property
     def target_words(self) -> str:
@@ -155,6 +157,7 @@ def _told(row: ModelRow) -> dict[str, Any]:
     return {
         "default": row.model.default_number,
         "words": row.words,
+        "rollout": row.rollout_words,
         "target": row.target_ms,
         "held": row.target_field,
         "target_words": row.target_words,
@@ -163,7 +166,15 @@ def _told(row: ModelRow) -> dict[str, Any]:
 
 
 def _gone() -> dict[str, Any]:
-    return {"default": None, "words": "", "target": 0, "held": "", "target_words": "", "state": _status(DELETED)}
+    return {
+        "default": None,
+        "words": "",
+        "rollout": "",
+        "target": 0,
+        "held": "",
+        "target_words": "",
+        "state": _status(DELETED),
+    }
 
 
 def _status(status: Status) -> dict[str, str]:

@@ -87,6 +87,7 @@ followRows(document.getElementById("models-panel"), (said) => {
     row.told = known.state;
     Object.assign(row.held.dataset, { target: known.target || "", held: known.held });
     setText(row.words, known.words);
+    setText(row.node.querySelector("[data-rollout]"), known.rollout);
     setText(row.held.querySelector("[data-words]"), known.target_words);
     drawRow(row);
   }

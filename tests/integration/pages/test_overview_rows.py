@@ -68,7 +68,7 @@ def test_a_row_follows_promotion_target_rollout_and_load(
     told = since(staff, known, "digits")
     row = told["rows"]["digits"]
     assert (row["default"], row["target"], row["held"], row["target_words"]) == (2, 20, "p95_ms", "p95 ≤ 20 ms")
-    assert row["words"] == "version 2 of 2 · Canary: 12.5 % to version 1"
+    assert (row["words"], row["rollout"]) == ("version 2 of 2", "Canary 12.5 % → 1")
     assert (row["state"]["label"], row["state"]["tone"], told["words"]) == ("Warming up", "busy", "")
     Model.objects.filter(pk=digits.pk).update(loaded=False)
     assert since(staff, known, "digits")["rows"]["digits"]["state"]["label"] == "Unloaded"
