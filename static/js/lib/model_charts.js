@@ -7,6 +7,7 @@ import { SIZES } from "./model_rows.js";
 const plain = (value) => (value === null ? "–" : value >= 100 ? count(value) : decimal(value));
 const whole = (value) => (Number.isInteger(value) ? String(value) : "");
 const mebibytes = (value) => (value === null ? "–" : `${plain(value)} MiB`);
+const axisMebibytes = (value) => `${value >= 100 ? count(value) : Number(value.toFixed(2))} MiB`; // a quarter is 0.25, not 0.3
 const axisMs = (value) => (value >= 1000 ? `${value / 1000} s` : `${Number(value.toFixed(2))} ms`);
 
 // The latency's lines lie one above the other, so the band between two of them is what so many percent of the requests took.
@@ -21,7 +22,7 @@ function definitions() {
     batch: { format: plain, widest: 7, least: 4, series: [{ key: "batch", label: t("rows an execution"), swatch: 5, fill: true, compared: true }] },
     sizes: { format: plain, widest: 6, least: 4, stack: true, series: SIZES.map((key, index) => size(key, sizes[index], index)) },
     cache: { format: percent, widest: 5, top: 1, series: [{ key: "hit", label: t("hits"), swatch: 4, fill: true, compared: true }] },
-    memory: { format: mebibytes, widest: 10, least: 1, series: [{ key: "cache_mib", label: t("kept"), swatch: 4, fill: true, compared: true }] },
+    memory: { format: mebibytes, widest: 10, axisFormat: axisMebibytes, least: 1, series: [{ key: "cache_mib", label: t("kept"), swatch: 4, fill: true, compared: true }] },
     busy: { format: percent, widest: 5, top: 1, series: [{ key: "busy", label: t("of the instances’ time"), swatch: 5, fill: true, compared: true }] },
     instances: { format: plain, widest: 4, axisFormat: whole, least: 4, stepped: true, series: [{ key: "instances", label: t("ready"), swatch: 4, fill: true, compared: true }] },
   };
