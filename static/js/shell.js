@@ -213,6 +213,9 @@ document.addEventListener("htmx:afterRequest", ({ detail }) => {
 document.addEventListener("htmx:beforeSwap", unchanged);
 document.addEventListener("htmx:afterSwap", (event) => { localTimes(event.target); followers(); });
 window.addEventListener("pageshow", () => all("button[data-busy]").forEach((button) => { button.disabled = false; delete button.dataset.busy; }));
+// A page that answers a form stands under the form's page: a reload shows that one and sends nothing again.
+const { address } = document.body.dataset;
+if (address) history.replaceState(null, "", address);
 theme();
 restore();
 menu();

@@ -8,7 +8,7 @@ import { t } from "./i18n.js";
 const notices = new Map();
 
 export function refused(part, status, text) {
-  const words = problemWords(status, text);
+  const words = status === 401 && !text ? t("Your login has ended. What you typed stays here.") : problemWords(status, text);
   const known = notices.get(part);
   if (known?.isConnected) {
     setText(known.querySelector("p span"), words);
