@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db.models import F, Max, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 
 from models_admin import selectors
 from models_admin.dashboard import first_run, problems
@@ -21,6 +23,7 @@ from models_admin.models import ModelVersion
 from models_admin.models.registry import VersionState
 from models_admin.selectors import Listed
 from models_admin.selectors.deleted import deleted_models
+from models_admin.selectors.load import refused_since
 from proxy import gateway
 from proxy.core.gpus import holds
 from proxy.core.reports import SecondReport
@@ -100,10 +103,12 @@ def _problems(models: Iterable[Listed], report: SecondReport | None) -> list[pro
         number=F("newest")
     )
     failed = newest.filter(state=VersionState.FAILED).select_related("model").order_by("-state_changed_at")
+    names = [model.name for model in models]
     return problems.find(
-        (model.name for model in models),
+        names,
         failed[:FAILED_SHOWN],
         report,
         selectors.nodes(),
         disk.free / disk.total if disk.total else 1.0,
+        refused_since(names, timezone.now() - timedelta(seconds=problems.REFUSED_LATELY_S)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.urls import reverse
@@ -16,6 +16,8 @@ from proxy.core.reports import ModelSecond, SecondReport, VersionReport
 BAD, WARN = "bad", "warn"
 # Below this share of free disk, uploads soon fail and the database may follow. Larger: earlier warning.
 LEAST_FREE_DISK_RATIO = 0.05
+REFUSED_LATELY_S = 30
+"""For so long it is a problem that requests were refused. Larger: what is over is told of for longer."""
 PARTS = {
     "celery": gettext_lazy("The Celery worker"),
     "beat": gettext_lazy("Celery beat"),
@@ -40,11 +42,15 @@ def find(
     report: SecondReport | None,
     nodes: Iterable[NodeView],
     free_disk_ratio: float,
+    refused: Mapping[str, int] | None = None,
 ) -> list[Problem]:
-    """All problems, the worst first. `names`: of the models; `failed_versions`: those that are their model's newest."""
+    """All problems, the worst first. `names`: of the models; `failed_versions`: those that are their model's newest.
+
+    `refused`: requests of each model within REFUSED_LATELY_S. Of a single second it would come and go with each look.
+    """
     found = [*_data_plane(report), *_disk(free_disk_ratio)]
     if report is not None:
-        found += _models(names, report)
+        found += _models(names, report, refused or {})
     found += _parts({node.name: node for node in nodes})
     found += [_failed_upload(version) for version in failed_versions]
     return sorted(found, key=lambda problem: problem.tone != BAD)
@@ -66,7 +72,7 @@ def _disk(free_disk_ratio: float) -> list[Problem]:
     return [Problem(BAD, _("The disk is nearly full"), reason, reverse("system"), _("See the system"))]
 
 
-def _models(names: Iterable[str], report: SecondReport) -> list[Problem]:
+def _models(names: Iterable[str], report: SecondReport, refused: Mapping[str, int]) -> list[Problem]:
     loaded: dict[str, list[VersionReport]] = {}
     for version in report.versions:
         loaded.setdefault(version.model, []).append(version)
@@ -74,11 +80,13 @@ def _models(names: Iterable[str], report: SecondReport) -> list[Problem]:
     for name in names:
         versions, second = loaded.get(name, []), report.models.get(name)
         if versions or second is not None:
-            found += _model(name, versions, second)
+            found += _model(name, versions, second, refused.get(name, 0))
     return found
 
 
-def _model(name: str, loaded: Sequence[VersionReport], second: ModelSecond | None) -> list[Problem]:
+def _model(
+    name: str, loaded: Sequence[VersionReport], second: ModelSecond | None, refused_lately: int
+) -> list[Problem]:
     url = reverse("model", args=[name])
     found = []
     for version in loaded:
@@ -96,11 +104,12 @@ def _model(name: str, loaded: Sequence[VersionReport], second: ModelSecond | Non
                     _("Open"),
                 )
             )
-    if second is not None and second.rejections:
+    refused = max(refused_lately, second.rejections if second else 0)
+    if refused:
         reason = _(
-            "%(rejections)s requests were refused or expired in the last second, with "
-            "%(queue_depth)s waiting. Allow more instances, larger batches or a longer queue."
-        ) % {"rejections": second.rejections, "queue_depth": second.queue_depth}
+            "%(rejections)s requests were refused or expired in the last %(seconds)s s; %(queue_depth)s wait now. "
+            "Allow more instances, larger batches or a longer queue."
+        ) % {"rejections": refused, "seconds": REFUSED_LATELY_S, "queue_depth": second.queue_depth if second else 0}
         policy = reverse("model-policy", args=[name])
         found.append(
             Problem(WARN, _("%(name)s refuses requests") % {"name": name}, reason, policy, _("Change the policy"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, Sum
 
 from models_admin.models import MachineSample, MetricSample, NodeStatus
 from models_admin.models.measurements import ALL_MODELS, SECOND_S, WHOLE_MODEL
@@ -63,6 +63,18 @@ def last_request_at(model_name: str) -> datetime | None:
     rows = MetricSample.objects.filter(asked, model_name=model_name, version=WHOLE_MODEL).order_by("-at")
     newest = [row for row in (rows.filter(resolution_s=SECOND_S).first(), rows.first()) if row is not None]
     return max((row.at + timedelta(seconds=row.resolution_s) for row in newest), default=None)
+
+
+def refused_since(names: Collection[str], since: datetime) -> dict[str, int]:
+    """How many requests of each of these models were refused or expired; those without any are left out.
+
+    The rows of all models together say first whether there is anything to look for: mostly there is not.
+    """
+    seconds = MetricSample.objects.filter(resolution_s=SECOND_S, version=WHOLE_MODEL, at__gte=since, rejections__gt=0)
+    if not seconds.filter(model_name=ALL_MODELS).exists():
+        return {}
+    own = seconds.filter(model_name__in=names).order_by().values_list("model_name").annotate(Sum("rejections"))
+    return dict(own)
 
 
 def machine_now(now: datetime, *, within_s: float) -> MachineSample | None:

@@ -14,7 +14,7 @@ from models_admin.models.measurements import MINUTE_S, SECOND_S
 from models_admin.publishing.reports import write_report
 from models_admin.publishing.snapshot import load_snapshot
 from models_admin.selectors import nodes
-from models_admin.selectors.load import recent_load
+from models_admin.selectors.load import recent_load, refused_since
 from models_admin.services import keys, measurements, models, policies, versions
 from models_admin.services.errors import Forbidden, Invalid
 from proxy.core.policies import ModelPolicy, Placement
@@ -187,6 +187,15 @@ def test_idle_instances_are_noted_each_few_seconds_and_idle_seconds_are_filled_i
     load = recent_load("net", now=NOON + timedelta(seconds=10), window_s=15)
     assert [(row.instances, row.cache_bytes) for row in load] == [(3, 7)] * 10
     assert recent_load("other", now=NOON + timedelta(seconds=10), window_s=15) == []
+
+
+def test_what_was_refused_since_is_added_up_by_model(db: None) -> None:
+    for second, refused in enumerate((5, 0, 2)):
+        models_then = {"net": ModelSecond(rejections=refused, instances=1), "calm": ModelSecond(instances=1)}
+        write_report(replace(report(NOON + timedelta(seconds=second), second, **models_then), total=models_then["net"]))
+    assert refused_since(["net", "calm"], NOON) == {"net": 7}
+    assert refused_since(["net", "calm"], NOON + timedelta(seconds=1)) == {"net": 2}
+    assert refused_since(["net"], NOON + timedelta(seconds=3)) == {}
 
 
 def test_a_key_that_opened_a_call_is_known_to_have_been_used(model: Model) -> None:

@@ -56,6 +56,12 @@ def test_refused_requests_lead_to_the_policy() -> None:
     assert found.url == "/models/digits/policy/"
 
 
+def test_what_was_refused_lately_stays_a_problem_in_a_second_without_any() -> None:
+    refused = {"digits": 40, "gone": 9}
+    (found,) = problems.find(["digits"], [], report(digits=ModelSecond()), HEALTHY, 0.5, refused)
+    assert f"40 requests were refused or expired in the last {problems.REFUSED_LATELY_S} s" in found.reason
+
+
 def test_a_failed_upload_carries_its_reason() -> None:
     version = ModelVersion(
         model=Model(name="digits"), number=2, state=VersionState.FAILED, state_reason="No signature."
