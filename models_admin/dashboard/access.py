@@ -135,7 +135,14 @@ def version_or_404(name: str, number: int) -> ModelVersion:
     try:
         return selectors.version(name, number)
     except ModelVersion.DoesNotExist:
-        raise Http404(_("%(name)s has no version %(number)s.") % {"name": name, "number": number}) from None
+        raise Http404(_absent(name, number)) from None
+
+
+def _absent(name: str, number: int) -> str:
+    values = {"name": name, "number": number}
+    if ModelVersion.with_deleted.filter(model__name=name, number=number).exists():
+        return _("%(name)s/%(number)s was deleted; under “Recently deleted” it can still be restored.") % values
+    return _("%(name)s has no version %(number)s.") % values
 
 
 def revision_of(request: HttpRequest) -> int | None:

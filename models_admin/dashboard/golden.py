@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from models_admin.dashboard.access import actor_of, change, perform, version_or_404, whole_number
+from models_admin.models import GoldenSample, ModelVersion
 from models_admin.services import golden as services
-from models_admin.services.errors import Invalid, TooLarge
+from models_admin.services.errors import Conflict, Invalid, ServiceError, TooLarge
+from models_admin.services.golden_check import faults_now
+from proxy.core.errors import NotReady
 
 RECORD = "record"
 
@@ -27,11 +32,29 @@ def add(request: HttpRequest, name: str, number: int) -> HttpResponse:
         if request.POST.get("how") == RECORD:
             services.record_sample(**common)
         else:
-            services.add_sample(**common, outputs=sample.get("outputs"))
+            kept = services.add_sample(**common, outputs=sample.get("outputs"))
+            _warn_of(request, row, kept)
 
     return perform(
         request, _back(name, number), _("The sample is kept; it is checked at the version's next load."), keep
     )
+
+
+@change
+def check(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Hold every sample against the instances that serve now."""
+    row = version_or_404(name, number)
+    samples = list(row.golden_samples.all())
+    try:
+        faults = faults_now(actor=actor_of(request), version=row, samples=samples)
+    except (ServiceError, NotReady) as error:
+        messages.error(request, error.message)
+    else:
+        for words in faults:
+            messages.error(request, words)
+        if not faults:
+            messages.success(request, _("Every sample (%(count)s) is reproduced now.") % {"count": len(samples)})
+    return redirect(_back(name, number))
 
 
 @change
@@ -45,6 +68,17 @@ def remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
         _("The sample is removed."),
         lambda: services.remove_sample(actor=actor_of(request), version=row, sample_id=sample_id),
     )
+
+
+def _warn_of(request: HttpRequest, version: ModelVersion, sample: GoldenSample) -> None:
+    """Say at once what would else be found at the next load: that this sample keeps every further instance away."""
+    try:
+        faults = faults_now(actor=actor_of(request), version=version, samples=[sample])
+    except (Conflict, NotReady):
+        return  # it is not loaded: its next load checks, and nothing serves that could be lost
+    if faults:
+        words = _("The version that serves now does not reproduce this sample, so its next instances would not start.")
+        messages.warning(request, f"{words} {faults[0]}")
 
 
 def _back(name: str, number: int) -> str:

@@ -95,6 +95,7 @@ urlpatterns = [
     path(f"{VERSION}/keep/", version.keep_loaded, name="version-keep"),
     path(f"{VERSION}/notes/", version.notes, name="version-notes"),
     path(f"{VERSION}/golden/add/", golden.add, name="version-golden-add"),
+    path(f"{VERSION}/golden/check/", golden.check, name="version-golden-check"),
     path(f"{VERSION}/golden/remove/", golden.remove, name="version-golden-remove"),
     path(f"{VERSION}/delete/", deleted.delete_version, name="version-delete"),
     path(f"{VERSION}/undelete/", deleted.restore_version, name="version-undelete"),

@@ -110,6 +110,20 @@ def record_sample(
     Raises Invalid where the model refuses or fails them, Conflict where the version does not answer, and NotReady where
     no data plane runs in this process.
     """
+    return add_sample(
+        actor=actor,
+        version=version,
+        inputs=inputs,
+        outputs=answer_now(actor, version, inputs),
+        rtol=rtol,
+        atol=atol,
+        source=RECORDED,
+        expected_revision=expected_revision,
+    )
+
+
+def answer_now(actor: Actor, version: ModelVersion, inputs: Any) -> list[dict[str, Any]]:
+    """What the loaded `version` answers to `inputs` now, as V2 tensors. Raises as `record_sample`."""
     body = json.dumps({"inputs": inputs}).encode()
     caller = Principal("system:golden", actor.label, is_admin=True)
     answer = gateway.infer_from_thread(caller, version.model.name, str(version.number), body)
@@ -117,16 +131,8 @@ def record_sample(
     if answer.status != 200:
         words = f"{version} answered {answer.status}: {said.get('error', '')}"
         raise Invalid(words, field="inputs") if answer.status in (400, 500) else Conflict(words, code="not_answering")
-    return add_sample(
-        actor=actor,
-        version=version,
-        inputs=inputs,
-        outputs=said["outputs"],
-        rtol=rtol,
-        atol=atol,
-        source=RECORDED,
-        expected_revision=expected_revision,
-    )
+    outputs: list[dict[str, Any]] = said["outputs"]
+    return outputs
 
 
 @transaction.atomic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 
 import pytest
@@ -10,8 +11,10 @@ from django.test import Client
 
 from models_admin.models import Model
 from models_admin.models.registry import VersionState
-from models_admin.services import models
+from models_admin.services import deletions, models
 from models_admin.services.actors import Actor
+from proxy import gateway
+from proxy.core.requests import Answer
 from tests.integration.pages.conftest import add_version
 
 pytestmark = pytest.mark.django_db
@@ -74,3 +77,34 @@ def test_a_model_of_many_versions_has_them_in_pages_that_stay_while_the_list_is_
     assert 'id="version-70"' in part
     assert 'id="version-120"' not in part
     assert 'href="?page=3&amp;archived=true"' in part
+
+
+def test_samples_are_held_against_the_version_that_serves_and_a_wrong_new_one_is_said_at_once(
+    staff: Client, viewer: Client, digits: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {"name": "scores", "datatype": "FP32", "shape": [1, 10], "data": [0.5] * 10}
+    image = {"name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0.0] * 64}
+    answer = Answer(200, json.dumps({"outputs": [scores]}).encode())
+    monkeypatch.setattr(gateway, "infer_from_thread", lambda *_: answer)
+    where = "/models/digits/versions/1/golden/"
+
+    def add(data: list[float]) -> str:
+        given = json.dumps({"inputs": [image], "outputs": [{**scores, "data": data}]})
+        return staff.post(f"{where}add/", {"json": given, "how": "add"}, follow=True).content.decode()
+
+    assert "its next instances would not start" not in add([0.5] * 10)
+    assert "is reproduced now" in staff.post(f"{where}check/", follow=True).content.decode()
+    assert "its next instances would not start" in add([0.5] * 9 + [0.9])
+    found = staff.post(f"{where}check/", follow=True).content.decode()
+    assert "Sample 2: output scores differs in 1 of 10 elements: 0.5 where 0.9 is expected." in found
+    assert viewer.post(f"{where}check/").status_code == 403
+
+
+def test_the_page_of_a_deleted_version_says_where_it_can_be_restored(
+    staff: Client, actor: Actor, digits: Model
+) -> None:
+    deletions.delete_version(actor=actor, version=digits.versions.get(number=2))
+    gone = staff.get("/models/digits/versions/2/")
+    assert gone.status_code == 404
+    assert "can still be restored" in gone.content.decode()
+    assert "has no version 9" in staff.get("/models/digits/versions/9/").content.decode()
