@@ -87,9 +87,14 @@ def _parts(facts: Facts) -> Iterator[Check]:
     action = _("Restart the server; it starts both. Serving goes on with the last decisions meanwhile.")
     if facts.broker.error:
         action = _("It waits for the broker and goes on by itself once that answers.")
+    beat = known.get("beat")
+    beat_is_silent = beat is None or beat.late
     for key, name in (("celery", _("Celery worker")), ("beat", _("Celery beat"))):
         node = known.get(key)
-        if node is None:
+        if key == "celery" and node is not None and node.late and beat_is_silent:
+            reason = _("Beat, which asks it for signs of life, is silent: whether it runs is not known.")
+            yield Check(key, name, Condition.WARNING, _("not known"), reason, action)
+        elif node is None:
             reason = _("It has not been heard of.")
             yield Check(key, name, Condition.WARNING, _("not running"), reason, action)
         elif node.late:

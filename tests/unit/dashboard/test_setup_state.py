@@ -110,3 +110,10 @@ def test_a_broker_that_does_not_answer_is_told_in_words(
 )
 def test_a_wall_is_shown_by_its_name_and_whether_it_stands(said: tuple[str, str], shown: tuple[str, bool, str]) -> None:
     assert system.wall_in_words(said) == shown
+
+
+def test_a_worker_that_only_a_silent_beat_makes_silent_is_not_called_dead() -> None:
+    silent = (NodeView("celery", MOMENT, {}, 60.0, True), NodeView("beat", MOMENT, {}, 61.0, True))
+    rows = found(replace(HEALTHY, nodes=silent))
+    assert (rows["celery"].value, rows["beat"].value) == ("not known", "silent")
+    assert "Beat" in rows["celery"].reason
