@@ -20,6 +20,28 @@ RULES = """async (only) => {
 }"""
 
 
+BETWEEN = (1024, 768, 320)
+"""Tablets on their side and upright (a desk's window at 200 % is like these), and the narrowest phone."""
+LEAST_TARGET_PX = 40
+# What a finger cannot well hit on a phone. A box of field and unit, or a tick and its words, answer as a whole.
+SMALL_TARGETS = """(least) => {
+  const asked = `button, .button, select, textarea, summary, .tabs a, .nav a, .segmented a,
+    input:not([type=hidden], .visually-hidden)`;
+  const ticks = "[type=checkbox], [type=radio]";
+  const whole = (one) => [one, one.closest(".field__unit"), ...(one.matches(ticks) ? one.labels : [])];
+  const height = (one) => Math.max(...whole(one).map((part) => part?.getBoundingClientRect().height ?? 0));
+  return [...document.querySelectorAll(asked)]
+    .filter((one) => one.checkVisibility({ visibilityProperty: true }) && one.getBoundingClientRect().height > 1)
+    .filter((one) => height(one) < least - 0.5)
+    .map((one) => `${one.tagName.toLowerCase()}.${one.className} "${one.innerText.slice(0, 20)}" ${height(one)} px`);
+}"""
+# After a change of the window's width: charts draw themselves anew in the next frame.
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+# Below 861 px a table of many columns is a list of cards, and scrolls no more than the page does.
+SCROLLED_CARDS = """() => innerWidth > 860 ? [] : [...document.querySelectorAll(".table-wrap:has(> .cards)")]
+  .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.innerText.slice(0, 40))"""
+
+
 class Watched:
     """One page in a window of its own; keeps what its scripts and its console complain about."""
 
@@ -50,6 +72,13 @@ class Watched:
         wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if wide > 0:
             self.complaints.append(f"{self.width} px: {wide} pixels wider than the window")
+        for table in self.page.evaluate(SCROLLED_CARDS):
+            self.complaints.append(f"{self.width} px: the cards scroll sideways: {table}")
+
+    def look_at_fingers(self) -> None:
+        """Whatever answers a finger is high enough for one."""
+        found = self.page.evaluate(SMALL_TARGETS, LEAST_TARGET_PX)
+        self.complaints += [f"{self.width} px: too small for a finger: {words}" for words in found]
 
     def look_with_axe(self, only: list[str] | None = None) -> None:
         """Every rule of axe, or `only` those, in the present width and theme."""
@@ -60,7 +89,7 @@ class Watched:
         """Another width or theme on the loaded page."""
         if width is not None:
             self.width = width
-            self.page.set_viewport_size({"width": width, "height": HEIGHTS[width]})
+            self.page.set_viewport_size({"width": width, "height": HEIGHTS.get(width, HEIGHTS[1440])})
         if theme is not None:
             self.theme = theme
             self.page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
@@ -93,5 +122,11 @@ def faults_of(first: Watched, other: Watched, address: str, *, in_all_themes: bo
             first.wear(theme=THEMES[1 - THEMES.index(first.theme)])
             first.look_with_axe(["color-contrast"])
     first.look_at_width()
+    if in_all_themes:
+        other.look_at_fingers()
+        for between in BETWEEN:
+            first.wear(width=between)
+            first.page.evaluate(TWO_FRAMES)
+            first.look_at_width()
     first.wear(width=width, theme=theme)
     return [f"{address}: {words}" for words in (*first.complaints, *other.complaints)]
