@@ -15,7 +15,7 @@ from models_admin.dashboard.access import actor_of, change, perform, version_or_
 from models_admin.models import GoldenSample, ModelVersion
 from models_admin.services import golden as services
 from models_admin.services.errors import Conflict, Invalid, ServiceError, TooLarge
-from models_admin.services.golden_check import faults_now
+from models_admin.services.golden_check import check_now, faults_now
 from proxy.core.errors import NotReady
 
 RECORD = "record"
@@ -44,16 +44,17 @@ def add(request: HttpRequest, name: str, number: int) -> HttpResponse:
 def check(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Hold every sample against the instances that serve now."""
     row = version_or_404(name, number)
-    samples = list(row.golden_samples.all())
     try:
-        faults = faults_now(actor=actor_of(request), version=row, samples=samples)
+        faults = check_now(actor=actor_of(request), version=row)
     except (ServiceError, NotReady) as error:
         messages.error(request, error.message)
     else:
         for words in faults:
             messages.error(request, words)
         if not faults:
-            messages.success(request, _("Every sample (%(count)s) is reproduced now.") % {"count": len(samples)})
+            messages.success(
+                request, _("Every sample (%(count)s) is reproduced now.") % {"count": row.golden_samples.count()}
+            )
     return redirect(_back(name, number))
 
 

@@ -1,6 +1,6 @@
 """Golden samples held against the version that serves now: what its next load would say, before that load.
 
-Rules: nothing is changed, and an instance at its load decides by itself (proxy.worker.golden, whose tolerance this is).
+Rules: no sample is changed; an instance at its load decides by itself (proxy.worker.golden, whose tolerance this is).
 """
 
 from __future__ import annotations
@@ -11,11 +11,18 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from models_admin.models import GoldenSample, ModelVersion
-from models_admin.services import golden
+from models_admin.services import golden, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Invalid
 
 REALS = frozenset({"FP16", "BF16", "FP32", "FP64"})
+
+
+def check_now(*, actor: Actor, version: ModelVersion) -> list[str]:
+    """`faults_now` of every sample of `version`; who asked is kept."""
+    faults = faults_now(actor=actor, version=version, samples=version.golden_samples.all())
+    writing.audit(actor, "golden.check", "version", str(version), faults=len(faults))
+    return faults
 
 
 def faults_now(*, actor: Actor, version: ModelVersion, samples: Iterable[GoldenSample]) -> list[str]:
