@@ -14,8 +14,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from bench.browser import CHROMIUM, FLAGS
+from bench.browser import CHROMIUM, FLAGS, Person, log_in
 from bench.harness import ROOT, Site, running_site
+from tests.browser.dresses import Dress
+from tests.browser.hands import MEANS, Hand
+from tests.browser.look import Watched
+from tests.browser.rig import Rig
 
 PATIENCE_MS = 60_000
 HUNG_AFTER_S = 600
@@ -100,3 +104,26 @@ def picture(page: Page) -> Callable[[str], None]:
             page.screenshot(path=path / f"{name}.png", animations="disabled")
 
     return take
+
+
+@pytest.fixture(scope="session")
+def rig(site: Site) -> Rig:
+    """The server as a program sees it: what a journey has done is looked up here, not on the page."""
+    return Rig(site)
+
+
+@pytest.fixture(scope="session")
+def admin(site: Site, browser: Browser) -> Person:
+    """The first admin, logged in once."""
+    return log_in(browser, site)
+
+
+@pytest.fixture
+def hand(site: Site, browser: Browser, admin: Person, request: pytest.FixtureRequest) -> Iterator[Hand]:
+    """An admin in a window of their own, in the dress of the parameter. What is wrong with the pages fails the test."""
+    dress: Dress = request.param
+    watched = Watched(browser, site, admin, language=dress.language, width=dress.width, theme=dress.theme)
+    watched.page.set_default_timeout(PATIENCE_MS)
+    one = MEANS[dress.means](watched, dress)
+    yield one
+    assert not one.end()

@@ -55,20 +55,6 @@ def test_the_first_tab_skips_to_the_content_and_focus_is_seen(page: Page, site: 
     assert not unseen
 
 
-def test_language_and_theme_are_chosen_by_keyboard_and_kept(page: Page, site: Site) -> None:
-    log_in(page, site)
-    page.get_by_role("button", name="简体中文").focus()
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="概览")).to_be_visible()
-    page.get_by_role("button", name="深色").focus()
-    page.keyboard.press("Space")
-    page.reload()
-    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-    expect(page.locator("#live-status")).to_have_text("实时")
-    page.get_by_role("button", name="English").click()
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-
-
 def test_a_moment_is_shown_in_the_viewers_zone_with_its_utc_behind(page: Page, site: Site) -> None:
     log_in(page, site)
     page.goto("/audit/")
