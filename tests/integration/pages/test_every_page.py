@@ -15,6 +15,7 @@ from models_admin.models import Model
 PAGES = [
     "/",
     "/problems/",
+    "/overview/rows/",
     "/models/digits/",
     "/models/empty/",
     "/models/digits/head/",
