@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from django.conf import settings
@@ -24,6 +25,7 @@ from models_admin.services.defaults import first_awaited
 from models_admin.services.rollouts import active_rollout, rollback_target
 from proxy import gateway
 
+SIDES = ("inputs", "outputs")
 MOVING = frozenset({VersionState.UPLOADED, VersionState.VALIDATING})
 PAGE_ROWS = 50
 """Versions on a page. Larger: fewer pages, each slower to make and to read."""
@@ -39,7 +41,7 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
         **rollout_context(model),
         **undo_version(name, asked(request, "deleted")),
         "deleted_count": deleted_versions(name).count(),
-        "like": _like(model, asked(request, "like")),
+        **_like(model, asked(request, "like")),
         "max_upload_bytes": settings.DLPROXY_MAX_UPLOAD_BYTES,
         "unfinished": unfinished_uploads(f"user:{request.user.pk}", model),
         "step_labels": {name: str(label) for name, label in STEP_LABELS.items()},
@@ -54,9 +56,13 @@ def versions_part(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "parts/versions.html", {"model": model, **_rows(request, model)})
 
 
-def _like(model: Model, number: str) -> ModelVersion | None:
-    """The version whose declarations the form begins with; none where the address names none of this model's."""
-    return next((version for version in model.versions.all() if str(version.number) == number), None)
+def _like(model: Model, number: str) -> dict[str, object]:
+    """The version whose declarations the form begins with; nothing where the address names none of this model's."""
+    like = next((version for version in model.versions.all() if str(version.number) == number), None)
+    if like is None or not like.declared_signature:
+        return {"like": like}
+    sides = (f'"{side}": {json.dumps(like.declared_signature[side], ensure_ascii=False)}' for side in SIDES)
+    return {"like": like, "like_signature": "{" + ",\n ".join(sides) + "}"}
 
 
 def _rows(request: HttpRequest, model: Model) -> dict[str, object]:

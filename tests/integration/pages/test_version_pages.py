@@ -46,7 +46,14 @@ def test_a_failed_version_leads_to_the_form_with_its_declarations(staff: Client,
     assert link in staff.get("/models/fresh/versions/3/").content.decode()
     assert link not in viewer.get("/models/fresh/versions/3/").content.decode()
     form = staff.get(link).content.decode()
-    for given in ('id="stateful" checked', 'id="batchable">', "in&amp;put", 'value="restart"', "{&quot;fill&quot;: 2}"):
+    for given in (
+        'id="stateful" checked',
+        'id="batchable">',
+        "&quot;name&quot;: &quot;in&amp;put&quot;, ",
+        "&quot;outputs&quot;: []",
+        'value="restart"',
+        "{&quot;fill&quot;: 2}",
+    ):
         assert given in form
     for nothing in ("99", "x", "9" * 300):
         assert 'id="batchable" checked' in staff.get("/models/fresh/versions/", {"like": nothing}).content.decode()
