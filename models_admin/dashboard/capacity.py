@@ -61,9 +61,9 @@ def question_of(request: HttpRequest, model: Model) -> Question:
     rate, latency = asked(request, "rate"), asked(request, "latency")
     error = ""
     if rate and (not _is_number(rate) or not float(rate) > 0):
-        error = _("Ask for a rate above 0.")
+        error = _("Ask for a rate above 0, at most a billion.")
     elif latency and not _is_number(latency):
-        error = _("Ask for a latency of 0 (any) or more.")
+        error = _("Ask for a latency of 0 (any) to a billion ms.")
     return Question(
         rate,
         latency or str(policy.latency_target_ms),
