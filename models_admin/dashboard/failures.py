@@ -97,11 +97,14 @@ def refused_body(request: HttpRequest, status: int, detail: str) -> HttpResponse
     words = {
         401: _("Log in before sending this much."),
         403: _("Your account may look but not change things. Ask an administrator."),
+        503: _away(),
         413: _("What was sent is larger than this address takes, so it was not read. Nothing was changed."),
     }
     if "text/html" not in request.headers.get("Accept", ""):
         return _problem(request, Problem(status, "body_refused", detail))
-    return answer(request, Failure(status, "body_refused", _("Not accepted"), words.get(status, detail)))
+    title = _("The database does not answer") if status == HTTPStatus.SERVICE_UNAVAILABLE else _("Not accepted")
+    failure = Failure(status, "body_refused", title, words.get(status, detail))
+    return answer(request, failure, in_frame=status < HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -110,11 +113,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     is_database = isinstance(error, OperationalError | InterfaceError)
     _say(request, error, with_trace=not is_database)
     if is_database:
-        words = _(
-            "It is busy, away, or its disk is full, so nothing can be shown or changed for the moment. Serving "
-            "models goes on by itself. Try again in a while; the server’s log has the reason."
-        )
-        failure = Failure(503, "database_busy", _("The database does not answer"), words)
+        failure = Failure(503, "database_busy", _("The database does not answer"), _away())
     elif isinstance(error, StaticFilesMissing):
         words = _(
             "The files that pages are made of were never built, or were deleted. Its operator builds them with "
@@ -193,6 +192,13 @@ def came_from(request: HttpRequest) -> str:
         return ""
     parts = urlsplit(referrer)
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def _away() -> str:
+    return _(
+        "It is busy, away, or its disk is full, so nothing can be shown or changed for the moment. Serving "
+        "models goes on by itself. Try again in a while; the server’s log has the reason."
+    )
 
 
 def _say(request: HttpRequest, error: BaseException | None, *, with_trace: bool) -> None:

@@ -72,7 +72,7 @@ def test_f13_a_large_body_is_refused_as_503_while_sessions_cannot_be_read(monkey
 
     monkeypatch.setattr(SessionStore, "load", away)
     headers = [(b"content-length", b"%d" % (2 * SMALL_BYTES)), (b"cookie", b"dlproxy_session=" + b"x" * 32)]
-    scope = {"type": "http", "path": "/models/digits/upload/", "headers": headers}
+    scope = {"type": "http", "method": "POST", "path": "/models/digits/upload/", "headers": headers}
     asyncio.run(BodyGuard(never, MAX_INFER)(scope, never, send))
     assert sent[0]["status"] == json.loads(sent[1]["body"])["status"] == 503
 
