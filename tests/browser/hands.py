@@ -294,10 +294,7 @@ class Keys(Hand):
 
 def _type_anew(page: Page, text: str) -> None:
     page.keyboard.press("ControlOrMeta+a")
-    if text:
-        page.keyboard.insert_text(text)
-    else:
-        page.keyboard.press("Delete")
+    page.keyboard.insert_text(text)
 
 
 MEANS: dict[str, type[Hand]] = {"mouse": Mouse, "keys": Keys}
