@@ -134,7 +134,7 @@ def modes_words(modes: Mapping[str, str]) -> Words:
     """Modes of tuning by knob; those that only advise, as all do by default, are not named."""
     named = {knob: MODES[mode] for knob, mode in sorted(modes.items()) if mode in MODES and mode != TuningMode.ADVISE}
     told = [label_words(knob) + ": " + words for knob, words in named.items()]
-    return joined("; ", told) if told else say("advise on each")
+    return joined(say("; "), told) if told else say("advise on each")
 
 
 def _choice(label: object) -> Words:

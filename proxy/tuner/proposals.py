@@ -60,7 +60,7 @@ class Proposals:
     @property
     def words(self) -> str:
         """One sentence of all."""
-        return joined("; ", (self.utilisation.words, self.demand.words, self.backlog.words)) + "."
+        return joined(say("; "), (self.utilisation.words, self.demand.words, self.backlog.words)) + say(".")
 
 
 def propose(
@@ -106,7 +106,7 @@ def _host(signals: ScalingSignals) -> str:
         (say("memory"), signals.memory_ratio),
     )
     told = [name + f" {value:.0%}" for name, value in named if value is not None]
-    return joined("", ("; ", joined(", ", told))) if told else ""
+    return joined("", (say("; "), joined(say(", "), told))) if told else ""
 
 
 def _demand(signals: ScalingSignals, target: float, target_wait_s: float, load_s: float | None) -> Proposal:

@@ -106,9 +106,9 @@ def judge(view: TuningView, running: Running, now_unix_s: float, window_s: int =
     back = (
         say(": %(shown)s is back.", shown=shown(proposal.knob, proposal.from_value))
         if outcome is Outcome.UNDONE
-        else "."
+        else say(".")
     )
-    return verdict(outcome, joined("; ", (moved, why)) + back, is_open=is_open)
+    return verdict(outcome, joined(say("; "), (moved, why)) + back, is_open=is_open)
 
 
 def _of_better(change: Change, score_ratio: float, rise: Rise) -> tuple[Outcome, str, bool]:
