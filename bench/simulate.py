@@ -18,6 +18,7 @@ from proxy.testing.simulation import Cost
 
 Row = tuple[object, ...]
 
+LOADS = (0.5, 0.9, 1.2, 2.0, 3.0)
 CONTENDED_ROWS = (24, 16, 13)
 BATCHING = {
     "at most 1 row": BatchingPolicy(1),
@@ -115,6 +116,22 @@ def overload() -> Iterator[Row]:
                 yield f"{load}×", timeout_ms, rule, goodput, p99, late, _percent(after.success_ratio())
 
 
+def deadlines() -> Iterator[Row]:
+    """Goodput, of the peak, with deadlines a few full executions away; in brackets: accepted, and not in time."""
+    yield "model", "instances", "deadline, executions", *(f"{load}× (late)" for load in LOADS)
+    for name, cost in {"2 ms + 0.1 ms a row": ROWS, "5 ms + 0.01 ms a row": FIXED}.items():
+        for instances in (1, 2, 4):
+            for executions in (1.2, 1.5, 2, 2.5, 3, 4, 6):
+                found = [scenarios.short_of_time(instances, executions, load, cost=cost) for load in LOADS]
+                peak = cost.peak_per_s(32, instances)
+                yield (
+                    name,
+                    instances,
+                    executions,
+                    *(f"{one.goodput_per_s() / peak:.2f} ({one.refused('deadline_exceeded')})" for one in found),
+                )
+
+
 def limit() -> Iterator[Row]:
     """Bursts of three times the peak, at six tenths of it in the mean: what an adaptive limit refuses of them."""
     yield "adaptive limit", "answered", "p50 ms", "p99 ms"
@@ -155,7 +172,7 @@ def cost() -> Iterator[Row]:
 
 TABLES: dict[str, Callable[[], Iterator[Row]]] = {
     table.__name__: table
-    for table in (placement, batching, tenants, contended, priorities, overload, limit, retries, switching)
+    for table in (placement, batching, tenants, contended, priorities, overload, deadlines, limit, retries, switching)
 }
 
 

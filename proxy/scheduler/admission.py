@@ -45,14 +45,6 @@ class Bounds(NamedTuple):
     limit: int = 0
 
 
-def predict_wait_ns(rows_ahead: int, max_rows: int, full_ns: int, residual_ns: int, ready: int) -> int:
-    """Time until a request behind `rows_ahead` begins to run, all instances being busy now.
-
-    (rows ahead × time of a full batch / rows of a full batch + what the running ones still need) / instances.
-    """
-    return (rows_ahead * full_ns // max_rows + residual_ns) // max(ready, 1)
-
-
 def admit(bounds: Bounds, wait_ns: int, service_ns: int, deadline_ns: int, now_ns: int) -> Reject | None:
     """None: admitted. The first rule that fires: QUEUE_FULL, CONCURRENCY_LIMIT, PREDICTED_LATE (`is_late`)."""
     if bounds.requests >= bounds.max_requests:

@@ -1,4 +1,4 @@
-"""Decides whether a batch leaves now or waits for company. Pure.
+"""Decides whether a batch leaves now or waits for company, and how a deadline bounds it. Pure.
 
 Place: asked only while an instance is idle; a busy instance is company enough by itself.
 Rules: nobody waits into a deadline of the batch; nobody waits longer than the policy's delay; and, once the lane knows
@@ -133,3 +133,13 @@ def await_callers(
     if latest_ns <= now_ns:
         return DEADLINE_NEAR
     return WaitUntil(min(until_ns, latest_ns))
+
+
+def bound_with(rows: int, room_rows: int, taken_rows: int, bound: int) -> int:
+    """The `bound` of a batch of `taken_rows` when a request of `rows` joins whose deadline leaves room for `room_rows`.
+
+    0 if it must stay out. One that would be late alone changes nothing.
+    """
+    if rows > room_rows:
+        return bound
+    return min(bound, room_rows) if taken_rows + rows <= room_rows else 0

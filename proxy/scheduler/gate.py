@@ -12,6 +12,7 @@ from proxy.core.requests import InferenceRequest
 from proxy.scheduler import refusals
 from proxy.scheduler.admission import Bounds, admit, is_late, retry_after_ns
 from proxy.scheduler.entries import Entry
+from proxy.scheduler.forecast import forecast, longest_ns
 from proxy.scheduler.lane import Lane
 from proxy.scheduler.ports import Chance
 
@@ -36,11 +37,18 @@ def ask(
         return refusals.oversize(lane.version, request.rows, lane.policy_rows)
     if request.rows > MAX_PARTS * lane.max_rows and lane.version.batchable:
         return refusals.oversize(lane.version, request.rows, MAX_PARTS * lane.max_rows)
-    if not lane.blocked and not lane.queue.depth and not lane.retrying:
+    if not lane.blocked and not lane.queue.depth and not lane.retrying and _has_idle(lane):
         limit = lane.concurrency_limit
         if not limit or lane.in_flight < limit:
             return None
     return _ask_busy(lane, request, level, key, now_ns, chance)
+
+
+def _has_idle(lane: Lane) -> bool:
+    """True if an instance is idle, or none is ready yet. Looks at each only where as many run as are ready."""
+    if lane.measured.running < lane.ready or not lane.ready:
+        return True
+    return any(instance.idle for instance in lane.group.ready_instances())
 
 
 def _ask_offenders(lane: Lane, request: InferenceRequest, now_ns: int, chance: Chance) -> ProxyError | None:
@@ -60,10 +68,11 @@ def _ask_busy(
     if (
         queue.depth + lane.retrying < policy.max_requests
         and not (bound or lane.limit is not None or lane.concurrency_limit or request.rows > lane.max_rows)
-        and now_ns + lane.longest_ns() < request.deadline_ns
+        and now_ns + longest_ns(lane) < request.deadline_ns
     ):
         return None  # what nearly every request is: `admit` would say the same
-    wait_ns, service_ns = lane.predict_ns(queue.rows_before(level, key, request.weight), request.rows)
+    rows_before = queue.rows_before(level, key, request.weight)
+    wait_ns, service_ns = forecast(lane, rows_before, request.rows, now_ns)
     bounds = Bounds(
         lane.depth,
         policy.max_requests,

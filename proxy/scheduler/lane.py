@@ -9,7 +9,6 @@ from proxy.core.errors import ProxyError
 from proxy.core.policies import ModelPolicy, Oversize
 from proxy.core.requests import InferenceRequest
 from proxy.core.snapshot import VersionSnapshot
-from proxy.scheduler.admission import MARGIN_DIVISOR, predict_wait_ns
 from proxy.scheduler.again import Again
 from proxy.scheduler.batching import TIMER_NS, Dispatch, Waiting, WaitUntil, await_callers, form_batch
 from proxy.scheduler.callers import Callers
@@ -156,36 +155,6 @@ class Lane:
         """Requests that wait, those to be run again included."""
         return self.queue.depth + self.retrying
 
-    def wait_ns(self, rows_before: int) -> int:
-        """Predicted time until a request that joins now, behind `rows_before` of the queue, begins to run."""
-        if not self.blocked and not self.queue.depth and not self.retrying:
-            return 0
-        measured, most = self.measured, self.queue.contention.bound(self.max_rows)
-        latency = measured.latency
-        full_ns = latency.predict_ns(most)
-        residual_ns = measured.running * latency.mean_ns // 2
-        return predict_wait_ns(rows_before + self.retrying, most, full_ns, residual_ns, self.ready)
-
-    def longest_ns(self) -> int:
-        """No less than any prediction for a request that joins now: behind everyone, in a full batch, with margin."""
-        measured, most = self.measured, self.queue.contention.bound(self.max_rows)
-        latency = measured.latency
-        full_ns = latency.predict_ns(most) if latency.padded else latency.alpha_ns + latency.beta_ns * most
-        ahead_ns = full_ns * (self.queue.rows + self.retrying) // most + measured.running * latency.mean_ns
-        longest_ns = ahead_ns // (self.ready or 1) + full_ns
-        return longest_ns + longest_ns // MARGIN_DIVISOR + 1
-
-    def predict_ns(self, rows_before: int, rows: int) -> tuple[int, int]:
-        """`wait_ns`, and the predicted service time of the batch that a request of `rows` would join.
-
-        Others join it, too, so it is taken to be no smaller than batches have been lately.
-        """
-        latency, most = self.measured.latency, self.queue.contention.bound(self.max_rows)
-        joined = self.queue.rows % most + rows
-        if joined < latency.mean_rows:
-            joined = latency.mean_rows
-        return self.wait_ns(rows_before), latency.predict_ns(joined if joined < most else most)
-
     def limit_now(self) -> int:
         """How many requests may wait or run, the smaller of what was set and what was learnt; 0: no limit."""
         learnt, was_set = self.limit.now(self._least()) if self.limit is not None else 0, self.concurrency_limit
@@ -246,7 +215,7 @@ class Lane:
             elif decision.rows:
                 most = decision.rows
         elif idle == 1 and most > 1:
-            waits = self._await_callers(group.rows, most, group.earliest_ns, now_ns)
+            waits = self._await_callers(group.rows, most, group.earliest_ns - TIMER_NS, now_ns)
             if isinstance(waits, WaitUntil):
                 return waits
         taken = self.queue.take(group, most, now_ns, self.measured.latency)

@@ -11,6 +11,8 @@ from proxy.scheduler.statistics import SizeStatistics
 SIZE_MEMORY = 100
 # Sizes counted apart. Larger: more memory where batches have very many different sizes.
 MOST_SIZES = 256
+# Time constant of the rate of arrivals, in mean executions. Larger: smoother; smaller: follows faster, and noise too.
+RATE_MEMORY = 4
 # Weight of the newest gap between arrivals. Larger: follows faster, and noise too.
 GAP_WEIGHT = 0.1
 
@@ -42,10 +44,14 @@ class Measurements:
     __slots__ = (
         "_busy_changed_ns",
         "_busy_ns",
+        "_came",
+        "_rated_ns",
         "_sizes",
         "arrived_ns",
+        "came_per_ns",
         "cancelled",
         "displaced",
+        "executing",
         "executions",
         "expired",
         "gap_ns",
@@ -65,6 +71,10 @@ class Measurements:
         self.latency = LatencyModel()
         self.reasons: dict[Reason, int] = {}
         self.running = 0
+        self.executing: dict[int, tuple[int, int]] = {}  # by batch: when it began, with how many rows
+        self.came_per_ns = 0.0  # requests in the mean, those that were refused included
+        self._came = 0
+        self._rated_ns = now_ns
         self.requests = self.inferences = self.executions = self.splits = 0
         self.expired = self.rejected = self.retried = self.cancelled = self.displaced = 0
         self.queue_wait_ns = self.queue_waits = 0
@@ -84,8 +94,26 @@ class Measurements:
         """One more ended without an answer."""
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
-    def account(self, change: int, now_ns: int) -> None:
-        """An execution began (`change` 1) or ended (-1)."""
+    def began(self, batch_id: int, rows: int, now_ns: int) -> None:
+        """An execution began: the rate of arrivals moves by what came since the last one did."""
+        self._account(1, now_ns)
+        self.executing[batch_id] = now_ns, rows
+        since_ns = now_ns - self._rated_ns
+        if since_ns:
+            came = self.requests + self.rejected
+            memory_ns = RATE_MEMORY * self.latency.mean_ns
+            if since_ns < memory_ns:
+                self.came_per_ns += (came - self._came - self.came_per_ns * since_ns) / memory_ns
+            else:
+                self.came_per_ns = (came - self._came) / since_ns
+            self._came, self._rated_ns = came, now_ns
+
+    def ended(self, batch_id: int, now_ns: int) -> None:
+        """It ended, in whatever way."""
+        self._account(-1, now_ns)
+        self.executing.pop(batch_id, None)
+
+    def _account(self, change: int, now_ns: int) -> None:
         self._busy_ns += self.running * (now_ns - self._busy_changed_ns)
         self._busy_changed_ns = now_ns
         self.running += change

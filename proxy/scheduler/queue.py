@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 
+from proxy.scheduler.batching import bound_with
 from proxy.scheduler.contention import Contention
 from proxy.scheduler.entries import Entry
 from proxy.scheduler.flows import Flow, Level, Line, ShapeGroup, best_of
@@ -117,7 +118,8 @@ class RequestQueue:
                     self._remove(entry, line)
                     taken.expired.append(entry)
                     continue
-                limit = _limit(entry, limit, taken.rows, pace.rows_within(entry.deadline_ns - now_ns))
+                room_rows = pace.rows_within(entry.deadline_ns - now_ns)
+                limit = bound_with(entry.rows, room_rows, taken.rows, limit)
             if taken.rows and taken.rows + rows > limit:
                 break
             self._remove(entry, line)
@@ -229,6 +231,11 @@ class RequestQueue:
         return {number: level.live for number, level in self._levels.items()}
 
     @property
+    def shapes(self) -> int:
+        """Different shapes that wait."""
+        return len(self._groups)
+
+    @property
     def places(self) -> int:
         """Places held, living and empty (what the sweeps bound)."""
         return sum(len(flow.entries) for level in self._levels.values() for flow in level.flows.values())
@@ -284,16 +291,6 @@ class RequestQueue:
         """Forget a shape that nothing has."""
         if group.live == 0 and group.key is not None:
             self._groups.pop(group.key, None)
-
-
-def _limit(entry: Entry, limit: int, taken_rows: int, room_rows: int) -> int:
-    """The bound of a batch in which `entry` may be, whose deadline leaves time for `room_rows`: 0 if it must stay out.
-
-    One that would be late alone changes nothing.
-    """
-    if entry.rows > room_rows:
-        return limit
-    return min(limit, room_rows) if taken_rows + entry.rows <= room_rows else 0
 
 
 def _living(entries: deque[Entry]) -> deque[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from proxy.scheduler.forecast import drain_ns
 from proxy.scheduler.lane import Lane
 from proxy.scheduler.statistics import LaneStatistics
 
@@ -22,7 +23,7 @@ def read(lane: Lane, now_ns: int) -> LaneStatistics:
         rejected=measured.rejected,
         retried=measured.retried,
         busy_ns=measured.busy_ns(now_ns),
-        predicted_wait_ns=lane.wait_ns(lane.queue.rows),
+        predicted_wait_ns=drain_ns(lane, now_ns),
         arrivals=measured.requests + measured.rejected,
         displaced=measured.displaced,
         cancelled=measured.cancelled,

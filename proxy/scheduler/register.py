@@ -16,6 +16,7 @@ from proxy.core.requests import InferenceRequest, InferenceResult
 from proxy.scheduler import refusals
 from proxy.scheduler.admission import retry_after_ns
 from proxy.scheduler.entries import DONE, RETRYING, RUNNING, WAITING, Entry, OnDone
+from proxy.scheduler.forecast import drain_ns
 from proxy.scheduler.joining import is_better
 from proxy.scheduler.lane import Lane
 from proxy.scheduler.ports import Chance
@@ -91,12 +92,12 @@ class Register:
             self._on_fault(Place.CUTTING, f"a request of {lane.key} could not be cut", error)
             self.splits[request].end(refusals.not_recovered())
 
-    def displace(self, lane: Lane, entry: Entry, chance: Chance) -> None:
+    def displace(self, lane: Lane, entry: Entry, now_ns: int, chance: Chance) -> None:
         """A waiting request gives its place up to one that stands in the queue already, and is told so now.
 
         One behind the other: an answer may bring a request (who waited for the same execution) that displaces another.
         """
-        hint_ns = retry_after_ns(lane.wait_ns(lane.queue.rows), chance)  # first what may fail
+        hint_ns = retry_after_ns(drain_ns(lane, now_ns), chance)  # first what may fail
         error = refusals.displaced(lane.version, lane.policy.queue, hint_ns)
         lane.queue.discard(entry)
         lane.measured.displaced += 1

@@ -121,7 +121,7 @@ class Scheduler:
             entry = Entry(request, request.rows if lane.version.batchable else 1, on_done)
             self._register.queue(lane, entry, request, level, key, now_ns)
         if verdict is not None:  # only now: nobody gives a place up for one that could not be queued
-            self._register.displace(lane, verdict, self._chance)
+            self._register.displace(lane, verdict, now_ns, self._chance)
         if not lane.blocked:
             self._pump_soon(lane)
         if lane.timer is None or request.deadline_ns < lane.timer_at_ns:
@@ -231,7 +231,7 @@ class Scheduler:
         except Exception as error:
             self._on_fault(Place.HANDING_OVER, f"execute of {instance.instance_id} raised", error)
             if instance.idle:  # else it holds the batch, and says when that has ended
-                lane.measured.account(-1, now_ns)
+                lane.measured.ended(batch.batch_id, now_ns)
                 lane.again.suspects_running -= bool(entries[0].suspect_until_ns)
             self._register.end_all(lane, entries, refusals.not_handed_over())
 
@@ -239,7 +239,7 @@ class Scheduler:
         self, lane: Lane, run: Run, entries: list[Entry], batch: Batch, outcome: BatchResult | BatchFault
     ) -> None:
         now_ns = run.finished_ns = self._now_ns()
-        lane.measured.account(-1, now_ns)
+        lane.measured.ended(batch.batch_id, now_ns)
         lane.blocked = False
         is_suspect = bool(entries[0].suspect_until_ns)
         lane.again.suspects_running -= is_suspect

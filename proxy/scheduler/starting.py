@@ -32,5 +32,5 @@ def begin(lane: Lane, instance: InstancePort, entries: list[Entry], batch_id: in
     lane.in_flight += len(entries)
     lane.turn = record.last_turn = lane.turn + 1
     run.rows = rows
-    measured.account(1, now_ns)
+    measured.began(batch_id, rows, now_ns)
     return Batch(batch_id, lane.version, requests, rows, lane.padded_rows(rows)), run

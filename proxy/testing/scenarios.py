@@ -72,6 +72,18 @@ def overloaded(
     return during, after
 
 
+def short_of_time(
+    instances: int, executions: float, load: float, *, cost: Cost = ROWS, seconds: float = 0.3, lead_s: float = 0.0
+) -> Outcome:
+    """`load` times the peak with deadlines of so many full executions of 32 rows, after `lead_s` that do not count."""
+    timeout_ns = int(executions * (cost.fixed_ns + 32 * cost.row_ns))
+    simulation = Simulation(ModelPolicy(batching=BatchingPolicy(32)), slowness=(1.0,) * instances, cost=cost)
+    sender = Sender(load * cost.peak_per_s(32, instances), seconds, timeout_ns=timeout_ns)
+    if lead_s:
+        simulation.run(steady(replace(sender, seconds=lead_s), 2), lead_s, settle=False)
+    return simulation.run(steady(sender), seconds)
+
+
 def crowded(*, adaptive: bool, seconds: float = 1.0) -> Outcome:
     """Bursts of three times the peak, at six tenths of it in the mean."""
     policy = ModelPolicy(admission=AdmissionPolicy(adaptive_limit=adaptive))

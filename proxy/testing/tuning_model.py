@@ -17,7 +17,7 @@ from typing import cast
 from proxy.core.policies import BatchingPolicy, Placement
 from proxy.core.units import NS_PER_MS, NS_PER_S
 from proxy.metrics.histogram import index as bucket_of
-from proxy.scheduler.admission import Bounds, admit, predict_wait_ns
+from proxy.scheduler.admission import Bounds, admit
 from proxy.scheduler.batching import TIMER_NS, Dispatch, Waiting, await_callers, form_batch
 from proxy.scheduler.callers import Callers
 from proxy.scheduler.latency_model import LatencyModel
@@ -126,9 +126,8 @@ class SimulatedModel:
             return False
         most = self.settings.max_batch_rows
         pace = self.pace
-        wait_ns = predict_wait_ns(
-            self.rows_waiting, most, pace.predict_ns(most), self.running * pace.mean_ns // 2, len(self.instances)
-        )
+        ahead_ns = self.rows_waiting * pace.predict_ns(most) // most + self.running * pace.mean_ns // 2
+        wait_ns = ahead_ns // max(len(self.instances), 1)  # the mean: its deadlines are many executions away
         joined = min(max(self.rows_waiting % most + request.rows, pace.mean_rows), most)
         bounds = Bounds(
             len(self.queue),

@@ -11,7 +11,7 @@ from proxy.core.errors import Reason
 from proxy.core.hints import LONGEST_RETRY_NS
 from proxy.core.policies import BatchingPolicy, Placement
 from proxy.core.units import NS_PER_MS, NS_PER_S
-from proxy.scheduler.admission import Bounds, Reject, admit, predict_wait_ns, retry_after_ns
+from proxy.scheduler.admission import Bounds, Reject, admit, retry_after_ns
 from proxy.scheduler.batching import BatchReason, Dispatch, Waiting, WaitUntil, form_batch
 from proxy.scheduler.gradient_limit import GradientLimit, next_limit
 from proxy.scheduler.isolation import Verdict, halves, judge
@@ -78,15 +78,6 @@ def test_the_gradient_limit_grows_while_service_times_hold_and_falls_when_they_r
         now_ns += NS_PER_S // 10
         limit.observe(10 * NS_PER_MS, 1_000, 20, 100, now_ns)
     assert limit.limit < grown
-
-
-@pytest.mark.parametrize(
-    ("rows_ahead", "ready", "expected"), [(0, 1, 50), (16, 1, 100), (32, 1, 150), (64, 2, 125), (64, 0, 250)]
-)
-def test_the_wait_is_what_is_ahead_at_the_pace_of_full_batches_and_what_runs_over_the_instances(
-    rows_ahead, ready, expected
-):
-    assert predict_wait_ns(rows_ahead, 32, 100, 50, ready) == expected
 
 
 def line(alpha_ns=0, beta_ns=0, padded=()):
