@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 FIRST_RUN = "first-run.json"
+KEY_FILE = "secret-key"
 DEMO_MODELS = ("digits", "silero-vad")
 # After this long without the demo models the URLs are printed all the same, with what is still missing.
 PATIENCE_S = 90.0
@@ -72,6 +73,16 @@ def read_first_run(home: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) and "demo_request" in content else None
+
+
+def forget_torn(home: Path) -> None:
+    """Delete what a killed writer left beside the files of secrets: nobody would think of secrets there.
+
+    Called by the one server of `home`, before it writes any.
+    """
+    for name in (FIRST_RUN, KEY_FILE):
+        for left in home.glob(f".{name}.*"):
+            left.unlink(missing_ok=True)
 
 
 def keep_urls_true(address: Address) -> None:

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from dlproxy_site.announce import Address, Announcement, keep_urls_true
+from dlproxy_site.announce import Address, Announcement, forget_torn, keep_urls_true
 from dlproxy_site.supervisor import ChildSpec, Supervisor
 
 _LOG_BYTES = 10 * 1024 * 1024
@@ -58,6 +58,7 @@ def main() -> int:
         check_ports(address)
         check_redis(settings.REDIS_URL)
         check_static_files(Path(settings.STATIC_ROOT))
+        forget_torn(address.home)
         keep_urls_true(address)
     except ImproperlyConfigured as error:
         print(f"server: {error}", file=sys.stderr)

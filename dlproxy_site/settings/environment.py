@@ -17,6 +17,8 @@ from django.core.exceptions import ImproperlyConfigured
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 MIN_SECRET_CHARACTERS = 50  # Django's own floor (security.W009)
+DATABASE_FILE = "dlproxy.sqlite3"
+SECRET_FILES = ("secret-key", "first-run.json")
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
@@ -110,8 +112,28 @@ def make_home(home: Path) -> None:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (home / "artifacts" / "incoming", home / "celery"):
             folder.mkdir(parents=True, exist_ok=True)
+        for name in SECRET_FILES:
+            _make_private(home / name)
     except OSError as error:
         raise ImproperlyConfigured(f"DLPROXY_HOME={home} cannot be used: {error.strerror}.") from None
+
+
+def _make_private(path: Path) -> None:
+    """Let only its owner read `path`, if it is there: a folder that was there before may be open to everybody."""
+    with contextlib.suppress(FileNotFoundError, PermissionError):  # another user's file is that one's to close
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+
+
+def _private_database(path: Path) -> str:
+    """The name of SQLite's file, which SQLite itself would make for everybody to read; so it holds -wal and -shm."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise ImproperlyConfigured(f"The database {path} cannot be made or read: {error.strerror}.") from None
+    for ending in ("", "-wal", "-shm"):
+        _make_private(path.with_name(path.name + ending))
+    return str(path)
 
 
 def database(home: Path, url: str) -> dict[str, Any]:
@@ -123,7 +145,7 @@ def database(home: Path, url: str) -> dict[str, Any]:
     if not url:
         return {
             "ENGINE": "django.db.backends.sqlite3",
-            "NAME": home / "dlproxy.sqlite3",
+            "NAME": _private_database(home / DATABASE_FILE),
             "OPTIONS": dict(SQLITE_OPTIONS),
         }
     accepted = "DATABASE_URL: use postgres://user:password@host:port/name or sqlite:///…"
@@ -134,6 +156,8 @@ def database(home: Path, url: str) -> dict[str, Any]:
     options = settings.setdefault("OPTIONS", {})
     if settings["ENGINE"] == "django.db.backends.sqlite3":
         options.update(SQLITE_OPTIONS)
+        if settings["NAME"] != ":memory:":
+            settings["NAME"] = _private_database(Path(settings["NAME"]))
     elif settings["ENGINE"] == "django.db.backends.postgresql":
         options.setdefault("connect_timeout", 5)
         # A slow database may hold a page, never the process: statements end after 15 s.

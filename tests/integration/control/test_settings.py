@@ -131,6 +131,20 @@ def test_the_signing_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path
     assert other["SECRET_KEY"] != first["SECRET_KEY"]
 
 
+def test_only_their_owner_reads_database_and_secrets_in_a_folder_that_everybody_may_look_into(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for name in ("first-run.json", "dlproxy.sqlite3-wal"):
+        (tmp_path / name).touch(mode=0o644)
+    connect = "import django; django.setup(); from django.db import connection; connection.ensure_connection()\n"
+    write = "connection.cursor().execute('CREATE TABLE t (a)'); import os; os._exit(0)"  # as killed: -wal stays
+    assert python(tmp_path, "-c", connect + write).returncode == 0
+    other = {"DATABASE_URL": f"sqlite:///{tmp_path}/other.sqlite3"}
+    assert python(tmp_path, "-c", connect + write, **other).returncode == 0
+    modes = {path.name: oct(path.stat().st_mode)[-3:] for path in tmp_path.iterdir() if path.is_file()}
+    databases = {f"{name}.sqlite3{end}" for name in ("dlproxy", "other") for end in ("", "-wal", "-shm")}
+    assert modes == dict.fromkeys({*databases, "first-run.json", "secret-key"}, "600")
+
+
 def test_redis_and_postgresql_are_taken_from_their_addresses(tmp_path: Path) -> None:
     done = python(tmp_path, "-c", SHOW, REDIS_URL="redis://127.0.0.1:1/0", DATABASE_URL="postgres://u:p@127.0.0.1:1/x")
     assert "redis://127.0.0.1:1/0" in done.stdout

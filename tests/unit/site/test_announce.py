@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dlproxy_site.announce import Address, curl_line, keep_urls_true, read_first_run, write_demo_request
+from dlproxy_site.announce import Address, curl_line, forget_torn, keep_urls_true, read_first_run, write_demo_request
+from models_admin.management.demo.first_run import write_private
 
 KEY = "dlp_" + "aB3-_" * 8 + "xyz"
 FIRST_RUN = {
@@ -48,6 +49,20 @@ def test_the_pasted_line_sends_the_demo_request_with_the_key_of_the_file(address
 
 def test_the_line_does_not_carry_the_key(address: Address) -> None:
     assert KEY not in curl_line(address, FIRST_RUN)
+
+
+def test_what_a_killed_writer_left_of_the_secrets_goes_with_the_next_start(address: Address) -> None:
+    kept = address.home / "first-run.json"
+    for path in (kept, address.home / ".first-run.json.4711", address.home / ".secret-key.4711.a0b1c2d3"):
+        path.write_text(json.dumps(FIRST_RUN))
+    forget_torn(address.home)
+    assert list(address.home.iterdir()) == [kept]
+
+
+def test_a_writer_that_fails_half_way_leaves_nothing_of_the_secrets(address: Address) -> None:
+    with pytest.raises(TypeError):
+        write_private(address.home / "first-run.json", {"admin_password": "a", "api_key": object()})
+    assert list(address.home.iterdir()) == []
 
 
 def test_without_the_first_runs_file_the_line_has_placeholders(address: Address) -> None:
