@@ -1,7 +1,7 @@
 """Which version is a model's default: set within a transaction that has locked the model's row.
 
-Rules: a model's first default is the lowest number that passes its validation, however long the others take; later
-ones change by hand, by a rollout, or by the policy `latest`.
+Rules: a model's first default is the lowest number that passes its validation, however long the others take (with the
+policy `latest` the highest that has passed); later ones change by hand, by a rollout, or by that policy.
 """
 
 from __future__ import annotations
@@ -38,11 +38,17 @@ def settle_first(model: Model) -> ModelVersion | None:
     """
     if model.default_version_id is not None:
         return None
-    first = first_version(model)
-    if first is None or first.state != VersionState.READY:
-        return None
-    make_default(model, first)
+    first = _first_due(model)
+    if first is not None:
+        make_default(model, first)
     return first
+
+
+def _first_due(model: Model) -> ModelVersion | None:
+    if model.policy.version_policy == VersionPolicy.LATEST:
+        return model.versions.filter(state=VersionState.READY).order_by("-number").first()
+    first = first_version(model)
+    return None if first is None or first.state != VersionState.READY else first
 
 
 def become_default_if_due(model: Model, version: ModelVersion) -> bool:
@@ -52,11 +58,12 @@ def become_default_if_due(model: Model, version: ModelVersion) -> bool:
     Otherwise a first version waits for lower numbers whose validation has not ended.
     """
     default = model.default_version
-    follows_latest = model.policy.version_policy == VersionPolicy.LATEST
-    if default is None and not follows_latest:
+    if default is None:
         return settle_first(model) == version
-    if default is not None and (
-        not follows_latest or version.number < default.number or model.rollouts.filter(state__in=ACTIVE_STATES).exists()
+    if (
+        model.policy.version_policy != VersionPolicy.LATEST
+        or version.number < default.number
+        or model.rollouts.filter(state__in=ACTIVE_STATES).exists()
     ):
         return False
     make_default(model, version)

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from models_admin.models import Decision, Model, Policy, PolicyRevision
 from models_admin.models.policy_words import in_language, label_words, value_words
-from models_admin.services import scaling, writing
+from models_admin.services import scaling, versions, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict, Invalid, NotFound
 from proxy.core.words import say
@@ -160,6 +160,8 @@ def _change(actor: Actor, row: Policy, fields: Mapping[str, Any], words: str) ->
         return
     record(actor, row, changes)
     scaling.keep_within(actor=actor, policy=row)
+    if "version_policy" in changes:  # a ready version may have waited for a lower number, which `latest` does not
+        versions.settle_first(Model.objects.get(pk=row.model_id), actor)
     Decision.objects.bulk_create(_decision(actor, row, name, words, *pair) for name, pair in changes.items())
 
 

@@ -75,6 +75,16 @@ def test_who_will_not_wait_promotes_and_the_lower_number_replaces_nothing(model:
     assert default_of(model) == 2
 
 
+def test_who_chooses_the_latest_while_a_higher_number_waits_has_it_serve_at_once(model: Model) -> None:
+    first, second, third = (upload(model, value) for value in (1.0, 2.0, 3.0))
+    ends(second)
+    ends(third)
+    policies.update_policy(actor=ANN, model=model, version_policy=VersionPolicy.LATEST)
+    assert default_of(model) == 3
+    ends(first)
+    assert default_of(model) == 3
+
+
 def test_following_the_latest_nothing_waits_since_the_highest_number_wins_in_any_order(model: Model) -> None:
     policies.update_policy(actor=ANN, model=model, version_policy=VersionPolicy.LATEST)
     first, second = upload(model), upload(model, 2.0)
