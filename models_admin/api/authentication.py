@@ -23,7 +23,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import authentication, exceptions
 
 from models_admin.models import ApiKey
-from models_admin.services import keys
+from models_admin.services import keys, page_login
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -119,6 +119,8 @@ class SessionWithToken(authentication.SessionAuthentication):
             raise exceptions.PermissionDenied(
                 _("CSRF check failed: %(reason)s") % {"reason": reason}, code="csrf_failed"
             )
+        if page_login.is_of_another(http_request, with_form=False):
+            raise exceptions.PermissionDenied(page_login.words(http_request), code=page_login.CODE)
 
 
 def _no_response(request: HttpRequest) -> Any:

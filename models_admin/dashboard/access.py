@@ -24,6 +24,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from models_admin import selectors
 from models_admin.dashboard import failures
 from models_admin.models import Model, ModelVersion
+from models_admin.services import page_login
 from models_admin.services.actors import Actor, user_actor
 from models_admin.services.errors import ServiceError
 
@@ -31,17 +32,23 @@ View = Callable[..., HttpResponse]
 
 
 def login_required(view: View) -> View:
-    """Ask whoever is not logged in to do so first; a script is told in words, so that its page stays as it is."""
+    """Ask whoever is not logged in to do so first; a script is told in words, so that its page stays as it is.
+
+    What a page of another login asks for is refused.
+    """
 
     @wraps(view)
     def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.user.is_authenticated:
+            if page_login.is_of_another(request, with_form=True):
+                return failures.another_login(request)
             return view(request, *args, **kwargs)
         if failures.is_for_a_script(request):
             return failures.logged_out(request)
         if request.method in ("GET", "HEAD"):
             return redirect_to_login(request.get_full_path())
-        messages.warning(request, _("Your login had ended, so your last change was not made. Repeat it now."))
+        words = _("Your login had ended, so your last change was not made. Repeat it now.")
+        messages.warning(request, words, extra_tags="repeat")
         return redirect_to_login(failures.came_from(request) or reverse("overview"))
 
     return inner

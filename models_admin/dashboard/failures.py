@@ -20,10 +20,11 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import Resolver404
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.http import escape_leading_slashes, url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from models_admin.dashboard.static_files import StaticFilesMissing
+from models_admin.services import page_login
 from models_admin.services.problems import CONTENT_TYPE, Problem
 from models_admin.services.request_id import HEADER, id_of
 from proxy.core.own_faults import OwnFaults
@@ -90,6 +91,12 @@ def logged_out(request: HttpRequest) -> HttpResponse:
     """For a script whose person's login has ended: it says so, and what was typed stays in the page."""
     words = _("Your login has ended, so nothing was changed. Log in again in another tab, then repeat it here.")
     return answer(request, Failure(401, "not_authenticated", _("Log in"), words))
+
+
+def another_login(request: HttpRequest) -> HttpResponse:
+    """For a change from a page that was made for somebody else than who is logged in now."""
+    failure = Failure(403, page_login.CODE, _("Another account is logged in"), page_login.words(request))
+    return answer(request, failure)
 
 
 def refused_body(request: HttpRequest, status: int, detail: str) -> HttpResponse:
@@ -191,7 +198,8 @@ def came_from(request: HttpRequest) -> str:
     if not is_ours or request.method in ("GET", "HEAD"):
         return ""
     parts = urlsplit(referrer)
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+    path = escape_leading_slashes(parts.path)  # `//name/` would be another host
+    return f"{path}?{parts.query}" if parts.query else path
 
 
 def _away() -> str:

@@ -1,6 +1,6 @@
 // One inference over the dashboard's own session: raw tensors or a text as the body, the answer as JSON would have it.
 import { rawBody, readRaw } from "./bodies.js";
-import { csrfToken, problemWords } from "./http.js";
+import { ownHeaders, problemWords } from "./http.js";
 import { readTiming } from "./timing.js";
 
 // inputs: tensors to send raw, or null: `text` is the body. {said, timing, text: the answer as JSON}; throws an Error with
@@ -11,7 +11,7 @@ export async function ask(url, inputs, text) {
   const response = await fetch(url, {
     method: "POST",
     credentials: "same-origin",
-    headers: { Accept: "application/json", "X-CSRFToken": csrfToken(), "X-Dlproxy-Timing": "1", ...kind },
+    headers: { Accept: "application/json", ...ownHeaders(), "X-Dlproxy-Timing": "1", ...kind },
     body: raw ? raw.bytes : text,
   });
   const bytes = new Uint8Array(await response.arrayBuffer());

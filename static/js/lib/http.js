@@ -6,6 +6,11 @@ export function csrfToken() {
   return found ? decodeURIComponent(found.slice("dlproxy_csrf=".length)) : "";
 }
 
+// A change is made by whom the page was made for, or not at all: somebody else may have logged in in another tab.
+export const pageUser = () => document.body.dataset.user;
+
+export const ownHeaders = () => ({ "X-CSRFToken": csrfToken(), "X-Page-User": pageUser() });
+
 export class HttpProblem extends Error {
   constructor(status, words) {
     super(words);
@@ -49,7 +54,7 @@ export async function postJson(url, bodyText) {
   const response = await fetch(url, {
     method: "POST",
     credentials: "same-origin",
-    headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": csrfToken() },
+    headers: { "Content-Type": "application/json", Accept: "application/json", ...ownHeaders() },
     body: bodyText,
   });
   return { status: response.status, headers: response.headers, text: await response.text() };

@@ -1,5 +1,5 @@
 // One file on its way by tus 1.0.0: declared, sent in pieces, taken up again after a lost connection, ended.
-import { csrfToken, HttpProblem, problemWords } from "./http.js";
+import { HttpProblem, ownHeaders, problemWords } from "./http.js";
 import { t } from "./i18n.js";
 
 // One request's bytes. Larger: fewer requests; smaller: less to send again behind a proxy that holds whole requests back.
@@ -18,7 +18,7 @@ export async function digestOf(file) {
 async function ask(method, url, headers = {}, body = undefined) {
   let response;
   try {
-    response = await fetch(url, { method, credentials: "same-origin", headers: { ...HEADERS, "X-CSRFToken": csrfToken(), ...headers }, body });
+    response = await fetch(url, { method, credentials: "same-origin", headers: { ...HEADERS, ...ownHeaders(), ...headers }, body });
   } catch {
     throw new HttpProblem(0, problemWords(0, ""));
   }
@@ -62,7 +62,7 @@ export class Transfer {
       retryDelays: null, // ours: it also waits for the connection to come back
       storeFingerprintForResuming: false, // the server lists what is unfinished
       headers: { Accept: "application/json" },
-      onBeforeRequest: (request) => request.setHeader("X-CSRFToken", csrfToken()),
+      onBeforeRequest: (request) => { for (const [name, value] of Object.entries(ownHeaders())) request.setHeader(name, value); },
       onProgress: (sent) => tell.progress(sent),
       onChunkComplete: () => { this.tries = 0; },
       onSuccess: () => tell.sent(),

@@ -14,7 +14,7 @@ from django.test import AsyncClient, Client
 from dlproxy_site.body_guard import SMALL_BYTES, BodyGuard
 from models_admin import selectors
 from models_admin.dashboard import failures
-from models_admin.models import Model
+from models_admin.models import ApiKey, Model
 from proxy.core.own_faults import OwnFaults
 
 HTMX = {"HX-Request": "true", "Accept": "text/html, */*"}
@@ -211,3 +211,42 @@ def test_a_page_that_answers_a_form_stands_under_the_forms_page_and_its_language
     assert 'data-address="/keys/?state=active"' in html
     assert '<input type="hidden" name="next" value="/keys/?state=active">' in html
     assert "data-address" not in staff.get("/keys/").content.decode()
+
+
+@pytest.mark.parametrize(
+    "sent", [{"data": {"page_user": "{pk}"}}, {"headers": {"X-Page-User": "{pk}", "HX-Request": "true"}}]
+)
+def test_a_page_of_one_login_changes_nothing_in_anothers_name(
+    staff: Client, alice: User, bob: User, sent: dict[str, dict[str, str]]
+) -> None:
+    def create(name: str, owner: User) -> Any:
+        given = {part: {key: text.format(pk=owner.pk) for key, text in pairs.items()} for part, pairs in sent.items()}
+        fields = {"name": name, "scope": "inference", "all_models": "true", "weight": "1", **given.pop("data", {})}
+        return staff.post("/keys/create/", fields, **given)
+
+    refused = create("others", bob)
+    assert (refused.status_code, "alice has logged in in another tab" in refused.content.decode()) == (403, True)
+    assert not ApiKey.objects.exists()
+    assert create("own", alice).status_code == 201
+
+
+def test_a_script_of_another_logins_page_changes_nothing_over_the_api(alice: User, bob: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(alice)
+    client.get("/")
+    token = client.cookies["dlproxy_csrf"].value
+
+    def create(owner: User) -> Any:
+        headers = {"X-CSRFToken": token, "X-Page-User": str(owner.pk)}
+        return client.post("/api/v1/models", {"name": "net"}, content_type="application/json", headers=headers)
+
+    refused = create(bob)
+    assert (refused.status_code, refused.json()["code"]) == (403, "other_login")
+    assert create(alice).status_code == 201
+
+
+def test_no_way_back_leads_to_another_host(staff: Client) -> None:
+    answer = staff.post("/no/page/", headers={"Referer": "http://testserver//elsewhere.example/keys/"})
+    html = answer.content.decode()
+    assert "/%2Felsewhere.example/keys/" in html
+    assert '"//elsewhere' not in html
