@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from models_admin.dashboard.access import asked, model_or_404, page
+from models_admin.dashboard.access import asked, model_or_404, page, whole_number
 from models_admin.dashboard.deleted import undo_version
 from models_admin.dashboard.model import head
 from models_admin.dashboard.paging import page_of
@@ -58,7 +59,8 @@ def versions_part(request: HttpRequest, name: str) -> HttpResponse:
 
 def _like(model: Model, number: str) -> dict[str, object]:
     """The version whose declarations the form begins with; nothing where the address names none of this model's."""
-    like = next((version for version in model.versions.all() if str(version.number) == number), None)
+    asked_for = whole_number(number, 9)
+    like = None if asked_for is None else model.versions.filter(number=asked_for).first()
     if like is None or not like.declared_signature:
         return {"like": like}
     sides = (f'"{side}": {json.dumps(like.declared_signature[side], ensure_ascii=False)}' for side in SIDES)
@@ -66,21 +68,22 @@ def _like(model: Model, number: str) -> dict[str, object]:
 
 
 def _rows(request: HttpRequest, model: Model) -> dict[str, object]:
-    """A page of the versions; archived ones only when they are asked for."""
-    known = list(model.versions.prefetch_related("labels"))
-    archived = sum(version.state == VersionState.ARCHIVED for version in known)
-    numbers = [version.number for version in known]
+    """A page of the versions; archived ones only when they are asked for. Of the others numbers and states are read."""
+    known = list(model.versions.values_list("number", "state"))
+    archived = sum(state == VersionState.ARCHIVED for _, state in known)
+    numbers = [number for number, _ in known]
     first = model.default_version.number if model.default_version else (numbers or [None])[-1]
     with_archived = asked(request, "archived") == "true"
     report = gateway.latest_report()
     rollout = active_rollout(model)
     rollback = rollback_target(model)
     candidate = rollout and rollout.candidate
-    listed = [version for version in known if with_archived or version.state != VersionState.ARCHIVED]
+    listed = [number for number, state in known if with_archived or state != VersionState.ARCHIVED]
     paged = page_of(request, listed, PAGE_ROWS)
+    shown = model.versions.filter(number__in=list(paged.rows)).prefetch_related("labels")
     rows = [
         (version, load_status(version, report, is_candidate=version == candidate), roles(model, version, rollout))
-        for version in paged.rows
+        for version in shown
     ]
     return {
         "rows": rows,
@@ -88,7 +91,7 @@ def _rows(request: HttpRequest, model: Model) -> dict[str, object]:
         "standing": _standing(model, known, rollout, rollback),
         "loaded": loaded(model.name, report),
         "waits_for": first_awaited(model),
-        "moving": any(version.state in MOVING for version in listed),
+        "moving": any(state in MOVING for _, state in known),
         "archived_count": archived,
         "numbers": numbers,
         "a": first,
@@ -98,8 +101,8 @@ def _rows(request: HttpRequest, model: Model) -> dict[str, object]:
 
 
 def _standing(
-    model: Model, known: Sequence[ModelVersion], rollout: Rollout | None, rollback: ModelVersion | None
+    model: Model, known: Sequence[tuple[int, str]], rollout: Rollout | None, rollback: ModelVersion | None
 ) -> str:
     """What the parts around the list depend on: where it changes, they are asked for anew."""
-    states = ",".join(f"{version.number}:{version.state}" for version in known)
+    states = hashlib.blake2b(repr(known).encode(), digest_size=8).hexdigest()
     return f"{model.revision} {model.default_version_id} {states} {rollout and rollout.pk} {rollback and rollback.pk}"
