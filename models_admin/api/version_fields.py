@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -9,6 +10,7 @@ from models_admin.api.deletion import KeptUntilField
 from models_admin.api.fields import OptionsSerializer, SignatureSerializer
 from models_admin.api.live import LiveVersionField
 from models_admin.models import ModelVersion, ValidationStep
+from proxy.core.words import parts_of, readable
 
 
 @extend_schema_field(SignatureSerializer(allow_null=True))
@@ -87,7 +89,14 @@ class VersionDetailSerializer(VersionSerializer):
     """A version with its validation steps."""
 
     steps = StepSerializer(many=True)
+    state_words = serializers.SerializerMethodField(
+        help_text="`state_reason` in the language that the request asks for (`Accept-Language`), where it is known."
+    )
 
     class Meta(VersionSerializer.Meta):
-        fields = (*VersionSerializer.Meta.fields, "steps")
+        fields = (*VersionSerializer.Meta.fields, "steps", "state_words")
         read_only_fields = fields
+
+    def get_state_words(self, version: ModelVersion) -> str:
+        """What the pages show."""
+        return readable(version.state_said or parts_of(version.state_reason), _, version.state_reason)

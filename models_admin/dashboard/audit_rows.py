@@ -104,7 +104,8 @@ def details_of(
             continue
         if name == "reason" and value == "operator":  # the actor says so
             continue
-        shown.append(Detail(str(label), _detail(name, value)))
+        told = said(value, details["said"]) if name == "reason" and "said" in details else _detail(name, value)
+        shown.append(Detail(str(label), told))
     if decision is not None:
         shown.append(_why(decision, has_ended=bool(details.get("outcome"))))
     return shown

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from models_admin.models import ModelVersion
 from models_admin.selectors import NodeView
+from models_admin.templatetags.ui import said
 from proxy.core.reports import ModelSecond, SecondReport, VersionReport
 
 BAD, WARN = "bad", "warn"
@@ -161,7 +162,7 @@ def _parts(nodes: dict[str, NodeView]) -> list[Problem]:
 
 def _failed_upload(version: ModelVersion) -> Problem:
     url = reverse("version", args=[version.model.name, version.number])
-    reason = version.state_reason or _("See the steps of its validation.")
+    reason = said(version.state_reason, version.state_said) or _("See the steps of its validation.")
     return Problem(
         WARN,
         _("%(name)s/%(number)s: validation failed") % {"name": version.model.name, "number": version.number},

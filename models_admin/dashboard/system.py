@@ -20,6 +20,7 @@ from models_admin.selectors import setup_facts, setup_state
 from proxy import gateway
 from proxy.core.release import VERSION
 from proxy.core.reports import SecondReport
+from proxy.core.words import parts_of, readable
 
 PACKAGES = (
     "django",
@@ -88,7 +89,8 @@ def wall_in_words(wall: tuple[str, str]) -> tuple[str, bool, str]:
     """(name, whether it stands, what it says besides) of a wall as an instance reports it."""
     name, said = wall
     word, _separator, rest = said.partition(" ")
-    return str(WALLS.get(name, name)), word == "active", rest.removeprefix("(").removesuffix(")")
+    rest = rest.removeprefix("(").removesuffix(")")
+    return str(WALLS.get(name, name)), word == "active", readable(parts_of(rest), _, rest)
 
 
 def installed(name: str) -> str:

@@ -137,6 +137,12 @@ class ModelVersion(Deletable):
     )
     state = models.CharField(max_length=16, choices=VersionState.choices, default=VersionState.UPLOADED)
     state_reason = models.TextField(blank=True)
+    state_said = models.JSONField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=gettext_lazy("What the reason's words are made of, to say them in any language."),
+    )
     state_changed_at = models.DateTimeField(auto_now_add=True)
     validation_attempts = models.PositiveSmallIntegerField(default=0, editable=False)
     load_time_ms = models.FloatField(null=True, blank=True)
@@ -174,6 +180,12 @@ class ValidationStep(models.Model):
     name = models.CharField(max_length=40)
     status = models.CharField(max_length=8, choices=StepStatus.choices, default=StepStatus.PENDING)
     message = models.TextField(blank=True)
+    said = models.JSONField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=gettext_lazy("What the message's words are made of, to say them in any language."),
+    )
     measurements = models.JSONField(default=dict, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

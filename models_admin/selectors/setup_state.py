@@ -9,6 +9,7 @@ from enum import StrEnum
 from django.utils.translation import gettext as _
 
 from models_admin.selectors.setup_facts import Facts, Ping
+from proxy.core.words import parts_of, readable
 
 # Below these shares of free disk. Larger: earlier.
 WARN_FREE_RATIO = 0.10
@@ -138,6 +139,7 @@ def _sandbox(facts: Facts) -> Iterator[Check]:
     yield Check("sandbox", name, Condition.OK, value)
     action = _("Take model code only from people you trust, or run on a kernel and as a user that allow it.")
     for wall, words in missing:
-        reason = words.removeprefix("inactive: ")
+        why = words.removeprefix("inactive: ")
+        reason = readable(parts_of(why), _, why)
         label = _("Sandbox: {wall}").format(wall=wall)
         yield Check(f"sandbox.{wall}", label, Condition.WARNING, _("inactive"), reason, action)

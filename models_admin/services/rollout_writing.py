@@ -17,6 +17,7 @@ from models_admin.models.rollouts import ACTIVE_STATES, RolloutState
 from models_admin.services import defaults, writing
 from models_admin.services.actors import Actor
 from models_admin.services.errors import Conflict
+from proxy.core.words import parts_of
 
 KNOB = "rollout"
 OPERATOR = "operator"
@@ -101,7 +102,8 @@ def promote(row: Rollout, actor: Actor, reason: str, words: str, evidence: dict[
     defaults.make_default(row.model, candidate)
     finish(row, RolloutState.PROMOTED, words, evidence, fence)
     decide(row, before, "promoted", reason, words, actor=actor.label, fence=fence)
-    writing.audit(actor, "rollout.promote", "rollout", str(row), candidate=candidate.number, reason=reason)
+    details = {"candidate": candidate.number, "reason": reason, "said": parts_of(words)}
+    writing.audit(actor, "rollout.promote", "rollout", str(row), **details)
     writing.publish()
     return row
 
@@ -113,7 +115,8 @@ def end(
     before = weight(row)
     finish(row, state, words, evidence, fence)
     decide(row, before, state.value, reason, words, actor=actor.label, fence=fence)
-    writing.audit(actor, f"rollout.{state.value}", "rollout", str(row), candidate=row.candidate.number, reason=reason)
+    details = {"candidate": row.candidate.number, "reason": reason, "said": parts_of(words)}
+    writing.audit(actor, f"rollout.{state.value}", "rollout", str(row), **details)
     writing.publish()
     return row
 

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from models_admin.models import ModelVersion
 from models_admin.models.registry import VersionState
 from models_admin.services.errors import Conflict
+from proxy.core.words import Words
 
 LEGAL: dict[VersionState, frozenset[VersionState]] = {
     VersionState.UPLOADED: frozenset({VersionState.VALIDATING, VersionState.FAILED}),
@@ -20,7 +21,10 @@ LEGAL: dict[VersionState, frozenset[VersionState]] = {
 
 
 def move(version: ModelVersion, state: VersionState, reason: str = "") -> None:
-    """Set the version's next state; Conflict if the table does not allow it. The caller saves the row."""
+    """Set the version's next state, with the parts of `reason` if it is `Words`. The caller saves the row.
+
+    Raises Conflict if the table does not allow it.
+    """
     current = VersionState(version.state)
     if state not in LEGAL[current]:
         raise Conflict(
@@ -29,6 +33,7 @@ def move(version: ModelVersion, state: VersionState, reason: str = "") -> None:
             code="state",
         )
     version.state = state
-    version.state_reason = reason
+    version.state_reason = str(reason)
+    version.state_said = reason.parts if isinstance(reason, Words) else None
     version.state_changed_at = timezone.now()
     version.revision += 1

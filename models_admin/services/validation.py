@@ -18,6 +18,7 @@ from models_admin.models.registry import StepStatus, VersionState
 from models_admin.services import defaults, golden, leases, transitions, versions, writing
 from models_admin.services.actors import Actor, system_actor
 from models_admin.services.validation_report import ResultReport, StepReport
+from proxy.core.words import Words, say
 
 MAX_ATTEMPTS = 3
 MAX_PARALLEL = 2
@@ -51,8 +52,11 @@ def begin(*, version: ModelVersion, holder: str, now: datetime) -> Claim | None:
     if row.validation_attempts >= MAX_ATTEMPTS:
         _end_as_failed(
             row,
-            f"Validation was interrupted {MAX_ATTEMPTS} times without an answer (the worker process ended). "
-            "Look at the worker's log, then validate anew.",
+            say(
+                "Validation was interrupted %(count)s times without an answer (the worker process ended). "
+                "Look at the worker's log, then validate anew.",
+                count=MAX_ATTEMPTS,
+            ),
         )
         return None
     row.validation_attempts += 1
@@ -77,7 +81,8 @@ def record_step(*, claim: Claim, report: StepReport) -> None:
     step = claim.version.steps.get(name=report.step)
     now = timezone.now()
     step.status = report.status
-    step.message = report.message
+    step.message = str(report.message)
+    step.said = report.message.parts if isinstance(report.message, Words) else None
     step.measurements = report.measurements
     step.started_at = step.started_at or now
     if step.status in ENDED:
@@ -106,7 +111,10 @@ def finish(*, claim: Claim, result: ResultReport) -> ModelVersion:
 
 @transaction.atomic
 def fail(*, claim: Claim, reason: str) -> ModelVersion:
-    """The version does not run here, with the reason in words. A ready one that waited for it may serve now."""
+    """The version does not run here, with the reason in words (`Words` can be said in the reader's language).
+
+    A ready one that waited for it may serve now.
+    """
     row = _claimed(claim)
     _end_as_failed(row, reason)
     leases.release(name=_lease(row), fence=claim.fence, now=timezone.now())
@@ -142,7 +150,8 @@ def _end_as_failed(row: ModelVersion, reason: str) -> None:
     row.save()
     row.steps.filter(status=StepStatus.RUNNING).update(status=StepStatus.FAILED, finished_at=timezone.now())
     row.steps.filter(status=StepStatus.PENDING).update(status=StepStatus.SKIPPED)
-    writing.audit(ACTOR, "version.failed", "version", str(row), reason=reason[:500])
+    said = {"said": row.state_said} if row.state_said else {}
+    writing.audit(ACTOR, "version.failed", "version", str(row), reason=str(reason)[:500], **said)
     versions.settle_first(row.model, ACTOR)
 
 

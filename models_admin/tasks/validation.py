@@ -22,6 +22,7 @@ from models_admin.services.versions import STEPS, VALIDATE_TASK
 from models_admin.tasks import validator_process
 from models_admin.tasks.outages import through_outages
 from proxy.core.units import BYTES_PER_MIB
+from proxy.core.words import of_error, say
 
 log = logging.getLogger(__name__)
 
@@ -96,20 +97,27 @@ def _run(claim: validation.Claim) -> None:
         )
     except (Malformed, validator_process.ReportAbused) as error:
         validation.fail(
-            claim=claim, reason=f"The validator's report was broken ({error}); a model may have written into it."
+            claim=claim,
+            reason=say(
+                "The validator's report was broken (%(error)s); a model may have written into it.",
+                error=of_error(error),
+            ),
         )
         return
     except OSError as error:
         log.exception("the validator could not be started")
-        validation.fail(claim=claim, reason=f"The validator could not be started: {error.strerror}.")
+        validation.fail(claim=claim, reason=say("The validator could not be started: %(error)s.", error=error.strerror))
         return
     if outcome.failed is not None:
         validation.fail(claim=claim, reason=outcome.failed.message)
     elif ending.timed_out:
         validation.fail(
             claim=claim,
-            reason=f"The model did not load and answer within {time_limit_s} s and was stopped. If it needs longer, "
-            "raise the load timeout in the policy.",
+            reason=say(
+                "The model did not load and answer within %(limit)s s and was stopped. If it needs longer, "
+                "raise the load timeout in the policy.",
+                limit=time_limit_s,
+            ),
         )
     elif outcome.result is None or ending.status != 0:
         log.error("validator of %s ended with %d: %s", claim.version, ending.status, ending.error_tail)
@@ -136,7 +144,10 @@ def _job(version: ModelVersion, policy: Policy, time_limit_s: int) -> dict[str, 
 def _ended_early(ending: validator_process.Ending) -> str:
     if ending.status < 0:
         name = signal.Signals(-ending.status).name
-        hint = " It may need more memory than the policy allows." if name == "SIGKILL" else ""
-        return f"The model's process was ended by {name} before it answered.{hint}"
+        words = say("The model's process was ended by %(name)s before it answered.", name=name)
+        hint = say(" It may need more memory than the policy allows.") if name == "SIGKILL" else ""
+        return words + hint
     # Its error output may hold paths or a model's words: it goes to the log only.
-    return f"The validator stopped without an answer (status {ending.status}); the server's log says more."
+    return say(
+        "The validator stopped without an answer (status %(status)s); the server's log says more.", status=ending.status
+    )

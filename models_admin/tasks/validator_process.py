@@ -22,6 +22,7 @@ from typing import Any
 from django.conf import settings
 
 from models_admin.services.validation_report import MAX_LINE_BYTES
+from proxy.core.words import say
 
 INHERITED = (
     "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME",
@@ -159,11 +160,11 @@ class _Reader:
     def _take(self, chunk: bytes) -> None:
         *lines, self.partial = (self.partial + chunk).split(b"\n")
         if len(self.partial) > MAX_LINE_BYTES:
-            raise ReportAbused("a line of the report has no end")
+            raise ReportAbused(say("a line of the report has no end"))
         for line in lines:
             self.lines += 1
             if self.lines > MAX_LINES:
-                raise ReportAbused("the report has too many lines")
+                raise ReportAbused(say("the report has too many lines"))
             self.on_line(line)
 
     def _tail(self) -> str:

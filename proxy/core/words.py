@@ -57,6 +57,19 @@ def parts_of(words: str) -> Parts:
     return [[_literal(words), {}]] if words else []
 
 
+def of_error(error: BaseException) -> str:
+    """What an error says, with the parts if it was raised with `Words`; `str(error)` has lost them."""
+    first = error.args[0] if error.args else ""
+    return first if isinstance(first, Words) else str(error)
+
+
+def replaced(words: str, old: str, new: str) -> str:
+    """As `str.replace`, in the values of `Words` too."""
+    if not isinstance(words, Words):
+        return words.replace(old, new)
+    return Words(words.replace(old, new), _replaced(words.parts, old, new))
+
+
 def told(parts: Parts, translate: Callable[[str], str]) -> str:
     """The parts as text, each template by way of `translate`. Raises what bad parts raise (see `readable`)."""
     return "".join(translate(template) % _values(values, translate) for template, values in parts)
@@ -82,6 +95,13 @@ def _values(values: dict[str, Any], translate: Callable[[str], str]) -> dict[str
     if CAPITAL in texts:
         texts[CAPITAL] = capitalised(texts[CAPITAL])
     return texts
+
+
+def _replaced(value: Any, old: str, new: str) -> Any:
+    """The same of parts: templates are ours and stay."""
+    if isinstance(value, str):
+        return value.replace(old, new)
+    return [[template, {name: _replaced(one, old, new) for name, one in values.items()}] for template, values in value]
 
 
 def _literal(text: str) -> str:

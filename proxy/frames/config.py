@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from proxy.core.tensors import DATATYPES, Signature, TensorSpec
+from proxy.core.words import of_error, say
 
 MAX_TENSORS = 64
 MAX_RANK = 16
@@ -62,7 +63,9 @@ class InstanceConfig:
             values["batch_rows"] = tuple(map(int, values.get("batch_rows", ())))
             return cls(**values)
         except (TypeError, AttributeError, ValueError) as error:
-            raise InvalidConfig(f"The instance's configuration is broken: {error}") from error
+            raise InvalidConfig(
+                say("The instance's configuration is broken: %(error)s", error=of_error(error))
+            ) from error
 
 
 def signature_to_dict(signature: Signature) -> dict[str, list[dict[str, Any]]]:
@@ -74,34 +77,52 @@ def signature_to_dict(signature: Signature) -> dict[str, list[dict[str, Any]]]:
 def signature_from_dict(value: object) -> Signature:
     """Read a signature that a person or an artifact declares. Raises InvalidConfig with words for that person."""
     if not isinstance(value, dict):
-        raise InvalidConfig('A signature is a JSON object with "inputs" and "outputs".')
+        raise InvalidConfig(say('A signature is a JSON object with "inputs" and "outputs".'))
     unknown = set(value) - {"inputs", "outputs"}
     if unknown:
-        raise InvalidConfig(f'A signature has only "inputs" and "outputs", not {sorted(map(str, unknown))}.')
+        names = sorted(map(str, unknown))
+        raise InvalidConfig(say('A signature has only "inputs" and "outputs", not %(names)s.', names=names))
     return Signature(_specs(value.get("inputs"), "inputs"), _specs(value.get("outputs"), "outputs"))
 
 
 def _specs(value: object, side: str) -> tuple[TensorSpec, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_TENSORS:
-        raise InvalidConfig(f'"{side}" must be a list of 1 to {MAX_TENSORS} tensors.')
+        raise InvalidConfig(say('"%(side)s" must be a list of 1 to %(most)s tensors.', side=side, most=MAX_TENSORS))
     specs = tuple(_spec(item, f"{side}[{index}]") for index, item in enumerate(value))
     names = [spec.name for spec in specs]
     if len(set(names)) != len(names):
-        raise InvalidConfig(f'Two tensors in "{side}" have the same name.')
+        raise InvalidConfig(say('Two tensors in "%(side)s" have the same name.', side=side))
     return specs
 
 
 def _spec(value: object, where: str) -> TensorSpec:
     if not isinstance(value, dict) or set(value) != {"name", "datatype", "shape"}:
-        raise InvalidConfig(f'{where} must be an object with exactly "name", "datatype" and "shape".')
+        raise InvalidConfig(
+            say('%(where)s must be an object with exactly "name", "datatype" and "shape".', where=where)
+        )
     name, datatype, shape = value["name"], value["datatype"], value["shape"]
     if not isinstance(name, str) or not 1 <= len(name) <= 256:
-        raise InvalidConfig(f"{where}: the name must be 1 to 256 characters.")
+        raise InvalidConfig(say("%(where)s: the name must be 1 to 256 characters.", where=where))
     if not isinstance(datatype, str) or datatype not in DATATYPES:
-        raise InvalidConfig(f"{where}: unknown datatype {datatype!r:.40}; known are {', '.join(DATATYPES)}.")
+        raise InvalidConfig(
+            say(
+                "%(where)s: unknown datatype %(datatype)s; known are %(known)s.",
+                where=where,
+                datatype=f"{datatype!r:.40}",
+                known=", ".join(DATATYPES),
+            )
+        )
     if not isinstance(shape, list) or len(shape) > MAX_RANK:
-        raise InvalidConfig(f"{where}: the shape must be a list of at most {MAX_RANK} sizes.")
+        raise InvalidConfig(
+            say("%(where)s: the shape must be a list of at most %(most)s sizes.", where=where, most=MAX_RANK)
+        )
     for size in shape:
         if type(size) is not int or size < -1 or size == 0 or size > 2**40:
-            raise InvalidConfig(f"{where}: a size must be a positive integer, or -1 for any; {size!r:.40} is not.")
+            raise InvalidConfig(
+                say(
+                    "%(where)s: a size must be a positive integer, or -1 for any; %(size)s is not.",
+                    where=where,
+                    size=f"{size!r:.40}",
+                )
+            )
     return TensorSpec(name, datatype, tuple(shape))

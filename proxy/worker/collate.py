@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from proxy.core.tensors import DATATYPES, Signature, TensorSpec
+from proxy.core.words import say
 from proxy.frames.messages import Entry
 from proxy.worker.backends.base import Array, BadOutput
 from proxy.worker.dtypes import BY_CODE, NAMES, OBJECT, pack_elements, packed_bytes, unpack_elements
@@ -37,7 +38,13 @@ def check_outputs(outputs: Sequence[Array], signature: Signature, rows: int | No
     Raises BadOutput: the batch is answered with an error, never with bytes that mean something else.
     """
     if len(outputs) != len(signature.outputs):
-        raise BadOutput(f"The model returned {len(outputs)} outputs; its signature declares {len(signature.outputs)}.")
+        raise BadOutput(
+            say(
+                "The model returned %(count)s outputs; its signature declares %(declared)s.",
+                count=len(outputs),
+                declared=len(signature.outputs),
+            )
+        )
     for array, spec in zip(outputs, signature.outputs, strict=True):
         _check_output(array, spec, rows)
 
@@ -45,15 +52,34 @@ def check_outputs(outputs: Sequence[Array], signature: Signature, rows: int | No
 def _check_output(array: Array, spec: TensorSpec, rows: int | None) -> None:
     datatype = NAMES.get(array.dtype)
     if datatype != spec.datatype:
-        raise BadOutput(f"Output {spec.name!r} is {datatype or array.dtype}; its signature declares {spec.datatype}.")
+        raise BadOutput(
+            say(
+                "Output %(name)s is %(datatype)s; its signature declares %(declared)s.",
+                name=repr(spec.name),
+                datatype=datatype or array.dtype,
+                declared=spec.datatype,
+            )
+        )
     if not spec.accepts_shape(array.shape):
         raise BadOutput(
-            f"Output {spec.name!r} has shape {list(array.shape)}; its signature declares {list(spec.shape)}."
+            say(
+                "Output %(name)s has shape %(shape)s; its signature declares %(declared)s.",
+                name=repr(spec.name),
+                shape=list(array.shape),
+                declared=list(spec.shape),
+            )
         )
     if array.dtype == OBJECT and not all(type(element) is bytes for element in array.ravel()):
-        raise BadOutput(f"Output {spec.name!r} holds something that is not a string.")
+        raise BadOutput(say("Output %(name)s holds something that is not a string.", name=repr(spec.name)))
     if rows is not None and array.shape[:1] != (rows,):
-        raise BadOutput(f"Output {spec.name!r} of shape {list(array.shape)} is not {rows} rows, as the batch has.")
+        raise BadOutput(
+            say(
+                "Output %(name)s of shape %(shape)s is not %(rows)s rows, as the batch has.",
+                name=repr(spec.name),
+                shape=list(array.shape),
+                rows=rows,
+            )
+        )
 
 
 def place_outputs(outputs: Sequence[Array]) -> tuple[tuple[Entry, ...], int]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.core.units import BYTES_PER_MIB
+from proxy.core.words import say
 from proxy.frames.config import InstanceConfig
 from proxy.worker.backends.base import UnusableArtifact
 
@@ -41,15 +42,24 @@ def decide(wish: str, gpus: Sequence[Gpu], need_bytes: int) -> str:
         return f"cuda:{freest.index}" if freest is not None and freest.free_bytes >= need_bytes else "cpu"
     if freest is None:
         raise UnusableArtifact(
-            f"Its policy asks for the device {wish}, but this machine has no GPU that torch can use."
+            say("Its policy asks for the device %(wish)s, but this machine has no GPU that torch can use.", wish=wish)
         )
     chosen = freest if wish == "cuda" else next((gpu for gpu in gpus if f"cuda:{gpu.index}" == wish), None)
     if chosen is None:
         there = ", ".join(f"cuda:{gpu.index}" for gpu in gpus)
-        raise UnusableArtifact(f"Its policy asks for the device {wish}; this machine has {there}.")
+        raise UnusableArtifact(
+            say("Its policy asks for the device %(wish)s; this machine has %(there)s.", wish=wish, there=there)
+        )
     if chosen.free_bytes < need_bytes:
         free, need = chosen.free_bytes // BYTES_PER_MIB, need_bytes // BYTES_PER_MIB
-        raise UnusableArtifact(f"cuda:{chosen.index} has {free} MiB of memory free; about {need} MiB are needed.")
+        raise UnusableArtifact(
+            say(
+                "%(device)s has %(free)s MiB of memory free; about %(need)s MiB are needed.",
+                device=f"cuda:{chosen.index}",
+                free=free,
+                need=need,
+            )
+        )
     return f"cuda:{chosen.index}"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from proxy.core.tensors import DATATYPES, TensorSpec, join_elements, split_elements
+from proxy.core.words import say
 from proxy.worker.backends.base import Array, BadOutput
 
 BF16 = np.dtype("V2")
@@ -78,17 +79,26 @@ def from_texts(value: Any, spec: TensorSpec | None) -> Array:
         try:
             return array.reshape((-1, *fixed) if spec.shape else ())
         except ValueError:
-            raise BadOutput(f"Output {spec.name!r} is {len(flat)} strings, not of shape {list(spec.shape)}.") from None
+            raise BadOutput(
+                say(
+                    "Output %(name)s is %(count)s strings, not of shape %(shape)s.",
+                    name=repr(spec.name),
+                    count=len(flat),
+                    shape=list(spec.shape),
+                )
+            ) from None
     return array
 
 
 def _flat(value: Any, shape: list[int], depth: int) -> Any:
     if depth == len(shape):
         if not isinstance(value, str | bytes):
-            raise BadOutput(f"One of the model's outputs holds a {type(value).__name__} among strings.")
+            raise BadOutput(
+                say("One of the model's outputs holds a %(type)s among strings.", type=type(value).__name__)
+            )
         yield value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
         return
     if not isinstance(value, list) or len(value) != shape[depth]:
-        raise BadOutput("One of the model's outputs is a ragged list of strings.")
+        raise BadOutput(say("One of the model's outputs is a ragged list of strings."))
     for inner in value:
         yield from _flat(inner, shape, depth + 1)

@@ -21,6 +21,7 @@ import numpy as np
 
 from proxy.core.tensors import Signature
 from proxy.core.units import BYTES_PER_MIB
+from proxy.core.words import say
 from proxy.frames.config import InstanceConfig
 from proxy.worker.backends.base import Array, Backend, UnusableArtifact, shortened
 from proxy.worker.collate import check_outputs
@@ -47,12 +48,13 @@ def read_document(config: InstanceConfig) -> bytes:
     path = Path(config.golden_path)
     try:
         if path.stat().st_size > MAX_DOCUMENT_BYTES:
-            raise UnusableArtifact(f"The golden samples take more than {MAX_DOCUMENT_BYTES // BYTES_PER_MIB} MiB.")
+            most = MAX_DOCUMENT_BYTES // BYTES_PER_MIB
+            raise UnusableArtifact(say("The golden samples take more than %(most)s MiB.", most=most))
         document = path.read_bytes()
     except OSError as error:
-        raise UnusableArtifact(f"The golden samples cannot be read: {error.strerror}.") from error
+        raise UnusableArtifact(say("The golden samples cannot be read: %(error)s.", error=error.strerror)) from error
     if config.golden_digest and hashlib.sha256(document).hexdigest() != config.golden_digest:
-        raise UnusableArtifact("The stored golden samples are damaged: their SHA-256 differs. Save them again.")
+        raise UnusableArtifact(say("The stored golden samples are damaged: their SHA-256 differs. Save them again."))
     return document
 
 
@@ -64,7 +66,9 @@ def parse(document: bytes, signature: Signature) -> list[GoldenSample]:
         value = json.loads(document)
         return [_sample(sample, value, signature) for sample in value["samples"]]
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise UnusableArtifact(f"The golden samples do not fit the signature: {shortened(error, 300)}.") from error
+        raise UnusableArtifact(
+            say("The golden samples do not fit the signature: %(error)s.", error=shortened(error, 300))
+        ) from error
 
 
 def check(backend: Backend, signature: Signature, samples: Sequence[GoldenSample], *, batchable: bool) -> None:
@@ -74,21 +78,33 @@ def check(backend: Backend, signature: Signature, samples: Sequence[GoldenSample
             outputs = backend.run(sample.inputs)
             check_outputs(outputs, signature, len(sample.inputs[0]) if batchable else None)
         except Exception as error:
-            raise UnusableArtifact(f"Golden sample {number}: the model failed: {shortened(error, 500)}") from error
+            raise UnusableArtifact(
+                say("Golden sample %(number)s: the model failed: %(error)s", number=number, error=shortened(error, 500))
+            ) from error
         for spec, got in zip(signature.outputs, outputs, strict=True):
             expected = sample.outputs.get(spec.name)
             words = "" if expected is None else difference(got, expected, sample.rtol, sample.atol)
             if words:
-                raise UnusableArtifact(f"Golden sample {number}: output {spec.name!r} {words}.")
+                raise UnusableArtifact(
+                    say(
+                        "Golden sample %(number)s: output %(name)s %(difference)s.",
+                        number=number,
+                        name=repr(spec.name),
+                        difference=words,
+                    )
+                )
 
 
 def difference(got: Array, expected: Array, rtol: float, atol: float) -> str:
     """Say how `got` differs from `expected` beyond the tolerance; empty if it does not. Pure."""
     if got.shape != expected.shape:
-        return f"has shape {list(got.shape)}; expected is {list(expected.shape)}"
+        shapes = {"shape": list(got.shape), "expected": list(expected.shape)}
+        return say("has shape %(shape)s; expected is %(expected)s", **shapes)
     if expected.dtype != BF16 and expected.dtype.kind != "f":
         wrong = int(np.count_nonzero(got != expected))
-        return f"differs in {wrong} of {got.size} elements, which must be equal" if wrong else ""
+        if not wrong:
+            return ""
+        return say("differs in %(wrong)s of %(count)s elements, which must be equal", wrong=wrong, count=got.size)
     ours, theirs = as_floats(got).astype(np.float64), as_floats(expected).astype(np.float64)
     with np.errstate(invalid="ignore"):
         beyond = ~np.isclose(ours, theirs, rtol, atol, equal_nan=True)
@@ -96,9 +112,14 @@ def difference(got: Array, expected: Array, rtol: float, atol: float) -> str:
             return ""
         largest = np.abs(ours - theirs)[beyond].max()
     wrong = int(np.count_nonzero(beyond))
-    return (
-        f"differs by up to {largest:.6g} in {wrong} of {got.size} elements; "
-        f"the tolerance is {atol:g} + {rtol:g} x |expected|"
+    return say(
+        "differs by up to %(largest)s in %(wrong)s of %(count)s elements; "
+        "the tolerance is %(atol)s + %(rtol)s x |expected|",
+        largest=f"{largest:.6g}",
+        wrong=wrong,
+        count=got.size,
+        atol=f"{atol:g}",
+        rtol=f"{rtol:g}",
     )
 
 
@@ -107,9 +128,9 @@ def _sample(value: Mapping[str, Any], document: Mapping[str, Any], signature: Si
     datatypes = {spec.name: BY_NAME[spec.datatype] for spec in (*signature.inputs, *signature.outputs)}
     for name, array in (*given.items(), *expected.items()):
         if array.dtype != datatypes[name]:
-            raise ValueError(f"{name!r} has another datatype there")
+            raise ValueError(say("%(name)s has another datatype there", name=repr(name)))
     if not expected:
-        raise ValueError("a sample expects nothing")
+        raise ValueError(say("a sample expects nothing"))
     rtol, atol = (float(value.get(key, document[key])) for key in ("rtol", "atol"))
     return GoldenSample([given[spec.name] for spec in signature.inputs], expected, rtol, atol)
 
@@ -118,7 +139,8 @@ def _array(tensor: Mapping[str, Any]) -> Array:
     """A tensor as the control plane writes it: flat, JSON values, `datatype` and `shape` beside."""
     dtype, shape, data = BY_NAME[tensor["datatype"]], tuple(tensor["shape"]), tensor["data"]
     if len(data) != prod(shape):
-        raise ValueError(f"{tensor['name']!r} has {len(data)} elements, not {prod(shape)}")
+        counts = {"count": len(data), "wanted": prod(shape)}
+        raise ValueError(say("%(name)s has %(count)s elements, not %(wanted)s", name=repr(tensor["name"]), **counts))
     if dtype == OBJECT:
         return as_array([element.encode() for element in data], shape)
     if dtype == BF16:

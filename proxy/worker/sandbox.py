@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from proxy.core.words import of_error, say
 from proxy.worker import landlock, linux, namespaces, seccomp
 from proxy.worker.landlock import Rule
 
@@ -42,23 +43,24 @@ class Sandbox:
 
     def begin(self, parent_pid: int, artifact_path: str) -> None:
         """Tie the process to its parent and leave the host's namespaces. Needs a process with one thread."""
-        self._try("parent death", lambda: _die_with_parent(parent_pid))
-        self._try("first to go when memory is short", _offer_to_the_oom_killer)
-        self._try("no new privileges", lambda: linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1))
-        self._try("namespaces", lambda: _enter_namespaces(artifact_path))
+        self._try(say("parent death"), lambda: _die_with_parent(parent_pid))
+        self._try(say("first to go when memory is short"), _offer_to_the_oom_killer)
+        self._try(say("no new privileges"), lambda: linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1))
+        self._try(say("namespaces"), lambda: _enter_namespaces(artifact_path))
         if self.measures["namespaces"].startswith("active"):
-            self._try("scratch", self._mount_scratch)
-            self._try("capabilities", linux.drop_capabilities)
+            self._try(say("scratch"), self._mount_scratch)
+            self._try(say("capabilities"), linux.drop_capabilities)
         else:
-            self.measures["scratch"] = "inactive: no own mounts, so nothing at all may be written"
+            why = say("no own mounts, so nothing at all may be written")
+            self.measures[say("scratch")] = say("inactive: %(why)s", why=why)
 
     def close(self, artifact_path: str, memory_limit_bytes: int, *, cuda: bool) -> None:
         """Lock the process down. Raises LimitTooLow; everything else is reported, not raised."""
-        self._try("memory limit", lambda: _limit_memory(memory_limit_bytes, cuda=cuda))
-        self._try("resource limits", lambda: _limit_resources(own_count=self.scratch_is_bounded))
+        self._try(say("memory limit"), lambda: _limit_memory(memory_limit_bytes, cuda=cuda))
+        self._try(say("resource limits"), lambda: _limit_resources(own_count=self.scratch_is_bounded))
         rules = file_rules(artifact_path, self.scratch if self.scratch_is_bounded else None, cuda=cuda)
-        self._try("files", lambda: _one_thread_then(lambda: landlock.restrict(rules)))
-        self._try("system calls", seccomp.restrict)
+        self._try(say("files"), lambda: _one_thread_then(lambda: landlock.restrict(rules)))
+        self._try(say("system calls"), seccomp.restrict)
 
     def _mount_scratch(self) -> str:
         namespaces.mount_scratch(self.scratch)
@@ -69,7 +71,7 @@ class Sandbox:
         try:
             self.measures[name] = measure() or "active"
         except (OSError, ValueError, seccomp.Unsupported) as error:
-            self.measures[name] = f"inactive: {error}"
+            self.measures[name] = say("inactive: %(why)s", why=of_error(error))
 
 
 def file_rules(artifact_path: str, scratch: str | None, *, cuda: bool) -> list[Rule]:
@@ -105,21 +107,24 @@ def _enter_namespaces(artifact_path: str) -> str:
     """Enter them, unless the artifact could not be read afterwards (root's right to read any file ends there)."""
     status = Path(artifact_path).stat()
     if status.st_uid != os.geteuid() and not status.st_mode & stat.S_IROTH:
-        raise PermissionError("the artifact belongs to another user and would become unreadable")
+        raise PermissionError(say("the artifact belongs to another user and would become unreadable"))
     namespaces.enter()
     return "active (user, network, mount, IPC, host name)"
 
 
 def _limit_memory(limit_bytes: int, *, cuda: bool) -> str:
     if limit_bytes <= 0:
-        raise ValueError("no limit was given")
+        raise ValueError(say("no limit was given"))
     if cuda:
-        raise ValueError("CUDA reserves address space far above what it uses; the parent watches resident memory")
+        raise ValueError(say("CUDA reserves address space far above what it uses; the parent watches resident memory"))
     used = _status_bytes("VmData")
     if used >= limit_bytes:
         raise LimitTooLow(
-            f"The memory limit of {limit_bytes // 1_048_576} MiB is below what the libraries alone use "
-            f"({used // 1_048_576} MiB)."
+            say(
+                "The memory limit of %(limit)s MiB is below what the libraries alone use (%(used)s MiB).",
+                limit=limit_bytes // 1_048_576,
+                used=used // 1_048_576,
+            )
         )
     address_bytes = _status_bytes("VmSize") + limit_bytes + ADDRESS_SLACK_BYTES
     resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
@@ -153,7 +158,7 @@ def _status_bytes(name: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(name + ":"):
             return int(line.split()[1]) * 1_024
-    raise ValueError(f"the kernel does not report {name}")
+    raise ValueError(say("the kernel does not report %(name)s", name=name))
 
 
 assert ctypes.sizeof(ctypes.c_void_p) == 8  # noqa: S101  the structures above are laid out for 64 bits

@@ -13,6 +13,7 @@ import os
 import platform
 import struct
 
+from proxy.core.words import say
 from proxy.worker import linux
 
 _SET_MODE_FILTER = 1
@@ -62,7 +63,7 @@ def restrict() -> str:
     """Install the filter on every thread of this process. Returns what is active. Raises OSError, Unsupported."""
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
-        raise Unsupported(f"no table of system calls for {machine}")
+        raise Unsupported(say("no table of system calls for %(machine)s", machine=machine))
     column, audit = _ARCHITECTURES[machine]
     program = build(column, audit, os.getpid())
     code = ctypes.create_string_buffer(program, len(program))

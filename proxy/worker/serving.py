@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from proxy.core.tensors import Signature
+from proxy.core.words import of_error, replaced, say
 from proxy.frames.config import InstanceConfig, InvalidConfig
 from proxy.frames.messages import Error, ErrorCode, Load, Loading, Ready, Stage
 from proxy.worker import golden
@@ -22,6 +23,7 @@ from proxy.worker.warmup import parse_sample_option, warm_up
 
 EXIT_LOAD_FAILED = 3
 _DIGEST_CHARACTERS = 64
+_SIDES = {"inputs": say("inputs"), "outputs": say("outputs"), "input": say("input"), "output": say("output")}
 
 
 def run(link: Link, parent_pid: int, scratch: str) -> int:
@@ -69,7 +71,7 @@ def _load(link: Link, config: InstanceConfig, parent_pid: int, scratch: str) -> 
 def confine(config: InstanceConfig, parent_pid: int, scratch: str) -> tuple[type[Backend], sandboxes.Sandbox]:
     """Import the format's libraries and lock the process down; the artifact has not been touched when this returns."""
     if not Path(config.artifact_path).is_file():
-        raise UnusableArtifact("The artifact is missing from the server's store.")
+        raise UnusableArtifact(say("The artifact is missing from the server's store."))
     sandbox = sandboxes.Sandbox(scratch)
     sandbox.begin(parent_pid, config.artifact_path)
     backend_class = prepare(config)
@@ -84,7 +86,7 @@ def open_artifact(backend_class: type[Backend], config: InstanceConfig) -> Backe
     try:
         return backend_class.open(config)
     except UnusableArtifact as error:
-        raise UnusableArtifact(str(error).replace(config.artifact_path, "the artifact")) from error
+        raise UnusableArtifact(replaced(of_error(error), config.artifact_path, "the artifact")) from error
 
 
 def open_checked(backend_class: type[Backend], config: InstanceConfig) -> tuple[Backend, Signature]:
@@ -92,7 +94,7 @@ def open_checked(backend_class: type[Backend], config: InstanceConfig) -> tuple[
     backend = open_artifact(backend_class, config)
     signature = config.signature or backend.signature
     if signature is None:
-        raise UnusableArtifact("Neither the artifact nor its configuration says what goes in and out.")
+        raise UnusableArtifact(say("Neither the artifact nor its configuration says what goes in and out."))
     if backend.signature is not None and config.signature is not None:
         check_agreement(backend.signature, config.signature)
     return backend, signature
@@ -103,15 +105,29 @@ def check_agreement(own: Signature, configured: Signature) -> None:
     for side in ("inputs", "outputs"):
         ours, theirs = getattr(own, side), getattr(configured, side)
         if len(ours) != len(theirs):
-            raise UnusableArtifact(f"The artifact has {len(ours)} {side}; the signature declares {len(theirs)}.")
+            raise UnusableArtifact(
+                say(
+                    "The artifact has %(count)s %(side)s; the signature declares %(declared)s.",
+                    count=len(ours),
+                    side=_SIDES[side],
+                    declared=len(theirs),
+                )
+            )
         for actual, declared in zip(ours, theirs, strict=True):
             compatible = len(actual.shape) == len(declared.shape) and all(
                 -1 in (a, b) or a == b for a, b in zip(actual.shape, declared.shape, strict=True)
             )
             if actual.datatype != declared.datatype or not compatible:
                 raise UnusableArtifact(
-                    f"The artifact's {side[:-1]} {actual.name!r} is {actual.datatype} {list(actual.shape)}; "
-                    f"the signature declares {declared.name!r} as {declared.datatype} {list(declared.shape)}."
+                    say(
+                        "The artifact's %(side)s %(name)s is %(found)s; "
+                        "the signature declares %(other)s as %(wanted)s.",
+                        side=_SIDES[side[:-1]],
+                        name=repr(actual.name),
+                        found=f"{actual.datatype} {list(actual.shape)}",
+                        other=repr(declared.name),
+                        wanted=f"{declared.datatype} {list(declared.shape)}",
+                    )
                 )
 
 
@@ -120,7 +136,7 @@ def _check_digest(config: InstanceConfig) -> None:
         digest = hashlib.file_digest(artifact, "sha256").hexdigest()
     if digest != config.digest:
         raise UnusableArtifact(
-            "The stored artifact is damaged: its SHA-256 differs from the one recorded at upload. Upload it again."
+            say("The stored artifact is damaged: its SHA-256 differs from the one recorded at upload. Upload it again.")
         )
 
 

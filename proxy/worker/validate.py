@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from proxy.core.words import Words, of_error, say
 from proxy.frames.config import InstanceConfig, InvalidConfig, signature_from_dict, signature_to_dict
 from proxy.frames.launch import command, describe_exit, environment, scratch_directory
 from proxy.worker import linux
@@ -27,6 +28,8 @@ STATUSES = ("running", "passed", "failed", "skipped")
 DEFAULT_TIME_LIMIT_S = 120.0
 MAX_LINE_BYTES = 1_048_576
 MAX_MESSAGE_CHARACTERS = 4_000
+MAX_SAID_CHARACTERS = 32_000
+"""Of what a message is made of, as JSON; of more, the message alone is passed on."""
 MAX_LOGGED_BYTES = 8_192
 _NUMBERS = ("load_time_ms", "sample_latency_ms", "memory_bytes")
 _OPTIONAL = {"declared_signature", "options", "batchable", "stateful", "threads", "memory_limit_bytes", "time_limit_s"}
@@ -50,7 +53,7 @@ def main() -> int:
     try:
         config, time_limit_s = read_job(sys.stdin.buffer.read())
     except InvalidConfig as error:
-        send(_failure("sandbox", str(error)))
+        send(_failure("sandbox", of_error(error)))
         return 0
     judge(config, time_limit_s, send)
     return 0
@@ -79,13 +82,13 @@ def read_job(text: bytes) -> tuple[InstanceConfig, float]:
     except InvalidConfig:
         raise
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidConfig(f"The validation job is broken: {error!r}") from error
+        raise InvalidConfig(say("The validation job is broken: %(error)s", error=repr(error))) from error
 
 
 def _refuse_unknown(job: Mapping[str, Any]) -> None:
     unknown = set(job) - _OPTIONAL - {"artifact_path", "format", "digest"}
     if unknown:
-        raise InvalidConfig(f"The job has unknown fields: {', '.join(sorted(unknown))}.")
+        raise InvalidConfig(say("The job has unknown fields: %(names)s.", names=", ".join(sorted(unknown))))
 
 
 def judge(config: InstanceConfig, time_limit_s: float, send: Send) -> None:
@@ -120,9 +123,11 @@ def judge(config: InstanceConfig, time_limit_s: float, send: Send) -> None:
     if relay.has_ended:
         return
     if not in_time:
-        send(_failure(relay.step, f"It took longer than the limit of {time_limit_s:g} s; the process was ended."))
+        words = say("It took longer than the limit of %(limit)s s; the process was ended.", limit=f"{time_limit_s:g}")
+        send(_failure(relay.step, words))
     else:
-        send(_failure(relay.step, f"The model brought its process down: {describe_exit(status)}."))
+        words = say("The model brought its process down: %(end)s.", end=describe_exit(status))
+        send(_failure(relay.step, words))
 
 
 def _log_last_words(output_fd: int) -> None:
@@ -164,8 +169,8 @@ class Relay:
         try:
             value = json.loads(line)
             checked = _checked_result(value) if "result" in value else _checked_step(value)
-        except (ValueError, TypeError, KeyError, InvalidConfig):
-            checked = _failure(self.step, "The model's process reported something unreadable.")
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            checked = _failure(self.step, say("The model's process reported something unreadable."))
         self._send(checked)
         self.step = str(checked.get("step", self.step))
         self.has_ended = "result" in checked or checked.get("status") == "failed"
@@ -176,7 +181,11 @@ def _checked_step(value: Mapping[str, Any]) -> Mapping[str, Any]:
         raise ValueError("unknown step or status")
     numbers = {str(k)[:64]: v for k, v in value["measurements"].items() if isinstance(v, (int, float))}
     message = str(value["message"])[:MAX_MESSAGE_CHARACTERS]
-    return {"step": value["step"], "status": value["status"], "message": message, "measurements": numbers}
+    checked = {"step": value["step"], "status": value["status"], "message": message, "measurements": numbers}
+    said = value.get("said")
+    if said is None or len(json.dumps(said)) > MAX_SAID_CHARACTERS:
+        return checked
+    return checked | {"said": said}  # whoever shows it looks into it
 
 
 def _checked_result(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -188,7 +197,8 @@ def _checked_result(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _failure(step: str, message: str) -> Mapping[str, Any]:
-    return {"step": step, "status": "failed", "message": message, "measurements": {}}
+    failure = {"step": step, "status": "failed", "message": message, "measurements": {}}
+    return failure | {"said": message.parts} if isinstance(message, Words) else failure
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from proxy.core.tensors import VARIABLE, Signature, TensorSpec
+from proxy.core.words import Words, joined, of_error, say
 from proxy.frames.config import InstanceConfig, InvalidConfig, signature_to_dict
 from proxy.worker import golden
 from proxy.worker.backends.base import Array, Backend, BadOutput, UnusableArtifact, shortened
@@ -34,7 +35,7 @@ BF16_TOLERANCE = 0.02  # its last digit is worth 0.8%; larger: models that mix r
 """How far a row may differ between a batch and alone: kernels for other sizes round otherwise."""
 
 MAX_NAME_CHARACTERS = 256
-HOW_TO_DECLARE = (
+HOW_TO_DECLARE = say(
     "TorchScript archives do not say the shapes of their inputs and outputs. Declare the signature with the upload, "
     'for example {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 64]}], "outputs": [{"name": "y", '
     '"datatype": "FP32", "shape": [-1, 10]}]}, or save it in the archive: torch.jit.save(module, path, '
@@ -64,21 +65,27 @@ class Validation:
             with Step(self, "sandbox") as step:
                 document = golden.read_document(self.config)
                 backend_class, sandbox = confine(self.config, self.parent_pid, self.scratch)
-                inactive = [f"{name}: {how}" for name, how in sandbox.measures.items() if not how.startswith("active")]
-                step.message = "; ".join(inactive) or "Every measure is active."
+                inactive = [
+                    say("%(measure)s: %(how)s", measure=name, how=how)
+                    for name, how in sandbox.measures.items()
+                    if not how.startswith("active")
+                ]
+                step.message = joined(say("; "), inactive) or say("Every measure is active.")
                 step.measurements = {"active": len(sandbox.measures) - len(inactive), "of": len(sandbox.measures)}
             with Step(self, "load") as step:
                 started_ns = time.perf_counter_ns()
                 backend = self._open(backend_class)
                 self.load_time_ms = _since_ms(started_ns)
-                step.message = f"Opened in {self.load_time_ms:.0f} ms on {backend.device}."
+                step.message = say(
+                    "Opened in %(time)s ms on %(device)s.", time=f"{self.load_time_ms:.0f}", device=backend.device
+                )
                 step.measurements = {"load_time_ms": self.load_time_ms}
             with Step(self, "signature") as step:
                 signature = self._signature(backend)
                 step.message = describe(signature)
             with Step(self, "sample") as step:
                 outputs = self._run_sample(backend, signature)
-                step.message = f"One sample ran; outputs: {_shapes(outputs)}."
+                step.message = say("One sample ran; outputs: %(outputs)s.", outputs=_shapes(outputs))
             batchable = self._batch(backend, signature)
             with Step(self, "golden") as step:
                 self._golden(backend, signature, document, step)
@@ -103,8 +110,11 @@ class Validation:
         for spec in (*signature.inputs, *signature.outputs):
             if not 1 <= len(spec.name) <= MAX_NAME_CHARACTERS or not spec.name.isprintable():
                 raise UnusableArtifact(
-                    f"The tensor name {spec.name[:80]!r} cannot be served: names have 1 to {MAX_NAME_CHARACTERS} "
-                    "printable characters."
+                    say(
+                        "The tensor name %(name)s cannot be served: names have 1 to %(most)s printable characters.",
+                        name=repr(spec.name[:80]),
+                        most=MAX_NAME_CHARACTERS,
+                    )
                 )
         return signature
 
@@ -116,9 +126,14 @@ class Validation:
             raise
         except Exception as error:
             raise StepFailed(
-                f"The model raised on every sample tried ({describe(signature)}): {shortened(error, 1_500)}. "
-                f"If the model needs certain values or sizes, declare them in the option sample, "
-                f'for example {{"{signature.inputs[0].name}": {{"shape": [1, 512], "fill": 1}}}}.'
+                say(
+                    "The model raised on every sample tried (%(signature)s): %(error)s. "
+                    "If the model needs certain values or sizes, declare them in the option sample, "
+                    'for example {"%(name)s": {"shape": [1, 512], "fill": 1}}.',
+                    signature=describe(signature),
+                    error=shortened(error, 1_500),
+                    name=signature.inputs[0].name,
+                )
             ) from error
         check_outputs(outputs, signature, _rows_of(signature, 1))
         return outputs
@@ -129,18 +144,18 @@ class Validation:
             why_not = self._why_not_batchable(backend, signature)
             if why_not:
                 step.status = "skipped"
-                step.message = f"{why_not} Each request runs alone."
+                step.message = say("%(why)s Each request runs alone.", why=why_not)
                 return False
-            step.message = f"{BATCH_ROWS} rows in one execution gave what they give alone."
+            step.message = say("%(rows)s rows in one execution gave what they give alone.", rows=BATCH_ROWS)
             return True
 
     def _why_not_batchable(self, backend: Backend, signature: Signature) -> str:
         if self.config.stateful:
-            return "The model keeps state."
+            return say("The model keeps state.")
         if not self.config.batchable:
-            return "Declared as not batchable."
+            return say("Declared as not batchable.")
         if _rows_of(signature, 1) is None:
-            return "Not every input and output has a first dimension that may vary (-1)."
+            return say("Not every input and output has a first dimension that may vary (-1).")
         joined = same_with_rows(self.sample, BATCH_ROWS)
         try:
             together = backend.run(joined)
@@ -148,24 +163,26 @@ class Validation:
             for row in range(BATCH_ROWS):
                 alone = backend.run([np.ascontiguousarray(array[row : row + 1]) for array in joined])
                 if not all(_is_close(a[0], t[row]) for a, t in zip(alone, together, strict=True)):
-                    return "A row's answer depends on the other rows of its batch, or on chance."
+                    return say("A row's answer depends on the other rows of its batch, or on chance.")
         except Exception as error:
-            return f"The model refuses {BATCH_ROWS} rows: {shortened(error, 500)}."
+            return say("The model refuses %(rows)s rows: %(error)s.", rows=BATCH_ROWS, error=shortened(error, 500))
         return ""
 
     def _golden(self, backend: Backend, signature: Signature, document: bytes, step: Step) -> None:
         """Reproduce the version's golden samples, or the default version's if both take and give the same."""
         if not document:
-            step.status, step.message = "skipped", "There are no golden samples to reproduce."
+            step.status, step.message = "skipped", say("There are no golden samples to reproduce.")
         elif json.loads(document).get("signature") not in (None, signature_to_dict(signature)):
             step.status, step.message = (
                 "skipped",
-                "The default version's golden samples are of other tensors.",
+                say("The default version's golden samples are of other tensors."),
             )
         else:
             samples = golden.parse(document, signature)
             golden.check(backend, signature, samples, batchable=self.config.batchable)
-            step.message = f"{len(samples)} golden sample{'s' if len(samples) > 1 else ''} reproduced."
+            count = len(samples)
+            one, many = say("1 golden sample reproduced."), say("%(count)s golden samples reproduced.", count=count)
+            step.message = one if count == 1 else many
             step.measurements = {"samples": len(samples)}
 
     def _measure(self, backend: Backend, step: Step) -> None:
@@ -176,7 +193,11 @@ class Validation:
             times.append(_since_ms(started_ns))
         self.latency_ms = median(times)
         memory_bytes = resident_bytes()
-        step.message = f"One sample takes {self.latency_ms:.2f} ms; the process uses {memory_bytes // 1_048_576} MiB."
+        step.message = say(
+            "One sample takes %(time)s ms; the process uses %(memory)s MiB.",
+            time=f"{self.latency_ms:.2f}",
+            memory=memory_bytes // 1_048_576,
+        )
         step.measurements = {"sample_latency_ms": self.latency_ms, "memory_bytes": memory_bytes}
 
     def _result(self, signature: Signature, *, batchable: bool) -> dict[str, Any]:
@@ -189,8 +210,9 @@ class Validation:
         }
 
     def report(self, step: str, status: str, message: str, measurements: Mapping[str, Any]) -> None:
-        """Write one line."""
-        self._send({"step": step, "status": status, "message": message, "measurements": dict(measurements)})
+        """Write one line; `said`: what the message is made of (proxy.core.words), where it is more than a text."""
+        said = {"said": message.parts} if isinstance(message, Words) else {}
+        self._send({"step": step, "status": status, "message": message, "measurements": dict(measurements), **said})
 
     def _send(self, value: Mapping[str, Any]) -> None:
         data = json.dumps(value).encode() + b"\n"
@@ -224,9 +246,9 @@ class Step:
 def in_words(error: Exception) -> str:
     """Return what the uploader reads."""
     if isinstance(error, (StepFailed, UnusableArtifact, BadOutput, InvalidConfig, LimitTooLow)):
-        return str(error)
+        return of_error(error)
     if isinstance(error, MemoryError) or "allocate memory" in str(error):
-        return f"The model needs more memory than its limit allows: {shortened(error, 500)}"
+        return say("The model needs more memory than its limit allows: %(error)s", error=shortened(error, 500))
     return f"{type(error).__name__}: {shortened(error)}"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from proxy.core.tensors import VARIABLE, Signature, TensorSpec
+from proxy.core.words import say
 from proxy.worker.backends.base import Array, Backend, UnusableArtifact
 from proxy.worker.dtypes import BF16, BY_NAME, OBJECT, as_array
 
@@ -39,7 +40,10 @@ def parse_sample_option(text: str | None) -> Mapping[str, Mapping[str, Any]]:
         usable = False
     if not usable:
         raise UnusableArtifact(
-            'The option sample must look like {"input name": {"shape": [1, 512], "fill": 1}}; both fields are optional.'
+            say(
+                'The option sample must look like {"input name": {"shape": [1, 512], "fill": 1}}; '
+                "both fields are optional."
+            )
         )
     return dict(value)
 
@@ -83,7 +87,9 @@ def find_sample(
             return inputs, backend.run(inputs)
         except Exception as error:
             failure = error
-    raise failure or UnusableArtifact("A sample of the declared shapes is too large to try; declare the option sample.")
+    raise failure or UnusableArtifact(
+        say("A sample of the declared shapes is too large to try; declare the option sample.")
+    )
 
 
 def same_with_rows(sample: Sequence[Array], rows: int) -> list[Array]:
@@ -143,7 +149,9 @@ def _shape(spec: TensorSpec, hint: Mapping[str, Any], rows: int, size: int) -> t
     if "shape" in hint:
         wanted = tuple(hint["shape"])
         if not spec.accepts_shape(wanted):
-            raise UnusableArtifact(f"The option sample gives {spec.name!r} a shape that its signature does not allow.")
+            raise UnusableArtifact(
+                say("The option sample gives %(name)s a shape that its signature does not allow.", name=repr(spec.name))
+            )
         return (rows, *wanted[1:]) if spec.shape[:1] == (VARIABLE,) else wanted
     first = tuple(rows if value == VARIABLE else value for value in spec.shape[:1])
     return first + tuple(size if value == VARIABLE else value for value in spec.shape[1:])

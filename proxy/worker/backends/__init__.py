@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from proxy.core.words import say
 from proxy.frames.config import InstanceConfig
 from proxy.worker.backends.base import Backend, UnusableArtifact
 
@@ -19,7 +20,7 @@ def prepare(config: InstanceConfig) -> type[Backend]:
     """Import the libraries of the configuration's format, without touching the artifact. Raises UnusableArtifact."""
     module_name = _MODULES.get(config.format)
     if module_name is None:
-        raise UnusableArtifact(f"There is no backend for the format {config.format!r}.")
+        raise UnusableArtifact(say("There is no backend for the format %(format)s.", format=repr(config.format)))
     backend: type[Backend] = import_module(module_name).BACKEND
     backend.set_up(config)
     return backend

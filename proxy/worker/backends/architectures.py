@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from proxy.core.tensors import Signature, TensorSpec
+from proxy.core.words import say
 from proxy.worker.backends.base import UnusableArtifact
 
 MAX_LAYERS = 64
@@ -34,22 +35,26 @@ def build(text: str | None) -> tuple[nn.Module, Signature]:
     names = ", ".join(sorted(_BUILDERS))
     if not text:
         raise UnusableArtifact(
-            f'safetensors holds weights only: declare the option architecture, e.g. {{"name": "mlp", "widths": '
-            f"[64, 128, 10]}}; known architectures: {names}."
+            say(
+                'safetensors holds weights only: declare the option architecture, e.g. {"name": "mlp", "widths": '
+                "[64, 128, 10]}; known architectures: %(names)s.",
+                names=names,
+            )
         )
     try:
         description = json.loads(text)
     except RecursionError as error:
-        raise UnusableArtifact("The option architecture is nested too deeply.") from error
+        raise UnusableArtifact(say("The option architecture is nested too deeply.")) from error
     except ValueError as error:
-        raise UnusableArtifact(f"The option architecture is not JSON: {error}") from error
+        raise UnusableArtifact(say("The option architecture is not JSON: %(error)s", error=error)) from error
     name = description.get("name") if isinstance(description, dict) else None
     if not isinstance(name, str) or name not in _BUILDERS:
-        raise UnusableArtifact(f"The option architecture must name one of: {names}.")
+        raise UnusableArtifact(say("The option architecture must name one of: %(names)s.", names=names))
     builder, known = _BUILDERS[name]
     unknown = set(description) - known - {"name"}
     if unknown:
-        raise UnusableArtifact(f"The architecture {name} has no field {sorted(unknown)[0]!r}.")
+        first = repr(sorted(unknown)[0])
+        raise UnusableArtifact(say("The architecture %(name)s has no field %(field)s.", name=name, field=first))
     with torch.device("meta"):
         return builder(description)
 
@@ -70,7 +75,7 @@ def _convnet(description: Mapping[str, Any]) -> tuple[nn.Module, Signature]:
     """`input`: [channels, height, width]; `channels`: one a block of conv 3×3, activation, max-pool 2×2; `classes`."""
     shape = _sizes(description, "input", least=3)
     if len(shape) != 3:
-        raise UnusableArtifact("The architecture's input must be [channels, height, width].")
+        raise UnusableArtifact(say("The architecture's input must be [channels, height, width]."))
     channels = _sizes(description, "channels", least=1)
     (classes,) = _sizes({"classes": [description.get("classes")]}, "classes", least=1)
     activation = _activation(description)
@@ -81,7 +86,7 @@ def _convnet(description: Mapping[str, Any]) -> tuple[nn.Module, Signature]:
         inside, height, width = outside, height // 2, width // 2
     features = prod((inside, height, width))
     if not 1 <= features <= MAX_WIDTH * 16:
-        raise UnusableArtifact("The architecture pools its input away; use fewer blocks or a larger input.")
+        raise UnusableArtifact(say("The architecture pools its input away; use fewer blocks or a larger input."))
     layers += [nn.Flatten(), nn.Linear(features, classes)]
     return nn.Sequential(*layers), _signature(tuple(shape), classes)
 
@@ -99,14 +104,26 @@ def _signature(inside: tuple[int, ...], outside: int) -> Signature:
 def _sizes(description: Mapping[str, Any], field: str, least: int) -> list[int]:
     sizes = description.get(field)
     if not isinstance(sizes, list) or not least <= len(sizes) <= MAX_LAYERS:
-        raise UnusableArtifact(f"The architecture's {field} must be a list of {least} to {MAX_LAYERS} sizes.")
+        raise UnusableArtifact(
+            say(
+                "The architecture's %(field)s must be a list of %(least)s to %(most)s sizes.",
+                field=field,
+                least=least,
+                most=MAX_LAYERS,
+            )
+        )
     if not all(type(size) is int and 1 <= size <= MAX_WIDTH for size in sizes):
-        raise UnusableArtifact(f"The architecture's {field} must be integers from 1 to {MAX_WIDTH}.")
+        raise UnusableArtifact(
+            say("The architecture's %(field)s must be integers from 1 to %(most)s.", field=field, most=MAX_WIDTH)
+        )
     return sizes
 
 
 def _activation(description: Mapping[str, Any]) -> Callable[[], nn.Module]:
     name = description.get("activation", "relu")
     if not isinstance(name, str) or name not in _ACTIVATIONS:
-        raise UnusableArtifact(f"Unknown activation {name!r:.40}; known are {', '.join(sorted(_ACTIVATIONS))}.")
+        known = ", ".join(sorted(_ACTIVATIONS))
+        raise UnusableArtifact(
+            say("Unknown activation %(name)s; known are %(known)s.", name=f"{name!r:.40}", known=known)
+        )
     return _ACTIVATIONS[name]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from proxy.core.tensors import Signature
+from proxy.core.words import Words, of_error
 from proxy.frames.config import InstanceConfig
 
 Array = npt.NDArray[Any]
@@ -67,7 +68,10 @@ _OUT_OF_MEMORY = (
 
 
 def shortened(error: BaseException, limit: int = 2_000) -> str:
-    """Return the part of a library's message that helps; of a TorchScript trace the last line."""
+    """Return the part of a library's message that helps; of a TorchScript trace the last line. Our own words stay."""
+    own = of_error(error)
+    if isinstance(own, Words) and len(own) <= limit:
+        return own
     text = str(error).strip() or type(error).__name__
     if "Traceback of TorchScript" in text:
         text = text.splitlines()[-1].strip().removeprefix("builtins.")

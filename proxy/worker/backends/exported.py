@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from proxy.core.tensors import DATATYPES, VARIABLE, Signature, TensorSpec
+from proxy.core.words import say
 from proxy.frames.config import InstanceConfig
 from proxy.worker import device as devices
 from proxy.worker.backends.base import Array, Backend, UnusableArtifact, shortened
@@ -39,7 +40,9 @@ class ExportedBackend(Backend):
         except UnusableArtifact:
             raise
         except Exception as error:
-            raise UnusableArtifact(f"torch.export.load could not open the file: {shortened(error)}") from error
+            raise UnusableArtifact(
+                say("torch.export.load could not open the file: %(error)s", error=shortened(error))
+            ) from error
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         with torch.inference_mode():
@@ -51,18 +54,32 @@ BACKEND = ExportedBackend
 
 def _signature(program: torch.export.ExportedProgram) -> Signature:
     values: dict[str, Any] = {node.name: node.meta.get("val") for node in program.graph.nodes}
-    inputs = [_spec(name, values.get(str(name)), "input") for name in program.graph_signature.user_inputs]
+    inputs = [_spec(name, values.get(str(name)), say("input")) for name in program.graph_signature.user_inputs]
     outputs = [str(name) for name in program.graph_signature.user_outputs]
     names = ["output"] if len(outputs) == 1 else [f"output_{index}" for index in range(len(outputs))]
     return Signature(
-        tuple(inputs), tuple(_spec(name, values.get(node), "output") for name, node in zip(names, outputs, strict=True))
+        tuple(inputs),
+        tuple(_spec(name, values.get(node), say("output")) for name, node in zip(names, outputs, strict=True)),
     )
 
 
 def _spec(name: object, value: Any, side: str) -> TensorSpec:
     if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-        raise UnusableArtifact(f"The program's {side} {name!r} is not a tensor; only tensors can be served.")
+        raise UnusableArtifact(
+            say(
+                "The program's %(side)s %(name)s is not a tensor; only tensors can be served.",
+                side=side,
+                name=repr(name),
+            )
+        )
     if value.dtype not in _NAMES:
-        raise UnusableArtifact(f"The program's {side} {name!r} is {value.dtype}, which the protocol cannot carry.")
+        raise UnusableArtifact(
+            say(
+                "The program's %(side)s %(name)s is %(dtype)s, which the protocol cannot carry.",
+                side=side,
+                name=repr(name),
+                dtype=value.dtype,
+            )
+        )
     shape = tuple(int(size) if isinstance(size, int) else VARIABLE for size in value.shape)
     return TensorSpec(name, _NAMES[value.dtype], shape)

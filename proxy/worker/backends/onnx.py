@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy.core.tensors import VARIABLE, Signature, TensorSpec
+from proxy.core.words import say
 from proxy.frames.config import InstanceConfig
 from proxy.worker import device as devices
 from proxy.worker.backends.base import Array, Backend, UnusableArtifact, shortened
@@ -39,8 +40,8 @@ class OnnxBackend(Backend):
         if CUDA in session.get_providers():
             self.device = f"cuda:{session.get_provider_options()[CUDA].get('device_id', 0)}"
         self.signature = Signature(
-            tuple(_spec(item, "input") for item in session.get_inputs()),
-            tuple(_spec(item, "output") for item in session.get_outputs()),
+            tuple(_spec(item, say("input")) for item in session.get_inputs()),
+            tuple(_spec(item, say("output")) for item in session.get_outputs()),
         )
         self._inputs = [spec.name for spec in self.signature.inputs]
         self._outputs = [spec.name for spec in self.signature.outputs]
@@ -51,7 +52,10 @@ class OnnxBackend(Backend):
             import onnxruntime
         except ImportError as error:
             raise UnusableArtifact(
-                "ONNX needs the optional package onnxruntime; install it (requirements-onnx.txt) and validate again."
+                say(
+                    "ONNX needs the optional package onnxruntime; "
+                    "install it (requirements-onnx.txt) and validate again."
+                )
             ) from error
         _providers(config, onnxruntime.get_available_providers())
 
@@ -69,7 +73,9 @@ class OnnxBackend(Backend):
         except UnusableArtifact:
             raise
         except Exception as error:
-            raise UnusableArtifact(f"onnxruntime could not open the model: {shortened(error)}") from error
+            raise UnusableArtifact(
+                say("onnxruntime could not open the model: %(error)s", error=shortened(error))
+            ) from error
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         given = {
@@ -90,7 +96,9 @@ def _providers(config: InstanceConfig, available: Sequence[str]) -> list[Any]:
         if chosen.type == "cuda":
             return [(CUDA, {"device_id": chosen.index}), "CPUExecutionProvider"]
     elif devices.wished(config.device, os.environ).startswith("cuda"):
-        raise UnusableArtifact(f"Its policy asks for the device {config.device}; this onnxruntime has the CPU only.")
+        raise UnusableArtifact(
+            say("Its policy asks for the device %(wish)s; this onnxruntime has the CPU only.", wish=config.device)
+        )
     return ["CPUExecutionProvider"]
 
 
@@ -103,8 +111,13 @@ def _encoded(array: Array) -> Array:
 def _spec(item: Any, side: str) -> TensorSpec:
     if item.type not in _DATATYPES:
         raise UnusableArtifact(
-            f"The model's {side} {item.name!r} is {item.type}, which ONNX models cannot be served with here (numpy, by "
-            "which onnxruntime takes tensors, has no such type): cast it inside the model."
+            say(
+                "The model's %(side)s %(name)s is %(type)s, which ONNX models cannot be served with here (numpy, by "
+                "which onnxruntime takes tensors, has no such type): cast it inside the model.",
+                side=side,
+                name=repr(item.name),
+                type=item.type,
+            )
         )
     shape = tuple(size if isinstance(size, int) and size > 0 else VARIABLE for size in item.shape)
     return TensorSpec(item.name, _DATATYPES[item.type], shape)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from proxy.core.tensors import Signature
+from proxy.core.words import of_error, say
 from proxy.frames.config import InstanceConfig
 from proxy.worker import device as devices
 from proxy.worker.backends import architectures
@@ -41,7 +42,9 @@ class SafetensorsBackend(Backend):
             with path.open("rb") as file:
                 tensors = read_header(file, path.stat().st_size)
         except BrokenHeader as error:
-            raise UnusableArtifact(f"Not a well-formed safetensors file: {error}.") from error
+            raise UnusableArtifact(
+                say("Not a well-formed safetensors file: %(error)s.", error=of_error(error))
+            ) from error
         _check_fit(module, tensors)
         module.load_state_dict(safetensors.torch.load_file(config.artifact_path), strict=True, assign=True)
         return cls(module, signature, devices.choose(config))
@@ -60,13 +63,29 @@ def _check_fit(module: nn.Module, tensors: Sequence[StoredTensor]) -> None:
     found = {tensor.name: tensor for tensor in tensors}
     for name, shape in wanted.items():
         if name not in found:
-            raise UnusableArtifact(f"The file lacks tensor {name!r} {list(shape)} of the declared architecture.")
+            raise UnusableArtifact(
+                say(
+                    "The file lacks tensor %(name)s %(shape)s of the declared architecture.",
+                    name=repr(name),
+                    shape=list(shape),
+                )
+            )
         if found[name].shape != shape:
             raise UnusableArtifact(
-                f"Tensor {name!r} is {list(found[name].shape)}; the declared architecture needs {list(shape)}."
+                say(
+                    "Tensor %(name)s is %(found)s; the declared architecture needs %(wanted)s.",
+                    name=repr(name),
+                    found=list(found[name].shape),
+                    wanted=list(shape),
+                )
             )
         if found[name].dtype != "F32":
-            raise UnusableArtifact(f"Tensor {name!r} is {found[name].dtype}; the architectures here use F32.")
+            dtype = found[name].dtype
+            raise UnusableArtifact(
+                say("Tensor %(name)s is %(dtype)s; the architectures here use F32.", name=repr(name), dtype=dtype)
+            )
     for name in found:
         if name not in wanted:
-            raise UnusableArtifact(f"The file has tensor {name!r}, which the declared architecture does not.")
+            raise UnusableArtifact(
+                say("The file has tensor %(name)s, which the declared architecture does not.", name=repr(name))
+            )

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from proxy.core.tensors import Signature, TensorSpec
+from proxy.core.words import say
 from proxy.frames.config import InstanceConfig
 from proxy.worker import device as devices
 from proxy.worker.backends.base import Array, BadOutput
@@ -31,7 +32,7 @@ def to_tensors(inputs: Sequence[Array], device: torch.device) -> list[torch.Tens
 def to_tensor(array: Array, device: torch.device) -> torch.Tensor:
     """One array on the device. Raises TypeError for strings, which have no tensor."""
     if array.dtype == OBJECT:
-        raise TypeError("This backend has no tensors of strings; TorchScript (List[str]) and ONNX take BYTES.")
+        raise TypeError(say("This backend has no tensors of strings; TorchScript (List[str]) and ONNX take BYTES."))
     tensor = (
         torch.from_numpy(array.view(np.int16)).view(torch.bfloat16) if array.dtype == BF16 else torch.from_numpy(array)
     )
@@ -53,11 +54,16 @@ def flatten(value: Any, signature: Signature | None) -> list[Any]:
         names = [spec.name for spec in signature.outputs] if signature else sorted(value)
         missing = [name for name in names if name not in value]
         if missing:
-            raise BadOutput(f"The model returned a dict without {missing[0]!r}.")
+            raise BadOutput(say("The model returned a dict without %(name)s.", name=repr(missing[0])))
         return [value[name] for name in names]
     if isinstance(value, (tuple, list)):
         return list(value)
-    raise BadOutput(f"The model returned a {type(value).__name__}; a tensor, or a tuple or dict of tensors, is needed.")
+    raise BadOutput(
+        say(
+            "The model returned a %(type)s; a tensor, or a tuple or dict of tensors, is needed.",
+            type=type(value).__name__,
+        )
+    )
 
 
 def _is_strings(value: Any, signature: Signature | None) -> bool:
@@ -75,16 +81,16 @@ def _array(item: Any, spec: TensorSpec | None) -> Array:
     if isinstance(item, str) or _is_strings(item, None) or (isinstance(item, list) and not item):
         return from_texts(item, spec)
     if not isinstance(item, torch.Tensor):
-        raise BadOutput(f"One of the model's outputs is a {type(item).__name__}, not a tensor.")
+        raise BadOutput(say("One of the model's outputs is a %(type)s, not a tensor.", type=type(item).__name__))
     return _array_of(item)
 
 
 def _array_of(item: torch.Tensor) -> Array:
     if item.layout != torch.strided or item.is_quantized:
-        raise BadOutput("One of the model's outputs is sparse or quantised; return a dense tensor.")
+        raise BadOutput(say("One of the model's outputs is sparse or quantised; return a dense tensor."))
     try:
         if item.dtype == torch.bfloat16:
             return np.ascontiguousarray(item.contiguous().view(torch.int16).numpy(force=True)).view(BF16)
         return np.ascontiguousarray(item.numpy(force=True))
     except (TypeError, RuntimeError) as error:
-        raise BadOutput(f"One of the model's outputs cannot be read as an array: {error}") from error
+        raise BadOutput(say("One of the model's outputs cannot be read as an array: %(error)s", error=error)) from error

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from proxy.core.tensors import Signature, TensorSpec
+from proxy.core.words import of_error, say
 from proxy.frames.config import InstanceConfig, InvalidConfig, signature_from_dict
 from proxy.worker import device as devices
 from proxy.worker.backends.base import Array, Backend, UnusableArtifact, shortened
@@ -61,7 +62,9 @@ class TorchScriptBackend(Backend):
                 config.artifact_path, map_location=devices.choose(config), _extra_files=extra
             )
         except (RuntimeError, ValueError, OSError) as error:
-            raise UnusableArtifact(f"torch.jit.load could not open the archive: {shortened(error)}") from error
+            raise UnusableArtifact(
+                say("torch.jit.load could not open the archive: %(error)s", error=shortened(error))
+            ) from error
         module.eval()
         embedded = extra[SIGNATURE_MEMBER]
         return cls(module, config, embedded.decode("utf-8", "replace") if isinstance(embedded, bytes) else embedded)
@@ -89,21 +92,28 @@ def _embedded_signature(text: str) -> Signature | None:
     try:
         return signature_from_dict(json.loads(text, parse_int=_size))
     except RecursionError as error:
-        raise UnusableArtifact(f"The archive's {SIGNATURE_MEMBER} is nested too deeply.") from error
+        raise UnusableArtifact(say("The archive's %(file)s is nested too deeply.", file=SIGNATURE_MEMBER)) from error
     except (ValueError, InvalidConfig) as error:
-        raise UnusableArtifact(f"The archive's {SIGNATURE_MEMBER} is not a valid signature: {error}") from error
+        raise UnusableArtifact(
+            say(
+                "The archive's %(file)s is not a valid signature: %(error)s",
+                file=SIGNATURE_MEMBER,
+                error=of_error(error),
+            )
+        ) from error
 
 
 def _size(digits: str) -> int:
     if len(digits) > MAX_SIZE_DIGITS:
-        raise ValueError("a number in it has too many digits")
+        raise ValueError(say("a number in it has too many digits"))
     return int(digits)
 
 
 def _method(module: torch.jit.ScriptModule, name: str) -> Any:
     methods = module._c._method_names()
     if name not in methods:
-        raise UnusableArtifact(f"The archive has no method {name!r}; it has {', '.join(sorted(methods))}.")
+        has = ", ".join(sorted(methods))
+        raise UnusableArtifact(say("The archive has no method %(name)s; it has %(has)s.", name=repr(name), has=has))
     return getattr(module, name)
 
 
@@ -113,7 +123,7 @@ def _reset_method(module: torch.jit.ScriptModule, config: InstanceConfig) -> Any
         return None
     reset = _method(module, name)
     if len(reset.schema.arguments) > 1:
-        raise UnusableArtifact(f"The reset method {name!r} takes arguments; it must take none.")
+        raise UnusableArtifact(say("The reset method %(name)s takes arguments; it must take none.", name=repr(name)))
     return reset
 
 
@@ -123,7 +133,12 @@ def _converters(schema: Any, signature: Signature) -> list[Converter | None]:
     required = sum(not argument.has_default_value() for argument in arguments)
     if not required <= len(signature.inputs) <= len(arguments):
         raise UnusableArtifact(
-            f"The signature has {len(signature.inputs)} inputs, but the method {schema.name!r} takes {len(arguments)}."
+            say(
+                "The signature has %(count)s inputs, but the method %(name)s takes %(takes)s.",
+                count=len(signature.inputs),
+                name=repr(schema.name),
+                takes=len(arguments),
+            )
         )
     return [_converter(argument, spec) for argument, spec in zip(arguments, signature.inputs, strict=False)]
 
@@ -134,8 +149,13 @@ def _converter(argument: Any, spec: TensorSpec) -> Converter | None:
         kind = kind.removeprefix("Optional[").removesuffix("]")
     if (spec.datatype == "BYTES") != (kind in _TEXTS):
         raise UnusableArtifact(
-            f"The argument {argument.name!r} is a {kind}, but the signature declares {spec.datatype}; BYTES is for "
-            "List[str], List[List[str]] and str."
+            say(
+                "The argument %(name)s is a %(kind)s, but the signature declares %(datatype)s; BYTES is for "
+                "List[str], List[List[str]] and str.",
+                name=repr(argument.name),
+                kind=kind,
+                datatype=spec.datatype,
+            )
         )
     if kind == "Tensor":
         return None
@@ -144,7 +164,11 @@ def _converter(argument: Any, spec: TensorSpec) -> Converter | None:
     if kind in _TEXTS:
         return partial(_texts, kind, spec.name)
     raise UnusableArtifact(
-        f"The argument {argument.name!r} is a {kind}; only tensors, single numbers and lists of strings can be sent."
+        say(
+            "The argument %(name)s is a %(kind)s; only tensors, single numbers and lists of strings can be sent.",
+            name=repr(argument.name),
+            kind=kind,
+        )
     )
 
 

@@ -105,7 +105,7 @@ export class UploadRow {
     });
     const running = version.steps.find((step) => step.status === "running");
     if (version.state === "ready") setText(this.part("words"), t("Ready"));
-    else if (version.state === "failed") setText(this.part("words"), version.state_reason);
+    else if (version.state === "failed") setText(this.part("words"), version.state_words);
     else if (running) setText(this.part("words"), `${labels[running.name] ?? running.name}…`);
   }
 }

@@ -51,8 +51,11 @@ def test_rows_of_the_first_release_are_kept(newest: list[tuple[str, str]]) -> No
     row = new.get_model("models_admin", "Model").objects.get().default_version
     assert (row.number, row.keep_loaded, row.warm_until, row.quarantined_reason) == (1, True, None, "")
     assert new.get_model("models_admin", "ApiKey").objects.get(pk=key.pk).weight == 1
+    assert row.state_said is None
+    row.steps.create(position=0, name="load", message="Fine.", said=[["Fine.", {}]])
     sample = new.get_model("models_admin", "MetricSample").objects.get()
     assert (sample.requests, sample.version) == (5, 0)
 
     again = migrate(FIRST)
     assert again.get_model("models_admin", "Policy").objects.get().max_batch_rows == 7
+    assert again.get_model("models_admin", "ValidationStep").objects.get().message == "Fine."

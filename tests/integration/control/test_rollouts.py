@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from models_admin.dashboard.audit_rows import details_of
 from models_admin.models import AuditEvent, Decision, MetricSample, Model, ModelVersion, NodeStatus, Policy, Rollout
 from models_admin.models.measurements import SECOND_S
 from models_admin.models.registry import VersionState
@@ -145,7 +146,9 @@ def test_f22_errors_abort_within_a_tick_and_the_default_never_changed(
     assert published().rollout is None
     decision = Decision.objects.latest("pk")
     assert (decision.reason, decision.to_value, decision.evidence["candidate_failed"]) == ("error_rate", "aborted", 10)
-    assert AuditEvent.objects.filter(action="rollout.aborted", actor="system:rollout").count() == 1
+    event = AuditEvent.objects.get(action="rollout.aborted", actor="system:rollout")
+    assert event.details["reason"] == "error_rate"
+    assert details_of(event.action, event.object_id, event.details)[-1].value == running.reason
 
 
 def test_a_fault_in_one_rollout_s_look_does_not_keep_another_from_its_abort(

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 
+from models_admin.dashboard.audit_rows import details_of
 from models_admin.models import AuditEvent, ControlLease, Model, ModelVersion
 from models_admin.models.registry import VersionState
 from models_admin.selectors.artifacts import artifact_path
@@ -24,6 +25,7 @@ from models_admin.services.versions import STEPS
 from models_admin.tasks import validator_process
 from models_admin.tasks.housekeeping import sweep
 from models_admin.tasks.validation import validate_version
+from proxy.core.words import Words, say
 from proxy.testing.weight_files import safetensors_file
 from tests.integration.control.conftest import ANN, SIGNATURE, make_ready, upload
 
@@ -59,6 +61,24 @@ def test_the_second_ready_version_does_not_become_the_default(model: Model, read
     validation.finish(claim=held, result=ResultReport(SIGNATURE, True, 1, 1, 1))
     model.refresh_from_db()
     assert model.default_version == ready
+
+
+def test_what_a_failure_is_made_of_is_kept_for_other_languages_until_it_is_validated_anew(model: Model) -> None:
+    held = claim(upload(model))
+    assert held is not None
+    why = say("it was ended by %(name)s", name="SIGSEGV")
+    validation.record_step(claim=held, report=StepReport("load", "failed", why))
+    row = validation.fail(claim=held, reason=why)
+    assert (row.state_reason, row.state_said) == (why, why.parts)
+    step = row.steps.get(name="load")
+    assert (step.message, step.said) == (why, why.parts)
+    details = AuditEvent.objects.get(action="version.failed").details
+    assert details == {"reason": why, "said": why.parts}
+    with translation.override("zh-hans"):
+        assert "SIGSEGV 结束" in details_of("version.failed", "m/1", details)[0].value
+    row = versions.revalidate(actor=ANN, version=row)
+    assert (row.state_reason, row.state_said) == ("", None)
+    assert {step.said for step in row.steps.all()} == {None}
 
 
 def test_a_failed_version_says_why_and_nothing_else_changes(model: Model, ready: ModelVersion) -> None:
@@ -211,6 +231,60 @@ def outcome(version: ModelVersion) -> ModelVersion:
     return version
 
 
+NAMED = "it was ended by %(name)s"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        "text",
+        {},
+        [],
+        [[]],
+        [[NAMED]],
+        [[NAMED, None]],
+        [[NAMED, ["name"]]],
+        [[NAMED, {}]],
+        [[NAMED, {"name": 9}]],
+        [[NAMED, {"name": {"name": "SIGKILL"}}]],
+        [[NAMED, {"name": "SIGKILL", "more": "SIGKILL"}]],
+        [[NAMED, {"name": "SIGSEGV"}]],  # says something else than the message
+        [["", {}], [NAMED, {"name": "SIGKILL"}]],  # a catalogue's empty text is its head
+        [["it was ended by %(name)99999999s", {"name": "SIGKILL"}]],
+        [["it was ended by %(name)r", {"name": "SIGKILL"}]],
+        [["it was ended by SIGKILL%(name).0s", {"name": "SIGKILL"}]],
+        [["it was ended by %s", {}]],
+        [["it was ended by %(__class__)s", {"__class__": "SIGKILL"}], 1],
+        [["it was ended by %(name)s", {"name": [["SIGKILL", {}]]}, 3]],
+        [[NAMED, {"name": [["%(a)s", {"a": [["%(a)s", {"a": [["%(a)s", {"a": [["SIGKILL", {}]]}]]}]]}]]}]],
+        [[letter, {}] for letter in "it was ended by SIGKILL it was on"],
+        [[NAMED, {"name": "SIGKILL\x00"}]],
+    ],
+)
+def test_u33_what_a_message_is_made_of_is_taken_only_where_it_says_the_same(said: object) -> None:
+    line = json.dumps({"step": "load", "status": "failed", "message": "it was ended by SIGKILL", "said": said})
+    report = parse_line(line.encode(), STEPS)
+    assert isinstance(report, StepReport)
+    assert report.message == "it was ended by SIGKILL" and not isinstance(report.message, Words)
+
+
+def test_u33_words_are_cleaned_and_bounded_as_messages_are() -> None:
+    def message(name: str) -> str:
+        words = say("it was ended by %(name)s", name=name)
+        line = json.dumps({"step": "load", "status": "failed", "message": words, "said": words.parts})
+        report = parse_line(line.encode(), STEPS)
+        assert isinstance(report, StepReport)
+        return report.message
+
+    taken = message("a\x00\x1b\ud800\u202e%(b)s%")
+    assert isinstance(taken, Words)
+    assert taken.parts == [[NAMED, {"name": "a" + "\N{REPLACEMENT CHARACTER}" * 4 + "%(b)s%"}]]
+    shortened = message("a" * 3_900)
+    assert isinstance(shortened, Words) and len(shortened) == 2_000
+    assert not isinstance(message("a" * 4_000), Words)
+
+
 def test_a_child_that_reports_success_makes_the_version_ready(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,7 +367,7 @@ def test_a_real_file_goes_through_the_real_validator(model: Model) -> None:
     assert good.signature is not None
     bad = outcome(upload(model, file=io.BytesIO(layer(3, 1)), options=options))
     assert bad.state == VersionState.FAILED
-    assert bad.state_reason
+    assert bad.state_reason and bad.state_said == bad.steps.get(status="failed").said is not None
     assert str(artifact_path(bad).parent) not in bad.state_reason
     assert sys.executable not in bad.state_reason
     model.refresh_from_db()

@@ -8,13 +8,16 @@ import re
 
 import pytest
 from django.test import Client
+from django.utils import translation
 
+from models_admin.dashboard.problems import _failed_upload
 from models_admin.models import Model
 from models_admin.models.registry import VersionState
 from models_admin.services import deletions, models
 from models_admin.services.actors import Actor
 from proxy import gateway
 from proxy.core.requests import Answer
+from proxy.core.words import say
 from tests.integration.pages.conftest import add_version
 
 pytestmark = pytest.mark.django_db
@@ -34,6 +37,28 @@ def test_a_ready_version_says_for_which_lower_number_it_waits(staff: Client, fre
     assert "waits for version 1" in listed
     assert "the one with the lowest number that passes its validation becomes the default" in listed
     assert "Version 1 is still being validated" in staff.get("/models/fresh/versions/2/").content.decode()
+
+
+def test_why_a_version_failed_is_said_in_the_reader_s_language_and_a_program_reads_english(
+    staff: Client, fresh: Model
+) -> None:
+    why = say("it was ended by %(name)s", name="<SIGSEGV>") + say(" (a library gave up)")
+    failed = add_version(fresh, 3, VersionState.FAILED, state_reason=str(why), state_said=why.parts)
+    failed.steps.filter(name="load").update(status="failed", message=str(why), said=why.parts)
+    add_version(fresh, 4, VersionState.FAILED, state_reason="Said by older code: 100 % <b>.")
+    chinese = {"Accept-Language": "zh-CN"}
+    words = "被 &lt;SIGSEGV&gt; 结束（某个库放弃了）"
+    page = staff.get("/models/fresh/versions/3/", headers=chinese).content.decode()
+    assert page.count(words) == 2  # above it, and at its step
+    assert words in staff.get("/models/fresh/versions/3/steps/", headers=chinese).content.decode()
+    listed = staff.get("/models/fresh/versions/", headers=chinese).content.decode()
+    assert words in listed and "Said by older code: 100 % &lt;b&gt;." in listed
+    with translation.override("zh-hans"):
+        assert words == html.escape(_failed_upload(failed).reason)
+    assert html.escape(why) in staff.get("/models/fresh/versions/3/").content.decode()
+    said = staff.get("/api/v1/models/fresh/versions/3", headers=chinese).json()
+    assert (said["state_reason"], said["state_words"]) == (why, html.unescape(words))
+    assert next(step for step in said["steps"] if step["name"] == "load")["message"] == why
 
 
 def test_a_failed_version_leads_to_the_form_with_its_declarations(staff: Client, viewer: Client, fresh: Model) -> None:

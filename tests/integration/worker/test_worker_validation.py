@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from models_admin.services.validation_report import ResultReport, parse_line
+from proxy.core.words import Words
 from proxy.frames.config import signature_to_dict
 from proxy.testing import models, string_models
 
@@ -50,9 +53,22 @@ def validate(version, declared=ROW, **changes):
     }
     process, report = begin(job)
     with report:
-        lines = [json.loads(line) for line in report]
+        lines = list(report)
     assert process.wait() == 0
-    return lines
+    assert not [line for line in lines if not can_be_translated(line)]
+    return [json.loads(line) for line in lines]
+
+
+def can_be_translated(line):
+    """True of a line whose message our parser takes as words; a signature, or a library's error alone, are no words."""
+    report = parse_line(line.encode(), STEPS)
+    if (
+        isinstance(report, ResultReport)
+        or not report.message
+        or (report.step, report.status) == ("signature", "passed")
+    ):
+        return True
+    return isinstance(report.message, Words) or re.match(r"\w+Error: ", report.message)
 
 
 def failure(lines):

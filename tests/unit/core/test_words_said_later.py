@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.policies import Knob, ScalingPolicy
-from proxy.core.words import Words, capitalised, joined, parts_of, readable, say, told
+from proxy.core.words import Words, capitalised, joined, of_error, parts_of, readable, replaced, say, told
 from proxy.tuner.instance_count import instance_count
 from proxy.tuner.signals import NO_SIGNALS, MeasuredSecond, signals_from
 from proxy.tuner.tuning import next_step
@@ -49,6 +49,21 @@ def test_a_value_that_begins_a_sentence_is_written_large_in_every_language():
 )
 def test_what_is_none_of_ours_is_told_as_it_was_written(parts):
     assert readable(parts, german, "as written") == "as written"
+
+
+def test_an_error_keeps_the_words_it_was_raised_with():
+    words = say("%(a)s because %(why)s.", a="50 %", why=say("it rains"))
+    assert of_error(ValueError(words)) is words
+    assert of_error(ValueError("a %")) == "a %" and not isinstance(of_error(ValueError("a %")), Words)
+    assert of_error(OSError(16, "busy")) == "[Errno 16] busy"
+    assert of_error(ValueError()) == ""
+
+
+def test_what_is_replaced_in_words_is_replaced_in_their_values_and_not_in_what_is_translated():
+    words = replaced(say("%(a)s because %(why)s.", a="/a/because", why=say("%(path)s", path="/a/b")), "/a/b", "it")
+    assert words == "itecause because it."
+    assert told(words.parts, german) == "it, darum itecause."
+    assert replaced("/a/b", "/a", "x") == "x/b"
 
 
 @given(st.text(), st.text())
