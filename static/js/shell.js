@@ -2,11 +2,12 @@
 import { all, make, setText } from "./lib/dom.js";
 import { clock, localTime } from "./lib/format.js";
 import { followers, renew, unanswered } from "./lib/followers.js";
-import { csrfToken } from "./lib/http.js";
+import { csrfToken, ownHeaders, pageUser } from "./lib/http.js";
 import { keep, restore } from "./lib/kept.js";
 import { live } from "./lib/live.js";
 import { t } from "./lib/i18n.js";
 import { answered, refused } from "./lib/refused.js";
+import { sayRoles } from "./lib/tables.js";
 import { loaded } from "./lib/versions.js";
 
 const root = document.documentElement;
@@ -21,6 +22,10 @@ function theme() {
     changed();
   }));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
+  // Paper is light, and what stands in a canvas has the colours of the theme in which it was drawn.
+  let onScreen = null;
+  addEventListener("beforeprint", () => { onScreen ??= root.dataset.theme; root.dataset.theme = "light"; changed(); });
+  addEventListener("afterprint", () => { root.dataset.theme = onScreen; onScreen = null; changed(); });
   mark();
 }
 
@@ -86,7 +91,10 @@ function submits(event) {
   if (form.method === "post") {
     // The cookie's token is of the last login, which may have been in another tab after this page was made.
     const token = form.querySelector("input[name=csrfmiddlewaretoken]");
-    if (token) token.value = csrfToken() || token.value;
+    if (token) {
+      token.value = csrfToken() || token.value;
+      if (!form.elements.page_user) token.after(make("input", { type: "hidden", name: "page_user", value: pageUser() }));
+    }
     keep(form);
     const button = event.submitter ?? form.querySelector("button:not([type=button])");
     if (button) setTimeout(() => { button.disabled = true; button.dataset.busy = ""; });
@@ -195,7 +203,7 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("submit", submits);
 document.addEventListener("keydown", shortcuts);
-document.addEventListener("htmx:configRequest", (event) => { event.detail.headers["X-CSRFToken"] = csrfToken(); });
+document.addEventListener("htmx:configRequest", (event) => { Object.assign(event.detail.headers, ownHeaders()); });
 // A hidden tab polls nothing (htmx's own trigger filters would need eval, which the CSP forbids).
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (!document.hidden) return;
@@ -211,7 +219,7 @@ document.addEventListener("htmx:afterRequest", ({ detail }) => {
   else if (status) answered(part);
 });
 document.addEventListener("htmx:beforeSwap", unchanged);
-document.addEventListener("htmx:afterSwap", (event) => { localTimes(event.target); followers(); });
+document.addEventListener("htmx:afterSwap", (event) => { localTimes(event.target); sayRoles(); followers(); });
 window.addEventListener("pageshow", () => all("button[data-busy]").forEach((button) => { button.disabled = false; delete button.dataset.busy; }));
 // A page that answers a form stands under the form's page: a reload shows that one and sends nothing again.
 const { address } = document.body.dataset;
@@ -221,5 +229,6 @@ restore();
 menu();
 currentTab();
 localTimes();
+sayRoles();
 modelHead();
 liveStatus();

@@ -41,6 +41,10 @@ TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAni
 SCROLLED_CARDS = """() => innerWidth > 860 ? [] : [...document.querySelectorAll(".table-wrap:has(> .cards)")]
   .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.innerText.slice(0, 40))"""
 
+# Laid out as cards, a table's parts lose what a screen reader is told of them, unless it is said.
+UNSAID_PARTS = """() => [...document.querySelectorAll(".cards, .cards :is(thead, tbody, tr, th, td)")]
+  .filter((one) => !one.role).map((one) => `${one.tagName} "${one.innerText.slice(0, 20)}"`).slice(0, 3)"""
+
 
 class Watched:
     """One page in a window of its own; keeps what its scripts and its console complain about."""
@@ -74,6 +78,8 @@ class Watched:
             self.complaints.append(f"{self.width} px: {wide} pixels wider than the window")
         for table in self.page.evaluate(SCROLLED_CARDS):
             self.complaints.append(f"{self.width} px: the cards scroll sideways: {table}")
+        for part in self.page.evaluate(UNSAID_PARTS):
+            self.complaints.append(f"{self.width} px: a part of a table of cards has no role: {part}")
 
     def look_at_fingers(self) -> None:
         """Whatever answers a finger is high enough for one."""

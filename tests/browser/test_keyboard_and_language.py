@@ -66,3 +66,22 @@ def test_a_moment_is_shown_in_the_viewers_zone_with_its_utc_behind(page: Page, s
       return `${two(moment.getHours())}:${two(moment.getMinutes())}:${two(moment.getSeconds())}`;
     }""")
     expect(first).to_contain_text(local)
+
+
+LIGHTNESS = """() => {
+  const canvas = document.querySelector("[data-chart=rate] canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const drawn = [...Array(data.length / 4).keys()].filter((at) => data[4 * at + 3] === 255);
+  return drawn.reduce((sum, at) => sum + data[4 * at] + data[4 * at + 1] + data[4 * at + 2], 0) / (3 * drawn.length);
+}"""
+
+
+def test_what_is_printed_of_a_dark_page_has_charts_for_white_paper(page: Page, site: Site) -> None:
+    log_in(page, site)
+    page.goto("/models/digits/")
+    page.evaluate("document.documentElement.dataset.theme = 'dark'; document.dispatchEvent(new Event('themechange'))")
+    page.wait_for_function(f"() => ({LIGHTNESS})() < 128")
+    page.evaluate(f"addEventListener('beforeprint', async () => {{ await null; window.printed = ({LIGHTNESS})(); }})")
+    page.pdf()
+    assert page.evaluate("window.printed") > 128
+    page.wait_for_function(f"() => ({LIGHTNESS})() < 128")

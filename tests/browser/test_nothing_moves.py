@@ -39,8 +39,10 @@ def pass_on(page: Page, change: Callable[[dict[str, Any]], None]) -> None:
     page.route_web_socket(re.compile("/ws/live/"), through)
 
 
-@pytest.mark.parametrize("address", ["/", "/models/digits/"])
-def test_longer_figures_and_problems_move_nothing(page: Page, site: Site, address: str) -> None:
+@pytest.mark.parametrize(
+    ("address", "width"), [("/", 1440), ("/models/digits/", 1440), ("/", 1024), ("/models/digits/", 1024)]
+)
+def test_longer_figures_and_problems_move_nothing(page: Page, site: Site, address: str, width: int) -> None:
     longer: dict[str, Any] = {}
 
     def change(said: dict[str, Any]) -> None:
@@ -54,6 +56,7 @@ def test_longer_figures_and_problems_move_nothing(page: Page, site: Site, addres
     pass_on(page, change)
     page.route("**/problems/", lambda route: route.fulfill(body="".join(PROBLEM.format("why " * 60) for _ in range(3))))
     log_in(page, site)
+    page.set_viewport_size({"width": width, "height": 900})
     page.goto(address)
     expect(page.locator("#live-status")).to_have_attribute("data-status", "live", timeout=PATIENCE_MS)
     if address != "/":

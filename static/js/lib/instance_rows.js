@@ -1,6 +1,7 @@
 // A model's instances as rows of a table, each second written anew in place.
 import { all, make, setState, setText } from "./dom.js";
 import { bytes, count, duration, ms } from "./format.js";
+import { sayRoles } from "./tables.js";
 import { t } from "./i18n.js";
 
 const NO_INSTANCE = {
@@ -15,6 +16,7 @@ function noInstance(state) { return NO_INSTANCE[state] ?? t("No instance runs. L
 export function showInstances(body, instances, state) {
   if (!instances.length) {
     body.replaceChildren(make("tr", {}, make("td", { colspan: 8, class: "muted full" }, noInstance(state))));
+    sayRoles();
     return;
   }
   const wanted = new Set(instances.map((one) => one.instance_id));
@@ -37,5 +39,6 @@ function newRow(body, id) {
   const cell = (label) => make("td", { class: "num", "data-label": label });
   const row = make("tr", { "data-id": id }, make("td", { class: "two" }, make("span", { class: "mono" })), make("td", {}, make("span", { class: "state" })), make("td", { "data-label": t("Device") }), cell(t("Process")), cell(t("Up")), cell(t("Memory")), cell(t("Executions")), cell(t("Time each")));
   body.append(row);
+  sayRoles();
   return row;
 }
