@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import mmap
+import os
 import struct
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 from proxy.core.tensors import Signature, TensorSpec
 from proxy.frames.config import InstanceConfig, InvalidConfig, signature_from_dict, signature_to_dict
-from proxy.worker import seccomp
+from proxy.worker import seccomp, validate
 from proxy.worker.backends import architectures, prepare
 from proxy.worker.backends.base import BadOutput, UnusableArtifact, shortened
 from proxy.worker.collate import check_outputs, place_outputs, write_outputs
@@ -221,3 +224,26 @@ def test_the_filter_denies_and_allows_by_number_and_argument(number, argument, e
     assert verdict == (0x7FFF_0000 if expected is None else 0x0005_0000 | expected)
     other = struct.pack("<IIQ6Q", number, 0x4000_0003, 0, argument, 0, 0, 0, 0, 0)
     assert simulate(program, other) == 0x0005_0000 | errno.EPERM
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[" * 100_000,
+        b'{"step": "load", "status": "passed", "message": "", "measurements": []}',
+        b'{"result": [], "step": "load"}',
+        b"7",
+    ],
+)
+def test_u33_whatever_a_model_writes_into_the_report_is_a_failure_of_its_step_and_no_fault_of_ours(line):
+    sent = []
+    read_fd, write_fd = os.pipe()
+    relay = validate.Relay(sent.append)
+    writer = threading.Thread(target=lambda: (os.write(write_fd, line + b"\n"), os.close(write_fd)))
+    writer.start()
+    assert relay.run(read_fd, time.monotonic() + 60)
+    writer.join()
+    os.close(read_fd)
+    assert [(one["step"], one["status"], one["message"]) for one in sent] == [
+        ("sandbox", "failed", "The model's process reported something unreadable.")
+    ]
