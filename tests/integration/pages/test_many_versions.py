@@ -1,4 +1,4 @@
-"""What a list of versions costs does not grow with each upload: rows of one page are read, of the others two columns."""
+"""What a list of versions costs does not grow with each upload: one page of rows is read, and two columns of all."""
 
 from __future__ import annotations
 
