@@ -8,9 +8,10 @@ admitted: where the batch that it would join holds one whose deadline leaves no 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 
-from proxy.scheduler.admission import MARGIN_DIVISOR
+from proxy.scheduler.admission import MARGIN_DIVISOR, MARGIN_ERRORS, margin_ns
 from proxy.scheduler.lane import Lane
 from proxy.scheduler.latency_model import LatencyModel
 from proxy.scheduler.queue import RequestQueue
@@ -51,16 +52,19 @@ def start_in_ns(free_ns: list[int], batches_ahead: int, full_ns: int) -> int:
     hangs) leaves theirs to them.
     """
     free_ns = sorted(free_ns)
-    if not full_ns:
+    if full_ns <= 0:
         return free_ns[0]
-    while free_ns[-1] - free_ns[0] >= full_ns:
-        latest_ns = free_ns[-1]
-        before = sum([(latest_ns - at_ns) // full_ns for at_ns in free_ns])
-        if before <= batches_ahead:
-            batches_ahead -= before
-            free_ns = sorted([latest_ns - (latest_ns - at_ns) % full_ns for at_ns in free_ns])
-        else:
-            free_ns.pop()
+    latest_ns = free_ns[-1]
+    if latest_ns - free_ns[0] >= full_ns:
+
+        def before(index: int) -> int:
+            """How many begin a full one or more before instance `index` is free."""
+            return sum([(free_ns[index] - at_ns) // full_ns for at_ns in free_ns[:index]])
+
+        last = bisect_right(range(len(free_ns)), batches_ahead, key=before) - 1
+        batches_ahead -= before(last)
+        latest_ns = free_ns[last]
+        free_ns = sorted([latest_ns - (latest_ns - at_ns) % full_ns for at_ns in free_ns[: last + 1]])
     rounds, place = divmod(batches_ahead, len(free_ns))
     return free_ns[place] + rounds * full_ns
 
@@ -83,11 +87,12 @@ def forecast(lane: Lane, rows_before: int, rows: int, now_ns: int) -> tuple[int,
     free_ns = _free_in_ns(lane, now_ns)
     wait_ns = start_in_ns(free_ns, batches, full_ns)
     if place > own and (first_ns := _first_deadline_ns(queue, rows_before, batches * most)):
-        left_ns = (first_ns - now_ns) * MARGIN_DIVISOR // (MARGIN_DIVISOR + 1)
+        left_ns = first_ns - now_ns
+        left_ns = min(left_ns * MARGIN_DIVISOR // (MARGIN_DIVISOR + 1), left_ns - MARGIN_ERRORS * pace.error_ns)
         room_rows = pace.rows_within(left_ns - wait_ns)
         if 0 < room_rows < place:
             wait_ns, together = start_in_ns(free_ns, batches + 1, full_ns), max(place - room_rows, own)
-    together += int(measured.came_per_ns * wait_ns) * rows
+    together += int(measured.rate_per_ns(now_ns) * wait_ns) * rows
     return wait_ns, pace.predict_ns(min(together, most))
 
 
@@ -110,7 +115,7 @@ def longest_ns(lane: Lane) -> int:
     full_ns = latency.predict_ns(most) if latency.padded else latency.alpha_ns + latency.beta_ns * most
     ahead = (lane.queue.rows + lane.retrying) // most + 2 + measured.running
     longest_ns = ahead * full_ns // (lane.ready or 1) + full_ns
-    return longest_ns + longest_ns // MARGIN_DIVISOR + 1
+    return longest_ns + margin_ns(longest_ns, latency.error_ns) + 1
 
 
 def _free_in_ns(lane: Lane, now_ns: int) -> list[int]:

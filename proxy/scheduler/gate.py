@@ -81,12 +81,13 @@ def _ask_busy(
         lane.depth + lane.in_flight,
         lane.limit_now(),
     )
-    reject = admit(bounds, wait_ns, service_ns, request.deadline_ns, now_ns)
+    error_ns = lane.measured.latency.error_ns
+    reject = admit(bounds, wait_ns, service_ns, request.deadline_ns, now_ns, error_ns)
     if reject is None:
         return None
     is_whole = request.rows <= lane.max_rows or not lane.version.batchable
     if reject.reason is not Reason.PREDICTED_LATE and is_whole:
         other = queue.displaced_by(level, key, request.weight, same_level=reject.level)
-        if other is not None and not is_late(wait_ns, service_ns, request.deadline_ns, now_ns):
+        if other is not None and not is_late(wait_ns, service_ns, request.deadline_ns, now_ns, error_ns):
             return other
     return refusals.rejected(reject, bounds, lane.version, retry_after_ns(wait_ns, chance))

@@ -16,9 +16,14 @@ UNBOUNDED_ROWS = 1 << 60
 
 
 class LatencyModel:
-    """Line through recent (rows, service time) points. All predictions are 0 before the first observation."""
+    """Line through recent (rows, service time) points. All predictions are 0 before the first observation.
+
+    `error_ns`: by how much executions missed the line, in the mean. One counts as no more than what it should have
+    taken: a single one that took minutes says little of the next.
+    """
 
     __slots__ = (
+        "_error",
         "_rows",
         "_rows_squared",
         "_rows_times_service",
@@ -26,16 +31,18 @@ class LatencyModel:
         "_weight",
         "alpha_ns",
         "beta_ns",
+        "error_ns",
         "mean_ns",
         "mean_rows",
         "padded",
     )
 
     def __init__(self) -> None:
-        self._weight = self._rows = self._service = self._rows_squared = self._rows_times_service = 0.0
+        self._weight = self._error = self._rows = self._service = self._rows_squared = self._rows_times_service = 0.0
         self.padded: tuple[int, ...] = ()
         self.alpha_ns = 0
         self.beta_ns = 0
+        self.error_ns = 0
         self.mean_ns = 0
         self.mean_rows = 0
 
@@ -59,6 +66,9 @@ class LatencyModel:
         self.mean_rows = int(mean_rows)
         self.beta_ns = int(beta)
         self.alpha_ns = int(mean_ns - beta * mean_rows)
+        line_ns = self.alpha_ns + self.beta_ns * rows
+        self._error = self._error * DECAY + min(abs(service_ns - line_ns), line_ns)
+        self.error_ns = int(self._error / self._weight)
 
     def predict_ns(self, rows: int) -> int:
         """Predicted service time of an execution of `rows`, padding included."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 from proxy.core.batches import Batch
 from proxy.core.errors import Reason
 from proxy.scheduler.latency_model import LatencyModel
@@ -99,7 +101,7 @@ class Measurements:
         self._account(1, now_ns)
         self.executing[batch_id] = now_ns, rows
         since_ns = now_ns - self._rated_ns
-        if since_ns:
+        if since_ns > 0:
             came = self.requests + self.rejected
             memory_ns = RATE_MEMORY * self.latency.mean_ns
             if since_ns < memory_ns:
@@ -107,6 +109,17 @@ class Measurements:
             else:
                 self.came_per_ns = (came - self._came) / since_ns
             self._came, self._rated_ns = came, now_ns
+
+    def rate_per_ns(self, now_ns: int) -> float:
+        """Requests that come, in the mean; where more came since the last execution began than by chance, that rate.
+
+        So a step is known once a few have come, not some executions later. Of n that came, n - 2·√n are surely more
+        than chance.
+        """
+        came, since_ns = self.requests + self.rejected - self._came, now_ns - self._rated_ns
+        if since_ns <= 0:
+            return self.came_per_ns
+        return max(self.came_per_ns, (came - 2 * sqrt(came)) / since_ns)
 
     def ended(self, batch_id: int, now_ns: int) -> None:
         """It ended, in whatever way."""

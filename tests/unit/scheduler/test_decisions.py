@@ -11,11 +11,12 @@ from proxy.core.errors import Reason
 from proxy.core.hints import LONGEST_RETRY_NS
 from proxy.core.policies import BatchingPolicy, Placement
 from proxy.core.units import NS_PER_MS, NS_PER_S
-from proxy.scheduler.admission import Bounds, Reject, admit, retry_after_ns
+from proxy.scheduler.admission import Bounds, Reject, admit, margin_ns, retry_after_ns
 from proxy.scheduler.batching import BatchReason, Dispatch, Waiting, WaitUntil, form_batch
 from proxy.scheduler.gradient_limit import GradientLimit, next_limit
 from proxy.scheduler.isolation import Verdict, halves, judge
 from proxy.scheduler.latency_model import LatencyModel, padded_size
+from proxy.scheduler.measurements import Measurements
 from proxy.scheduler.placement import InstanceRecord, PeakEwma, place
 
 
@@ -266,3 +267,33 @@ def test_halves_lose_nothing_and_differ_by_at_most_one():
         left, right = halves(list(range(size)))
         assert left + right == list(range(size))
         assert 0 <= len(left) - len(right) <= 1
+
+
+def test_the_error_of_the_line_is_by_how_much_executions_miss_it_and_an_outlier_is_one_execution():
+    model = LatencyModel()
+    for service_ns in [80, 120] * 40:
+        model.observe(4, service_ns)
+    assert model.error_ns == pytest.approx(20, abs=2)
+    model.observe(4, 10**12)
+    assert model.error_ns <= 0.06 * model.predict_ns(4), "it moved the line; as an error it is one execution of that"
+
+
+def test_the_margin_is_an_eighth_and_more_where_executions_differ():
+    assert [margin_ns(800, error_ns) for error_ns in (0, 10, 33, 50)] == [100, 100, 100, 150]
+    assert admit(Bounds(0, 10), 300, 500, 905, 0) is None
+    late = admit(Bounds(0, 10), 300, 500, 905, 0, 50)
+    assert late is not None
+    assert late.reason is Reason.PREDICTED_LATE
+
+
+def test_a_step_is_known_once_more_came_than_by_chance_and_no_clock_makes_the_rate_raise():
+    measured = Measurements(0)
+    measured.requests = 1
+    assert measured.rate_per_ns(1_000) == 0, "one says nothing"
+    measured.requests = 100
+    assert measured.rate_per_ns(1_000) == pytest.approx(0.08)
+    assert measured.rate_per_ns(0) == measured.rate_per_ns(-5) == 0
+    measured.began(1, 1, -5)
+    measured.began(2, 1, 1_000)
+    assert measured.came_per_ns == pytest.approx(0.1)
+    assert measured.rate_per_ns(2_000) == pytest.approx(0.1)

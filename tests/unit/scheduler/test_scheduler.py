@@ -538,8 +538,8 @@ def test_what_is_surely_late_gives_its_place_to_others_but_never_leaves_the_inst
     finish_after(rig, 220)  # 40 ms are left, and an execution takes about 160
     assert [rig.reason(request) for request in late] == [Reason.DEADLINE_EXCEEDED] * 2
     assert rig.instances[0].current.requests == kept
-    alone = rig.submit(timeout_ns=400 * NS_PER_MS)
-    finish_after(rig, 370)  # it is as late as they were, but nobody else wants the instance
+    alone = rig.submit(timeout_ns=600 * NS_PER_MS)
+    finish_after(rig, 570)  # it is as late as they were, but nobody else wants the instance
     assert rig.instances[0].current.requests == [alone]
 
 
