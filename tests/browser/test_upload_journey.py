@@ -121,3 +121,23 @@ def test_a_wrong_declaration_keeps_the_files_and_one_too_large_to_be_digested_he
     for row, path in zip((files.nth(0), files.nth(1)), paths, strict=True):
         digest = sha256(path.read_bytes()).hexdigest()
         expect(row.locator("[data-part=digest]")).to_have_text(f"SHA-256 {digest}")
+
+
+def test_whoever_is_quicker_than_the_pages_script_loses_nothing(page: Page, site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "early.pt"
+    file.write_text("these are no weights")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/pages/upload*.js", hold)
+    log_in(page, site)
+    page.goto("/models/digits/versions/", wait_until="commit")
+    page.locator("#file").set_input_files(file)
+    expect(page.get_by_role("button", name="Upload and validate")).to_be_disabled()
+    while not held:
+        page.wait_for_timeout(50)
+    held[0].continue_()
+    expect(page.locator("#upload-rows")).to_contain_text("early.pt")
+    expect(page.get_by_role("button", name="Upload and validate")).to_be_enabled()

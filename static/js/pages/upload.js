@@ -18,7 +18,7 @@ const picker = Object.assign(document.createElement("input"), { type: "file" });
 let sending = null;
 let preparing = Promise.resolve();
 
-part("file").addEventListener("change", () => { choose(part("file").files); part("file").value = ""; });
+part("file").addEventListener("change", takeChosen);
 for (const type of ["dragenter", "dragover"]) part("drop").addEventListener(type, (event) => { event.preventDefault(); part("drop").dataset.over = ""; });
 for (const type of ["dragleave", "drop"]) part("drop").addEventListener(type, (event) => { event.preventDefault(); delete part("drop").dataset.over; });
 part("drop").addEventListener("drop", (event) => choose(event.dataTransfer.files));
@@ -28,6 +28,11 @@ part("stateful").addEventListener("change", () => {
 form.addEventListener("submit", (event) => { event.preventDefault(); event.stopPropagation(); send(); });
 // What is on its way would stop: the browser asks before it leaves.
 globalThis.addEventListener("beforeunload", (event) => { if (rows.some((row) => !RESTING.has(row.state))) event.preventDefault(); });
+
+function takeChosen() {
+  choose(part("file").files);
+  part("file").value = "";
+}
 
 function complain(words) {
   part("upload-error").textContent = words;
@@ -186,3 +191,7 @@ async function goOn(row, file) {
   row.set("waiting", t("Waiting for the files before it…"));
   next();
 }
+
+// Whoever was quicker than this script has lost nothing: files chosen before are taken now, and the button waited.
+takeChosen();
+part("upload-go").disabled = false;
