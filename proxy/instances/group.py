@@ -24,7 +24,7 @@ from proxy.instances.log import in_words
 from proxy.instances.restart import RestartRecord
 from proxy.instances.sizes import threads_of
 from proxy.instances.state import COMING, LIVE, Event, InstanceState
-from proxy.instances.supervisor import RENEW_EVERY_NS, InstanceView, may_judge, outgrown, verdict
+from proxy.instances.supervisor import InstanceView, may_judge, outgrown, renew_pause_ns, verdict
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class InstanceGroup:
         self._record = RestartRecord()
         self._replacements_due = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._memory_looked_ns = self._tick_due_ns = self._renew_from_ns = 0
+        self._memory_looked_ns = self._tick_due_ns = self._renewed_ns = self._renew_pause_ns = 0
         self._was_put_off = False
         self._empty = asyncio.Event()
 
@@ -275,12 +275,13 @@ class InstanceGroup:
 
     def _renew_if_outgrown(self, instance: Instance, view: InstanceView, now_ns: int) -> None:
         """Have another take over, before the limit fails its executions, from one whose memory grows without end."""
-        if self.failed or self._replacing or now_ns < self._renew_from_ns:
+        since_ns = now_ns - self._renewed_ns
+        if self.failed or self._replacing or since_ns < self._renew_pause_ns:
             return
         why = outgrown(view, self.policy)
         if why is not None:
             logger.warning("instance %s is replaced: %s", instance.instance_id, why)
-            self._renew_from_ns = now_ns + RENEW_EVERY_NS
+            self._renewed_ns, self._renew_pause_ns = now_ns, renew_pause_ns(self._renew_pause_ns, since_ns)
             self.replace(instance, why)
 
 

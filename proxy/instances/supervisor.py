@@ -32,6 +32,8 @@ later, and less time for the other to load; smaller: versions that need most of 
 RENEW_EVERY_NS = 60 * NS_PER_S
 """Between two such replacements in a group. Shorter: a version whose limit is too small keeps a core busy loading;
 longer: one that leaks fast fails requests meanwhile."""
+RENEW_SELDOM_NS = 3600 * NS_PER_S
+"""Between two that bring nothing. Longer: a version that begins to leak fast is left alone for longer."""
 
 
 class KillReason(StrEnum):
@@ -121,6 +123,15 @@ def outgrown(view: InstanceView, policy: ExecutionPolicy) -> str | None:
         held=held_bytes // BYTES_PER_MIB,
         limit=limit_bytes // BYTES_PER_MIB,
     )
+
+
+def renew_pause_ns(pause_ns: int, since_ns: int) -> int:
+    """How long nothing is replaced after this replacement, `since_ns` after the last, which forbade `pause_ns`. Pure.
+
+    One that is due as soon as it is allowed again brings nothing: the version needs so much, and does not leak. So the
+    pause doubles each time. A leak that takes longer than the pause keeps the shortest.
+    """
+    return min(2 * pause_ns, RENEW_SELDOM_NS) if since_ns <= pause_ns * 5 // 4 else RENEW_EVERY_NS
 
 
 def _seconds(value_ns: int) -> str:

@@ -17,6 +17,7 @@ from proxy.instances.supervisor import (
     KillReason,
     may_judge,
     outgrown,
+    renew_pause_ns,
     verdict,
 )
 
@@ -95,3 +96,21 @@ def test_an_instance_that_grows_close_to_its_limit_is_to_be_replaced(ready, held
     assert bool(why) is expected
     if why:
         assert why == f"Its memory grew from {ready} to {held} MiB, close to its limit of {limit} MiB."
+
+
+@pytest.mark.parametrize(
+    ("due_after_s", "pauses_s"),
+    [
+        (10, [60, 120, 240, 480, 960, 1920, 3600, 3600]),  # it needs so much: soon as large as before
+        (60, [60, 120, 240, 480, 960, 1920, 3600, 3600]),
+        (90, [60] * 8),  # it leaks, and each of its instances lasts longer than the pause
+        (3600, [60] * 8),
+    ],
+)
+def test_replacements_that_bring_nothing_become_seldom(due_after_s, pauses_s):
+    pause_ns, since_ns, seen_s = 0, 10**18, []
+    for _ in pauses_s:
+        pause_ns = renew_pause_ns(pause_ns, since_ns)
+        seen_s.append(pause_ns // NS_PER_S)
+        since_ns = max(due_after_s * NS_PER_S, pause_ns)
+    assert seen_s == pauses_s
