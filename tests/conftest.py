@@ -5,7 +5,8 @@ test ends. One that stays is closed by the garbage collector some time later or 
 not drop the database: a fault of the run's end that names the wrong test.
 
 It also marks as `servers` every test that PostgreSQL or Redis may make a difference to, so that only those run twice,
-and has no property test judged by how long a busy machine takes to draw or run its examples.
+and has no property test judged by how long a busy machine takes to draw or run its examples. No test finds another
+language active than the site's own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pytest
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from django.utils import translation
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,6 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         asks = OF_SERVERS.intersection(getattr(item, "fixturenames", ()))
         if asks or any(item.get_closest_marker(name) for name in ("django_db", "postgres", "redis")):
             item.add_marker("servers")
+
+
+@pytest.fixture(autouse=True)
+def no_language_outlives_the_test() -> Iterator[None]:
+    """A page asked for in Chinese leaves its language active in the thread: the next request's middleware sets it."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True)
