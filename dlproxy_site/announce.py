@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FIRST_RUN = "first-run.json"
-KEY_FILE = "secret-key"
+from dlproxy_site.settings.environment import FIRST_RUN, SECRET_FILES
+
 DEMO_MODELS = ("digits", "silero-vad")
 # After this long without the demo models the URLs are printed all the same, with what is still missing.
 PATIENCE_S = 90.0
@@ -80,7 +80,7 @@ def forget_torn(home: Path) -> None:
 
     Called by the one server of `home`, before it writes any.
     """
-    for name in (FIRST_RUN, KEY_FILE):
+    for name in SECRET_FILES:
         for left in home.glob(f".{name}.*"):
             left.unlink(missing_ok=True)
 

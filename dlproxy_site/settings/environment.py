@@ -18,7 +18,9 @@ TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 MIN_SECRET_CHARACTERS = 50  # Django's own floor (security.W009)
 DATABASE_FILE = "dlproxy.sqlite3"
-SECRET_FILES = ("secret-key", "first-run.json")
+KEY_FILE = "secret-key"
+FIRST_RUN = "first-run.json"
+SECRET_FILES = (KEY_FILE, FIRST_RUN)
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
@@ -73,7 +75,7 @@ def secret_key(home: Path) -> str:
     Several web nodes must share a key, hence the variable. An empty or short key is refused.
     """
     given = os.environ.get("DLPROXY_SECRET_KEY")
-    key = _kept_key(home / "secret-key") if given is None else given.strip()
+    key = _kept_key(home / KEY_FILE) if given is None else given.strip()
     if len(key) < MIN_SECRET_CHARACTERS or len(set(key)) < 5:
         where = "DLPROXY_SECRET_KEY" if given is not None else "the secret-key file in DLPROXY_HOME"
         raise ImproperlyConfigured(
@@ -93,7 +95,7 @@ def _kept_key(path: Path) -> str:
 
 def _make_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".secret-key.{os.getpid()}.{secrets.token_hex(4)}")
+    fresh = path.with_name(f".{KEY_FILE}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -36,12 +36,20 @@ class Answers:
         return finished(request, cast("HttpResponseBase", response))
 
     async def _awaited(self, request: HttpRequest, coming: Awaitable[HttpResponseBase]) -> HttpResponseBase:
-        return await sync_to_async(finished)(request, await coming)  # a page of its own may ask the database
+        response = await coming
+        if is_empty_refusal(response):  # its page may ask the database; everything else needs no thread
+            return await sync_to_async(finished)(request, response)
+        return finished(request, response)
+
+
+def is_empty_refusal(response: HttpResponseBase) -> bool:
+    """Whether it is a wrong method's answer, with nothing to read in it."""
+    return isinstance(response, HttpResponseNotAllowed) and not response.content
 
 
 def finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """The answer as it is sent."""
-    if isinstance(response, HttpResponseNotAllowed) and not response.content:
+    if is_empty_refusal(response):
         page = failures.method_not_allowed(request)
         page.headers["Allow"] = response.headers["Allow"]
         response = page
