@@ -42,7 +42,7 @@ def still(logins: Mapping[str, Login]) -> dict[str, Login]:
     """The logins as they are now, by session; those that ended are left out. Blocks on the database.
 
     Two queries for all, since hundreds of sockets ask every few seconds; a session is decoded and its user's password
-    hash compared (a millisecond each, in the process that answers inference) only where one of its rows changed.
+    hash compared (in the process that answers inference) only where one of its rows changed.
     """
     rows = Session.objects.filter(session_key__in=logins, expire_date__gt=timezone.now())
     users = get_user_model().objects.filter(pk__in={known.who[0] for known in logins.values()})
